@@ -1,0 +1,51 @@
+"""What an explanation has to beat: the error of always predicting the mean vector."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from thinkaloud.errors import UserError
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """V, the variance of the directions of a set of vectors, and what it rests on.
+
+    `v` = mean ‖v̂ − mean(v̂)‖² / d over vectors scaled to norm √d; the mean is not rescaled (rescaling it inflates FVE).
+    `split` names the vectors, `n` and `n_docs` count them and the documents they come from.
+    """
+
+    v: float
+    n: int
+    n_docs: int
+    split: str
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, doc_ids: Sequence[Any], split: str) -> "Baseline":
+        """V of `vectors` [n, d]; computed in float64, in one pass over blocks of rows."""
+        n, d = vectors.shape
+        if n == 0:
+            raise UserError(f"no vectors to take a baseline from (split {split!r})")
+        total, n_seen = np.zeros(d), 0
+        for start in range(0, n, 16384):
+            block = vectors[start : start + 16384].astype(np.float64)
+            norms = np.linalg.norm(block, axis=1, keepdims=True)
+            if not np.isfinite(norms).all() or (norms == 0).any():
+                raise UserError(f"a zero or non-finite vector cannot enter a baseline (split {split!r})")
+            total += (block / norms).sum(axis=0)
+            n_seen += len(block)
+        # Unit vectors u: with v̂ = √d·u, mean‖v̂ − mean v̂‖²/d = mean‖u − ū‖² = 1 − ‖ū‖².
+        mean = total / n_seen
+        return cls(float(1.0 - mean @ mean), n, len(set(doc_ids)), split)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Baseline":
+        return cls(float(data["v"]), int(data["n"]), int(data["n_docs"]), str(data["split"]))
+
+    def __str__(self) -> str:
+        return f"V {self.v:.4f} on {self.n:,} vectors of {self.n_docs:,} documents ({self.split})"

@@ -1,0 +1,5 @@
+"""What a user did that cannot work: one line, shown without a traceback."""
+
+
+class UserError(Exception):
+    """One line that says what was expected, what was found and what to do. The command line prints it and exits with 2."""

@@ -1,0 +1,93 @@
+"""How well words rebuild a vector: cosine, direction MSE and fraction of variance explained.
+
+Definitions: Fraser-Taliente, Kantamneni, Ong et al., "Natural Language Autoencoders Produce Unsupervised Explanations of
+LLM Activations", Transformer Circuits, 2026.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud.baseline import Baseline
+
+
+def cosine(pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """Cosine of each pair of rows, in float32."""
+    return torch.nn.functional.cosine_similarity(pred.float(), target.float(), dim=-1)
+
+
+def direction_mse(pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """Mean squared difference of rows scaled to norm √d: 2(1 − cos), in [0, 4]; 2 is orthogonal. Blind to magnitude."""
+    p = torch.nn.functional.normalize(pred.float(), dim=-1)
+    t = torch.nn.functional.normalize(target.float(), dim=-1)
+    return (p - t).square().sum(-1)
+
+
+def fve(mse: float, baseline: Baseline) -> float:
+    """Fraction of variance explained, 1 − mse / V. NaN where V is 0 (a single direction has no variance to explain)."""
+    return 1.0 - mse / baseline.v if baseline.v > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well one text rebuilds one vector. FVE means nothing without its baseline, so it is never apart from it."""
+
+    cos: float
+    mse: float
+    baseline: Baseline
+
+    @property
+    def fve(self) -> float:
+        return fve(self.mse, self.baseline)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"cos": self.cos, "mse": self.mse, "fve": self.fve}
+
+
+@dataclass(frozen=True)
+class Scores(Sequence[Score]):
+    """Scores of many pairs: a sequence of `Score`, with the means as `cos`, `mse` and `fve`."""
+
+    rows: tuple[Score, ...]
+    baseline: Baseline
+
+    @classmethod
+    def of(cls, pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], baseline: Baseline) -> "Scores":
+        """Scores of `pred` against `target`, row by row."""
+        cos, mse = cosine(pred, target).tolist(), direction_mse(pred, target).tolist()
+        return cls(tuple(Score(c, m, baseline) for c, m in zip(cos, mse, strict=True)), baseline)
+
+    @property
+    def cos(self) -> float:
+        return self._mean("cos")
+
+    @property
+    def mse(self) -> float:
+        return self._mean("mse")
+
+    @property
+    def fve(self) -> float:
+        return fve(self.mse, self.baseline)
+
+    def _mean(self, name: str) -> float:
+        return sum(getattr(row, name) for row in self.rows) / len(self.rows) if self.rows else float("nan")
+
+    @overload
+    def __getitem__(self, index: int) -> Score: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Score, ...]: ...
+    def __getitem__(self, index: int | slice) -> Score | tuple[Score, ...]:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Score]:
+        return iter(self.rows)
+
+    def __str__(self) -> str:
+        return f"FVE {self.fve:.3f}, cos {self.cos:.3f}, mse {self.mse:.3f} over {len(self)} vectors; {self.baseline}"
