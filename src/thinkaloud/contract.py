@@ -1,0 +1,274 @@
+"""What an AV or AR was trained with: read it, write it, and check it against the live tokenizer.
+
+The file is `nla_meta.yaml` beside the weights, in the field's official spelling. What that spelling has no key for stands
+under `thinkaloud:`; readers that do not know the section can ignore it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.site import Site
+
+FILE = "nla_meta.yaml"
+OPEN, CLOSE = "<explanation>", "</explanation>"
+ROLES = {"av": "av", "actor": "av", "ar": "ar", "critic": "ar"}
+INJECTIONS = ("replace", "add")
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The one token whose place in the prompt takes the vector, and the tokens that must stand beside it."""
+
+    char: str
+    token_id: int
+    left_id: int
+    right_id: int
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything a checkpoint's weights rely on and cannot say themselves.
+
+    `injection`: "replace" puts v · scale/‖v‖ in place of the marker's embedding; "add" adds ‖h‖ · v/‖v‖ to the output of
+    block 1 at the marker. `scaled_state`: the AR scales the backbone state to √d before its head. `final_norm`: the AR
+    keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the training loss.
+    """
+
+    role: str
+    d_model: int
+    site: Site | None
+    av_template: str | None = None
+    ar_template: str | None = None
+    marker: Marker | None = None
+    injection: str = "replace"
+    injection_scale: float | None = None
+    mse_scale: float | None = None
+    scaled_state: bool = False
+    final_norm: bool = False
+    ar_suffix_ids: tuple[int, ...] = ()
+    base_model: str | None = None
+    baseline: Baseline | None = None
+    stage: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.role not in ("av", "ar"):
+            raise UserError(f"contract role must be av or ar, found {self.role!r}")
+        if self.injection not in INJECTIONS:
+            raise UserError(f"contract injection must be one of {', '.join(INJECTIONS)}, found {self.injection!r}")
+        if self.role == "av":
+            _need(self.marker is not None, "an AV contract needs tokens.injection_char and its ids")
+            _need(bool(self.av_template), "an AV contract needs prompt_templates.av")
+            _need("{injection_char}" in (self.av_template or ""), "the AV template must hold {injection_char}")
+            if self.injection == "replace":
+                _need(self.injection_scale is not None, "an AV contract needs extraction.injection_scale")
+        else:
+            _need(self.site is not None, "an AR contract needs its layer (critic.extraction_layer_index)")
+            _need(bool(self.ar_template), "an AR contract needs prompt_templates.ar")
+            _need("{explanation}" in (self.ar_template or ""), "the AR template must hold {explanation}")
+        if self.injection_scale is not None and not (math.isfinite(self.injection_scale) and self.injection_scale > 0):
+            raise UserError(f"extraction.injection_scale must be a positive number, found {self.injection_scale!r}")
+
+    def with_baseline(self, baseline: Baseline) -> "Contract":
+        return replace(self, baseline=baseline)
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(f"{message}; nla_meta.yaml does not have it")
+
+
+def read(directory: str | Path) -> Contract:
+    """The contract in `directory`/nla_meta.yaml, in any of the official spellings."""
+    path = Path(directory) / FILE
+    if not path.is_file():
+        raise UserError(f"no {FILE} in {directory}: an NLA checkpoint keeps its contract beside its weights")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold a mapping, found {type(data).__name__}")
+    try:
+        return from_dict(data)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def from_dict(data: Mapping[str, Any]) -> Contract:
+    """A contract from the parsed sidecar of a model (`kind: nla_model`)."""
+    if data.get("kind") != "nla_model":
+        raise UserError(f"kind must be nla_model, found {data.get('kind')!r}")
+    role = ROLES.get(str(data.get("role")))
+    if role is None:
+        raise UserError(f"role must be one of {', '.join(ROLES)}, found {data.get('role')!r}")
+    d_model = _integer(data.get("d_model"), "d_model")
+    extraction, tokens = _section(data, "extraction"), _section(data, "tokens")
+    templates, ours = _section(data, "prompt_templates"), _section(data, "thinkaloud")
+    layer = _agree(
+        "the AR's layer",
+        {
+            "critic.extraction_layer_index": _section(data, "critic").get("extraction_layer_index"),
+            "critic.num_hidden_layers": _section(data, "critic").get("num_hidden_layers"),
+            "ar.extraction_layer_index": _section(data, "ar").get("extraction_layer_index"),
+            "ar.num_hidden_layers": _section(data, "ar").get("num_hidden_layers"),
+            "extraction.layer_index": extraction.get("layer_index"),
+            "thinkaloud.site.layer": (ours.get("site") or {}).get("layer"),
+        },
+    )
+    site = None if layer is None else Site((ours.get("site") or {}).get("kind", "resid_post"), _integer(layer, "layer"))
+    baseline = ours.get("baseline")
+    return Contract(
+        role=role,
+        d_model=d_model,
+        site=site,
+        av_template=_agree("the AV template", {k: templates.get(k) for k in ("av", "actor")}),
+        ar_template=_agree("the AR template", {k: templates.get(k) for k in ("ar", "critic")}),
+        marker=_marker(tokens) if role == "av" else None,
+        injection=ours.get("injection", "replace"),
+        injection_scale=_scale(extraction.get("injection_scale"), d_model, "injection_scale"),
+        mse_scale=_scale(extraction.get("mse_scale", "sqrt_d_model"), d_model, "mse_scale"),
+        scaled_state=bool(ours.get("scaled_state", False)),
+        final_norm=bool(ours.get("final_norm", False)),
+        ar_suffix_ids=tuple(_integer(i, "critic_suffix_ids") for i in tokens.get("critic_suffix_ids") or ()),
+        base_model=_agree("the base model", {k: data.get(k) for k in ("base_model", "base_checkpoint")}),
+        baseline=Baseline.from_dict(baseline) if baseline else None,
+        stage=data.get("stage"),
+        provenance=ours.get("provenance") or {},
+    )
+
+
+def to_dict(contract: Contract) -> dict[str, Any]:
+    """The sidecar of a contract: official keys, then what they cannot hold under `thinkaloud`."""
+    tokens: dict[str, Any] = {}
+    if contract.marker is not None:
+        tokens = {
+            "injection_char": contract.marker.char,
+            "injection_token_id": contract.marker.token_id,
+            "injection_left_neighbor_id": contract.marker.left_id,
+            "injection_right_neighbor_id": contract.marker.right_id,
+        }
+    if contract.ar_suffix_ids:
+        tokens["critic_suffix_ids"] = list(contract.ar_suffix_ids)
+    templates = {"av": contract.av_template, "ar": contract.ar_template}
+    data: dict[str, Any] = {
+        "kind": "nla_model",
+        "schema_version": 2,
+        "role": contract.role,
+        "stage": contract.stage,
+        "base_checkpoint": contract.base_model,
+        "d_model": contract.d_model,
+        "extraction": {"injection_scale": contract.injection_scale, "mse_scale": contract.mse_scale},
+        "tokens": tokens,
+        "prompt_templates": {k: v for k, v in templates.items() if v is not None},
+        "thinkaloud": {
+            "injection": contract.injection,
+            "scaled_state": contract.scaled_state,
+            "final_norm": contract.final_norm,
+        },
+    }
+    if contract.site is not None:
+        data["critic"] = {"extraction_layer_index": contract.site.layer}
+        data["thinkaloud"]["site"] = contract.site.to_dict()
+    if contract.baseline is not None:
+        data["thinkaloud"]["baseline"] = contract.baseline.to_dict()
+    if contract.provenance:
+        data["thinkaloud"]["provenance"] = dict(contract.provenance)
+    return data
+
+
+def write(contract: Contract, directory: str | Path) -> Path:
+    """Write the contract beside the weights; returns the file."""
+    path = Path(directory) / FILE
+    path.write_text(yaml.safe_dump(to_dict(contract), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def find_marker(tokenizer: Any, av_template: str, char: str) -> tuple[list[int], list[int], Marker]:
+    """The AV prompt's ids, the marker's places in it, and the marker with its neighbours.
+
+    The chat template tokenises in one step with the generation prompt: two steps would double the BOS of some families.
+    """
+    single = tokenizer.encode(char, add_special_tokens=False)
+    if len(single) != 1:
+        raise UserError(f"the marker {char!r} must be one token, this tokenizer makes it {len(single)}: choose another")
+    if single[0] == tokenizer.unk_token_id:
+        raise UserError(f"the marker {char!r} is unknown to this tokenizer: choose another")
+    if not tokenizer.chat_template:
+        raise UserError("the AV's tokenizer has no chat template: the AV prompt is a chat message")
+    message = [{"role": "user", "content": av_template.replace("{injection_char}", char)}]
+    encoded = tokenizer.apply_chat_template(message, tokenize=True, add_generation_prompt=True, return_dict=True)
+    ids = list(encoded["input_ids"])
+    places = [i for i, token in enumerate(ids) if token == single[0]]
+    if not places:
+        raise UserError(f"the marker {char!r} is lost in the AV prompt: its text merges it with its neighbours")
+    if len(places) != av_template.count("{injection_char}"):
+        wanted = av_template.count("{injection_char}")
+        raise UserError(f"the AV prompt holds {len(places)} markers, its template {wanted}: drop {char!r} from its text")
+    first = places[0]
+    if first == 0 or first == len(ids) - 1:
+        raise UserError("the marker stands at the edge of the AV prompt: it needs a neighbour on both sides")
+    return ids, places, Marker(char, single[0], ids[first - 1], ids[first + 1])
+
+
+def check_marker(contract: Contract, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The AV prompt's ids and the marker's places, after checking the contract's ids against the live tokenizer."""
+    marker = contract.marker
+    assert marker is not None and contract.av_template is not None  # an AV contract has both
+    ids, places, live = find_marker(tokenizer, contract.av_template, marker.char)
+    for name, wanted, found in (
+        ("marker id", marker.token_id, live.token_id),
+        ("left neighbour", marker.left_id, live.left_id),
+        ("right neighbour", marker.right_id, live.right_id),
+    ):
+        if wanted != found:
+            raise UserError(f"the contract's {name} is {wanted}, this tokenizer gives {found}: wrong tokenizer or template")
+    return ids, places
+
+
+def _section(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise UserError(f"{key} must be a mapping, found {type(value).__name__}")
+    return value
+
+
+def _agree(what: str, spellings: Mapping[str, Any]) -> Any:
+    """The one value of several spellings of a key, or None; two that differ are a contradiction."""
+    given = {k: v for k, v in spellings.items() if v is not None}
+    if len({repr(v) for v in given.values()}) > 1:
+        raise UserError(f"{what} is given twice and differs: " + ", ".join(f"{k} = {v!r}" for k, v in given.items()))
+    return next(iter(given.values()), None)
+
+
+def _integer(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UserError(f"{name} must be a whole number, found {value!r}")
+    return value
+
+
+def _scale(value: Any, d_model: int, name: str) -> float | None:
+    if value is None or value in ("none", "raw"):
+        return None
+    if value == "sqrt_d_model":
+        return math.sqrt(d_model)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"extraction.{name} must be a number or sqrt_d_model, found {value!r}") from None
+    return number
+
+
+def _marker(tokens: Mapping[str, Any]) -> Marker:
+    char = tokens.get("injection_char")
+    if not isinstance(char, str) or not char:
+        raise UserError(f"tokens.injection_char must be a character, found {char!r}")
+    names = ("injection_token_id", "injection_left_neighbor_id", "injection_right_neighbor_id")
+    return Marker(char, *(_integer(tokens.get(name), f"tokens.{name}") for name in names))
