@@ -1,7 +1,7 @@
 """What an AV or AR was trained with: read it, write it, and check it against the live tokenizer.
 
-The file is `nla_meta.yaml` beside the weights, in the field's official spelling. What that spelling has no key for stands
-under `thinkaloud:`; readers that do not know the section can ignore it.
+The file is `nla_meta.yaml` beside the weights, in the field's official spelling. What that spelling has no key for
+stands under `thinkaloud:`; readers that do not know the section can ignore it.
 """
 
 import math
@@ -36,9 +36,9 @@ class Marker:
 class Contract:
     """Everything a checkpoint's weights rely on and cannot say themselves.
 
-    `injection`: "replace" puts v · scale/‖v‖ in place of the marker's embedding; "add" adds ‖h‖ · v/‖v‖ to the output of
-    block 1 at the marker. `scaled_state`: the AR scales the backbone state to √d before its head. `final_norm`: the AR
-    keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the training loss.
+    `injection`: "replace" puts v · scale/‖v‖ in place of the marker's embedding; "add" adds ‖h‖ · v/‖v‖ to the output
+    of block 1 at the marker. `scaled_state`: the AR scales the backbone state to √d before its head. `final_norm`: the
+    AR keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the training loss.
     """
 
     role: str
@@ -211,7 +211,9 @@ def find_marker(tokenizer: Any, av_template: str, char: str) -> tuple[list[int],
         raise UserError(f"the marker {char!r} is lost in the AV prompt: its text merges it with its neighbours")
     if len(places) != av_template.count("{injection_char}"):
         wanted = av_template.count("{injection_char}")
-        raise UserError(f"the AV prompt holds {len(places)} markers, its template {wanted}: drop {char!r} from its text")
+        raise UserError(
+            f"the AV prompt holds {len(places)} markers, its template {wanted}: drop {char!r} from its text"
+        )
     first = places[0]
     if first == 0 or first == len(ids) - 1:
         raise UserError("the marker stands at the edge of the AV prompt: it needs a neighbour on both sides")
@@ -221,7 +223,8 @@ def find_marker(tokenizer: Any, av_template: str, char: str) -> tuple[list[int],
 def check_marker(contract: Contract, tokenizer: Any) -> tuple[list[int], list[int]]:
     """The AV prompt's ids and the marker's places, after checking the contract's ids against the live tokenizer."""
     marker = contract.marker
-    assert marker is not None and contract.av_template is not None  # an AV contract has both
+    if marker is None or contract.av_template is None:
+        raise UserError("this contract is an AR's: it has no marker")
     ids, places, live = find_marker(tokenizer, contract.av_template, marker.char)
     for name, wanted, found in (
         ("marker id", marker.token_id, live.token_id),
@@ -229,7 +232,9 @@ def check_marker(contract: Contract, tokenizer: Any) -> tuple[list[int], list[in
         ("right neighbour", marker.right_id, live.right_id),
     ):
         if wanted != found:
-            raise UserError(f"the contract's {name} is {wanted}, this tokenizer gives {found}: wrong tokenizer or template")
+            raise UserError(
+                f"the contract's {name} is {wanted}, this tokenizer gives {found}: wrong tokenizer or template"
+            )
     return ids, places
 
 

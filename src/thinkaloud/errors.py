@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """One line that says what was expected, what was found and what to do. The command line prints it and exits with 2."""
+    """One line: what was expected, what was found, what to do. The command line prints it and exits with 2."""

@@ -137,7 +137,11 @@ def truncate_config(config: Any, n: int) -> Any:
     config = copy.deepcopy(text_config(config))
     old = config.num_hidden_layers
     for key, value in list(vars(config).items()):
-        if isinstance(value, list) and len(value) == old and key in ("layer_types", "no_rope_layers", "mlp_layer_types"):
+        if (
+            isinstance(value, list)
+            and len(value) == old
+            and key in ("layer_types", "no_rope_layers", "mlp_layer_types")
+        ):
             setattr(config, key, value[:n])
     if hasattr(config, "max_window_layers"):
         config.max_window_layers = min(config.max_window_layers, n)

@@ -1,7 +1,7 @@
 """How well words rebuild a vector: cosine, direction MSE and fraction of variance explained.
 
-Definitions: Fraser-Taliente, Kantamneni, Ong et al., "Natural Language Autoencoders Produce Unsupervised Explanations of
-LLM Activations", Transformer Circuits, 2026.
+Definitions: Fraser-Taliente, Kantamneni, Ong et al., "Natural Language Autoencoders Produce Unsupervised Explanations
+of LLM Activations", Transformer Circuits, 2026.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,0 +1,235 @@
+"""Which weights, from where, and are they whole: folders, hub names and the bundled pocket family.
+
+Weights come from safetensors only, no code is run from a checkpoint, and a weight that a checkpoint lacks is refused: a
+model with silently random blocks is the worst of all outcomes.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from thinkaloud import families, quant
+from thinkaloud.errors import UserError
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+HUB_FILES = ["*.safetensors", "*.json", "*.yaml", "*.model", "*.txt", "*.jinja"]
+
+
+def pocket_dir() -> Path:
+    """Where the bundled family lies: inside an installed package, or in the source tree."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "models" / "pocket", here.parents[1] / "models" / "pocket"):
+        if folder.is_dir():
+            return folder
+    raise UserError("the pocket family is not bundled with this installation: install from a full checkout or wheel")
+
+
+def resolve(name: str | Path) -> Path:
+    """The folder that a user's name means: "pocket" (or "pocket/av"), a local folder, or a hub repository."""
+    text = str(name)
+    if text == "pocket" or text.startswith("pocket/"):
+        return pocket_dir() / text.removeprefix("pocket").lstrip("/")
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise UserError(f"{text} is a file: expected a checkpoint folder or a hub name")
+    if text.startswith((".", "/", "~")) or text.count("/") != 1:
+        raise UserError(f"no folder {text}: expected a checkpoint folder, a hub name (owner/name) or pocket")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(text, allow_patterns=HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{text} is neither a folder here nor to be had from the hub: {reason}") from None
+
+
+def pick_device(device: str | None = None) -> torch.device:
+    """The device asked for, or the best there is."""
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise UserError(f"device {device!r} is not known: use cpu, cuda or cuda:N") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda was asked for and none is here: use --device cpu")
+    return found
+
+
+def pick_dtype(device: torch.device, dtype: str | torch.dtype | None = None) -> torch.dtype:
+    """The dtype asked for, or float32 on a CPU and bfloat16 on an accelerator."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype is None or dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in names:
+        raise UserError(f"dtype {dtype!r} is not known: use one of {', '.join(names)}")
+    return names[dtype]
+
+
+def load_tokenizer(path: str | Path) -> Any:
+    """The tokenizer of a checkpoint."""
+    folder = resolve(path)
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} has no tokenizer that loads: {str(error).strip().splitlines()[0]}") from None
+
+
+def load_config(path: str | Path) -> Any:
+    """The configuration of a checkpoint."""
+    folder = resolve(path)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"no config.json in {path}: expected a Transformers checkpoint")
+    try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder / 'config.json'} does not load: {str(error).strip().splitlines()[0]}") from None
+    families.family_of(config)
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, in the index's order; pickled weights are refused by name."""
+    if (folder / INDEX).is_file():
+        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise UserError(f"{folder} lacks {missing[0]}, which its index names: fetch the checkpoint again")
+        return [folder / name for name in names]
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl") for p in sorted(folder.glob(pattern))]
+    if pickles:
+        raise UserError(f"{folder} holds {pickles[0]}: pickled weights can run code; convert them to safetensors")
+    raise UserError(f"no {WEIGHTS} in {folder}: expected a Transformers checkpoint in safetensors")
+
+
+def check_files(files: Iterable[Path]) -> None:
+    """Refuse truncated or foreign safetensors before a loader trips over them."""
+    for file in files:
+        try:
+            with safe_open(str(file), framework="pt") as opened:
+                list(opened.keys())
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{file} is not a whole safetensors file ({error}): fetch it again") from None
+
+
+def load_state(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of one safetensors file, packed ones unpacked."""
+    check_files([file])
+    state = load_file(str(file))
+    return quant.unpack(state) if quant.is_packed(file) else state
+
+
+def load_causal_lm(path: str | Path, device: str | None = None, dtype: str | torch.dtype | None = None) -> Any:
+    """A causal language model, whole and in evaluation mode."""
+    return _load(path, pick_device(device), dtype, optional=())
+
+
+def load_backbone(
+    path: str | Path, layer: int, device: str | None = None, dtype: Any = None, final_norm: bool = False
+) -> Any:
+    """The first `layer` + 1 blocks of a checkpoint as a decoder stack that ends with the output of block `layer`.
+
+    The checkpoint may be a full model, or an AR saved without head and final norm (which are not needed here).
+    """
+    model = _load(path, pick_device(device), dtype, optional=("lm_head", "norm", "ln_f", "embed_out"), keep=layer + 1)
+    inner = families.text_model(model)
+    family = families.family_of(inner.config)
+    if not final_norm:
+        setattr(inner, family.norm, nn.Identity())
+    return inner
+
+
+def _load(
+    path: str | Path, device: torch.device, dtype: Any, optional: tuple[str, ...], keep: int | None = None
+) -> Any:
+    """Load a causal model; with `keep`, only its first blocks are built and read."""
+    folder = resolve(path)
+    config = load_config(folder)
+    files = weight_files(folder)
+    check_files(files)
+    wanted = pick_dtype(device, dtype)
+    if keep is not None:
+        available = families.text_config(config).num_hidden_layers
+        if keep > available:
+            raise UserError(f"layer {keep - 1} is out of range: {path} has {available} blocks, 0 to {available - 1}")
+        cut = families.truncate_config(config, keep)
+        if config is families.text_config(config):
+            config = cut
+        else:
+            config.text_config = cut
+    if len(files) == 1 and quant.is_packed(files[0]):
+        model = AutoModelForCausalLM.from_config(config)
+        state = quant.unpack(load_file(str(files[0])))
+        result = model.load_state_dict(state, strict=False)
+        missing, unexpected = set(result.missing_keys), set(result.unexpected_keys)
+        if getattr(config, "tie_word_embeddings", False):
+            missing = {key for key in missing if "lm_head" not in key}
+            model.tie_weights()
+        model = model.to(device=device, dtype=wanted)
+    else:
+        try:
+            model, info = AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                config=config,
+                dtype=wanted,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"{path} does not load: {str(error).strip().splitlines()[0]}") from None
+        missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
+        if info.get("mismatched_keys"):
+            raise UserError(f"{path}: {len(info['mismatched_keys'])} weights have other shapes than config.json says")
+        model = model.to(device)
+    lacking = sorted(
+        key
+        for key in missing
+        if not set(key.split(".")) & set(optional) and not key.endswith("final_layer_norm.weight")
+    )
+    if lacking:
+        raise UserError(
+            f"{path} lacks {len(lacking)} weights that its config.json names, {lacking[0]} first: it is not whole"
+        )
+    if keep is None and len(unexpected) > len(list(model.parameters())):
+        raise UserError(f"{path} holds {len(unexpected)} weights its config.json knows nothing of: foreign checkpoint")
+    return model.eval().requires_grad_(False)
+
+
+def fingerprint(path: str | Path) -> str:
+    """A short hash of a checkpoint's weights and configuration: which model exactly this was."""
+    folder = resolve(path)
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in weight_files(folder):
+        digest.update(f"{file.name}:{file.stat().st_size}".encode())
+        with open(file, "rb") as opened:
+            digest.update(opened.read(1 << 20))
+            opened.seek(max(0, file.stat().st_size - (1 << 20)), os.SEEK_SET)
+            digest.update(opened.read())
+    return digest.hexdigest()[:16]
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """A short hash of a tokenizer's vocabulary and chat template."""
+    digest = hashlib.sha256()
+    for token, index in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+        digest.update(f"{index}\t{token}\n".encode())
+    digest.update(str(tokenizer.chat_template).encode())
+    return digest.hexdigest()[:16]
