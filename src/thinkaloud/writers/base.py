@@ -1,0 +1,34 @@
+"""What is a writer? Anything that turns contexts into explanation texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a writer sees of one position.
+
+    prefix: the text up to and including the final token, decoded; it may hold chat markers such as ``<|user|>``.
+    token: the final token's own text, such as ``" the"``.
+    next_tokens: the target model's own top next tokens as (text, probability), best first; empty where not asked for.
+    is_chat: whether the document is a chat.
+    """
+
+    prefix: str
+    token: str
+    next_tokens: tuple[tuple[str, float], ...] = ()
+    is_chat: bool = False
+
+
+class Writer(Protocol):
+    """Writes one explanation text for each context, in order."""
+
+    @property
+    def name(self) -> str:
+        """Who writes, with a version, as ``"heuristic/1"``: part of every cache key and of the manifest."""
+        ...
+
+    def write(self, contexts: Sequence[Context]) -> list[str]:
+        """One text for each of ``contexts``, in the same order."""
+        ...
