@@ -60,7 +60,7 @@ def unwrap(model: nn.Module) -> nn.Module:
     return cast(nn.Module, cast(Any, model).get_base_model()) if hasattr(model, "peft_config") else model
 
 
-def text_model(model: nn.Module) -> nn.Module:
+def text_model(model: nn.Module) -> Any:
     """The decoder stack (token embedding, blocks, final norm) of a causal model, a wrapper, or the stack itself."""
     inner = unwrap(model)
     family = family_of(inner.config)
@@ -88,7 +88,7 @@ def d_model(model: nn.Module) -> int:
     return int(text_model(model).config.hidden_size)
 
 
-def embedding(model: nn.Module) -> nn.Module:
+def embedding(model: nn.Module) -> Any:
     """The token embedding module."""
     inner = text_model(model)
     return getattr(inner, family_of(inner.config).embed)
@@ -149,7 +149,7 @@ def truncate_config(config: Any, n: int) -> Any:
     return config
 
 
-def truncated(model: nn.Module, layer: int) -> nn.Module:
+def truncated(model: nn.Module, layer: int) -> Any:
     """A view of `model` that ends with the output of block `layer`: no later block, no final norm, no head.
 
     The weights are shared, nothing is copied; calling it gives `last_hidden_state` = the vectors of that site.

@@ -185,7 +185,7 @@ def _load(
         model = model.to(device=device, dtype=wanted)
     else:
         try:
-            model, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 str(folder),
                 config=config,
                 dtype=wanted,
@@ -195,6 +195,7 @@ def _load(
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{path} does not load: {str(error).strip().splitlines()[0]}") from None
+        model, info = loaded
         missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
         if info.get("mismatched_keys"):
             raise UserError(f"{path}: {len(info['mismatched_keys'])} weights have other shapes than config.json says")

@@ -1,0 +1,201 @@
+"""The pair: text → activations → words → activations → score."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud import activations, families
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
+from thinkaloud.pair.explanation import Explanation
+from thinkaloud.pair.injection import check_vectors
+from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.sampling import Sampling
+from thinkaloud.pair.scores import Scores
+from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.site import Site
+
+MAX_TOKENS = 200
+
+Text = str | Sequence[dict[str, str]]
+
+
+@dataclass
+class NLA:
+    """A verbalizer and a reconstructor of the same site, and the model M they read.
+
+    M is needed only to read text; it is loaded when that is first asked for.
+    """
+
+    verbalizer: Verbalizer
+    reconstructor: Reconstructor
+    base: str | Path | None = None
+    name: str = "nla"
+    _model: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        av, ar = self.verbalizer.contract, self.reconstructor.contract
+        if av.d_model != ar.d_model:
+            raise UserError(f"the AV is of a model {av.d_model} wide, the AR of one {ar.d_model} wide: not a pair")
+        if av.site is not None and av.site != ar.site:
+            raise UserError(f"the AV was trained at {av.site}, the AR at {ar.site}: not a pair")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path | None = None,
+        *,
+        av: str | Path | None = None,
+        ar: str | Path | None = None,
+        base: str | Path | None = None,
+        device: str | None = None,
+        dtype: Any = None,
+    ) -> "NLA":
+        """Load a pair: "pocket", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
+
+        A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then to
+        the model that the contract names.
+        """
+        if name is not None and (av is not None or ar is not None):
+            raise UserError("give the name of a pair, or av and ar, not both")
+        if name is not None:
+            av, ar, found = pair_paths(name)
+            base = base or found
+        if av is None or ar is None:
+            raise UserError("a pair needs both av and ar, or the name of a pair")
+        verbalizer = Verbalizer.from_pretrained(av, base=base, device=device, dtype=dtype)
+        reconstructor = Reconstructor.from_pretrained(ar, base=base, device=device, dtype=dtype)
+        base = base or reconstructor.contract.base_model or verbalizer.contract.base_model
+        return cls(verbalizer, reconstructor, base, str(name if name is not None else av))
+
+    @property
+    def site(self) -> Site:
+        site = self.reconstructor.contract.site
+        assert site is not None  # an AR's contract has one
+        return site
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.verbalizer.tokenizer
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What FVE is measured against: the held-out baseline the pair was trained with, where its contract says it."""
+        return self.reconstructor.contract.baseline or self.verbalizer.contract.baseline
+
+    @property
+    def model(self) -> Any:
+        """M, the model whose activations the pair reads."""
+        if self._model is None:
+            if self.base is None:
+                raise UserError("this pair does not say which model it reads: give base")
+            device, dtype = self.verbalizer.device, next(self.verbalizer.model.parameters()).dtype
+            model = load_causal_lm(self.base, str(device), dtype)
+            width = families.d_model(model)
+            if width != self.reconstructor.contract.d_model:
+                wanted = self.reconstructor.contract.d_model
+                raise UserError(f"base model {self.base} is {width} wide, the pair reads {wanted}: another model")
+            self.site.check(families.n_blocks(model))
+            self._model = model
+        return self._model
+
+    def explain(
+        self,
+        vectors: Float[Tensor, "m d"] | np.ndarray,
+        n: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+        max_tokens: int = MAX_TOKENS,
+        watch: Callable[[int], None] = lambda rows: None,
+    ) -> list[list[Explanation]]:
+        """`n` explanations of each vector. Temperature 0 is greedy; the same seed gives the same tokens."""
+        sampling = Sampling(temperature, self._cap(max_tokens), seed)
+        return self.verbalizer.explain(_tensor(vectors), n, sampling, watch=watch)
+
+    def reconstruct(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """The vectors the texts describe, float32 [n, d], unscaled."""
+        return self.reconstructor.reconstruct(texts)
+
+    def score(
+        self, texts: Sequence[str], vectors: Float[Tensor, "n d"] | np.ndarray, baseline: Baseline | None = None
+    ) -> Scores:
+        """How well each text rebuilds its vector.
+
+        FVE is relative to `baseline`: the given one, else the pair's, else the variance of these very vectors.
+        """
+        target = _tensor(vectors)
+        check_vectors(target, self.reconstructor.contract.d_model)
+        if len(texts) != len(target):
+            raise UserError(f"expected a text for each of {len(target)} vectors, found {len(texts)}")
+        if baseline is None:
+            baseline = self.baseline or Baseline.of(target.float().numpy(), [0], "these vectors")
+        return Scores.of(self.reconstruct(texts), target, baseline)
+
+    def read(
+        self,
+        text: Text,
+        positions: str | Sequence[int] = "all",
+        samples: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+        max_tokens: int = MAX_TOKENS,
+        watch: Callable[[int], None] = lambda rows: None,
+    ) -> Reading:
+        """Read a text or a chat: what M holds at each position, in words, and how well the words rebuild it."""
+        content = text if isinstance(text, str) else list(text)
+        if not content or (isinstance(content, str) and not content.strip()):
+            raise UserError("the text is empty: there is nothing to read")
+        tokenizer = load_tokenizer(self.base) if self.base is not None else self.tokenizer
+        found = activations.extract(self.model, [content], self.site, positions, tokenizer=tokenizer)
+        explained = self.explain(found.vectors, samples, temperature, seed, max_tokens, watch)
+        flat = [explanation.text for row in explained for explanation in row]
+        scores = self.score(
+            flat, found.vectors.repeat_interleave(samples, dim=0), self._reading_baseline(found.vectors)
+        )
+        table = found.table
+        rows = zip(*(table[name].to_pylist() for name in ("position", "token", "token_id", "norm")), strict=True)
+        places = tuple(
+            ReadPosition(*row, tuple(explained[i]), tuple(scores[i * samples : (i + 1) * samples]))
+            for i, row in enumerate(rows)
+        )
+        return Reading(places, scores.baseline, self.site, self.name, content)
+
+    def with_baseline(self, baseline: Baseline) -> "NLA":
+        """The same pair, measured against another baseline."""
+        contract = self.reconstructor.contract.with_baseline(baseline)
+        return replace(self, reconstructor=replace(self.reconstructor, contract=contract))
+
+    def _reading_baseline(self, vectors: Tensor) -> Baseline:
+        return self.baseline or Baseline.of(vectors.float().numpy(), [0], "this text")
+
+    def _cap(self, max_tokens: int) -> int:
+        """The asked-for length, within what the context leaves behind the prompt."""
+        room = families.context_length(self.verbalizer.model) - len(self.verbalizer.prompt_ids)
+        return min(max_tokens, room)
+
+
+def pair_paths(name: str | Path) -> tuple[str | Path, str | Path, str | Path | None]:
+    """Where the AV, the AR and, if it lies beside them, the base model of a named pair are."""
+    text = str(name)
+    if text != "pocket" and not Path(text).expanduser().is_dir() and text.count("/") == 1 and text[0] not in "./~":
+        return f"{text}-av", f"{text}-ar", None
+    folder = resolve(name)
+    missing = [part for part in ("av", "ar") if not (folder / part).is_dir()]
+    if missing:
+        raise UserError(f"{folder} is no pair: expected folders av and ar in it, {missing[0]} is not there")
+    return folder / "av", folder / "ar", folder / "base" if (folder / "base").is_dir() else None
+
+
+def _tensor(vectors: Tensor | np.ndarray) -> Tensor:
+    tensor = torch.as_tensor(vectors)
+    if tensor.ndim not in (2, 3):
+        raise UserError(f"vectors must be [n, d], found shape {tuple(tensor.shape)}")
+    return tensor.detach().cpu()

@@ -1,0 +1,120 @@
+"""The AR, activation reconstructor: explanations in, vectors out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from thinkaloud import families
+from thinkaloud.contract import Contract
+from thinkaloud.errors import UserError
+from thinkaloud.pair.injection import scaled
+
+BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+
+
+@dataclass
+class Reconstructor:
+    """A decoder stack cut after the site's block, a d × d head in float32, and the contract they were trained with."""
+
+    backbone: Any
+    head: nn.Linear
+    tokenizer: Any
+    contract: Contract
+
+    def __post_init__(self) -> None:
+        if self.contract.role != "ar":
+            raise UserError("this contract is a verbalizer's (role av): expected an AR")
+        site, width = self.contract.site, families.d_model(self.backbone)
+        if site is None or families.n_blocks(self.backbone) != site.layer + 1:
+            blocks = families.n_blocks(self.backbone)
+            raise UserError(f"the AR's contract says site {site}, its weights hold {blocks} blocks")
+        if width != self.contract.d_model or self.head.weight.shape != (width, width):
+            shape = tuple(self.head.weight.shape)
+            raise UserError(f"the AR is {width} wide, its contract says {self.contract.d_model}, its head is {shape}")
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
+    ) -> "Reconstructor":
+        """Load an AR: a checkpoint in the official layout, or an adapter together with its `base`."""
+        from thinkaloud.pair.formats import load_reconstructor
+
+        return load_reconstructor(path, base=base, device=device, dtype=dtype)
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of the prompt around every explanation, special tokens included (dropping BOS ruins an AR)."""
+        template = self.contract.ar_template or ""
+        prompts = [template.replace("{explanation}", text) for text in texts]
+        ids = self.tokenizer(prompts, add_special_tokens=True)["input_ids"]
+        eos = self.tokenizer.eos_token_id
+        suffix = list(self.contract.ar_suffix_ids)
+        for i, row in enumerate(ids):
+            # Some tokenizers close a text with an end token; the state is read at the template's own last token.
+            if eos is not None and len(row) > 1 and row[-1] == eos and suffix and suffix[-1] != eos:
+                row.pop()
+            if suffix and row[-len(suffix) :] != suffix:
+                raise UserError(
+                    f"explanation {i} merges with the end of the AR's template: expected ids {suffix}, "
+                    f"found {row[-len(suffix) :]}; this is another tokenizer than the AR was trained with"
+                )
+            if len(row) > families.context_length(self.backbone):
+                limit = families.context_length(self.backbone)
+                raise UserError(f"explanation {i} has {len(row)} tokens with its template: the context is {limit}")
+        return ids
+
+    def predict(self, ids: Int[Tensor, "n t"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        """Vectors, float32, for right-padded prompts of the given lengths. Differentiable in the AR's weights.
+
+        No padding mask is needed: attention is causal, so what is read at a row's last token never saw its padding.
+        """
+        hidden = self.backbone(input_ids=ids, use_cache=False).last_hidden_state
+        state = hidden[torch.arange(len(ids), device=ids.device), lengths - 1].float()
+        if self.contract.scaled_state:
+            state = scaled(state, self.contract.d_model**0.5)
+        return self.head(state)
+
+    @torch.inference_mode()
+    def reconstruct(
+        self,
+        texts: Sequence[str],
+        batch_tokens: int | None = None,
+        watch: Callable[[int], None] = lambda rows: None,
+    ) -> Float[Tensor, "n d"]:
+        """The vectors the texts describe: float32 [n, d] on the CPU, as the head gives them, unscaled.
+
+        Texts are sorted by length and run in batches of about `batch_tokens` tokens.
+        """
+        encoded = self.encode(texts)
+        out = torch.empty(len(texts), self.contract.d_model)
+        for rows in length_batches([len(ids) for ids in encoded], batch_tokens or BATCH_TOKENS[self.device.type]):
+            ids, lengths = pad([encoded[i] for i in rows], self.device)
+            out[rows] = self.predict(ids, lengths).cpu()
+            watch(len(rows))
+        return out
+
+
+def length_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Row indices in batches of near-equal lengths whose padded size stays within `budget` tokens (one row at least)."""
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+def pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Int[Tensor, "n t"], Int[Tensor, " n"]]:
+    """Rows padded on the right with 0, and their lengths, in one transfer each."""
+    lengths = torch.tensor([len(row) for row in rows])
+    padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    return padded.to(device, non_blocking=True), lengths.to(device, non_blocking=True)

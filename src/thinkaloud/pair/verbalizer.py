@@ -1,0 +1,100 @@
+"""The AV, activation verbalizer: vectors in, explanations out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from thinkaloud import contract as contracts
+from thinkaloud import families
+from thinkaloud.contract import Contract
+from thinkaloud.errors import UserError
+from thinkaloud.pair import injection
+from thinkaloud.pair.explanation import Explanation
+from thinkaloud.pair.sampling import Sampling, sample
+
+
+@dataclass
+class Verbalizer:
+    """A causal language model, its tokenizer and the contract it was trained with.
+
+    `prompt_ids` [T] and `slots` (the marker's places in it) are fixed by the contract and checked against the tokenizer.
+    """
+
+    model: Any
+    tokenizer: Any
+    contract: Contract
+
+    def __post_init__(self) -> None:
+        if self.contract.role != "av":
+            raise UserError("this contract is a reconstructor's (role ar): expected an AV")
+        width = families.d_model(self.model)
+        if width != self.contract.d_model:
+            raise UserError(f"the AV's contract says d_model {self.contract.d_model}, its weights are {width} wide")
+        ids, self.slots = contracts.check_marker(self.contract, self.tokenizer)
+        self.prompt_ids: Int[Tensor, " t"] = torch.tensor(ids)
+        if self.contract.injection == "add":
+            injection.install_add(self.model)
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
+    ) -> "Verbalizer":
+        """Load an AV: a full checkpoint in the official layout, or an adapter together with its `base`."""
+        from thinkaloud.pair.formats import load_verbalizer
+
+        return load_verbalizer(path, base=base, device=device, dtype=dtype)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def slot_vectors(self, vectors: Float[Tensor, "n d"] | Float[Tensor, "n s d"]) -> Float[Tensor, "n s d"]:
+        """Checked vectors, one for each slot, at the norm they are injected with."""
+        injection.check_vectors(vectors, self.contract.d_model)
+        stacked = vectors[:, None] if vectors.ndim == 2 else vectors
+        if stacked.shape[1] != len(self.slots):
+            raise UserError(f"this AV takes {len(self.slots)} vectors a prompt, found {stacked.shape[1]}")
+        stacked = stacked.to(self.device, torch.float32)
+        return injection.scaled(stacked, self.contract.injection_scale) if self.contract.injection_scale else stacked
+
+    def inputs(self, vectors: Float[Tensor, "n s d"]) -> tuple[Float[Tensor, "n t d"], dict[str, Any]]:
+        """`inputs_embeds` of the prompts and the keyword arguments that inject, for vectors from `slot_vectors`.
+
+        Differentiable in `vectors`. With `replace` the embeddings hold the vectors; with `add` the arguments do.
+        """
+        embeds = families.embed(self.model, self.prompt_ids.to(self.device))
+        embeds = embeds[None].expand(len(vectors), -1, -1)
+        if self.contract.injection == "replace":
+            return injection.replace_slots(embeds, self.slots, vectors), {}
+        return embeds, injection.add_arguments(self.slots, vectors.to(embeds.dtype))
+
+    def prompt_embeds(self, vectors: Float[Tensor, "n d"] | Float[Tensor, "n s d"]) -> Float[Tensor, "n t d"]:
+        """The prompts as they enter block 0, vectors in place (with `add`, the vector comes in later, at block 1)."""
+        embeds, _ = self.inputs(self.slot_vectors(vectors))
+        return families.entering_block_0(self.model, embeds)
+
+    def explain(
+        self,
+        vectors: Float[Tensor, "m d"] | Float[Tensor, "m s d"],
+        n: int = 1,
+        sampling: Sampling | None = None,
+        batch: int = 256,
+        watch: Callable[[int], None] = lambda rows: None,
+    ) -> list[list[Explanation]]:
+        """`n` explanations of every vector; the same seed gives the same tokens. `batch` bounds the rows at a time."""
+        if n < 1:
+            raise UserError(f"samples must be 1 or more, found {n}")
+        sampling = sampling or Sampling()
+        ready = self.slot_vectors(vectors)
+        out: list[list[Explanation]] = []
+        step = max(1, batch // n)
+        for start in range(0, len(ready), step):
+            with torch.inference_mode():
+                embeds, arguments = self.inputs(ready[start : start + step])
+            out += sample(self.model, self.tokenizer, embeds, n, sampling, arguments, first_row=start, watch=watch)
+        return out

@@ -1,0 +1,257 @@
+"""Train the pocket base model: an 8-layer Llama that reads prose, chats and the pocket world.
+
+Run on one GPU: `python -m thinkaloud.pocket.base --corpus FOLDER --out DIR`. It trains the tokenizer (unless one is
+given), the model, packs it to eight bits, and from there on only the packed model counts: its held-out bits a byte go
+into `metrics.json`, and every vector the NLA learns from is the packed model's.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from thinkaloud import quant
+from thinkaloud.activations.corpus import split_of
+from thinkaloud.pocket import corpus
+from thinkaloud.pocket import tokenizer as pocket_tokenizer
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """The pocket base model and its training. Rows are `context` tokens; a batch holds `batch` rows."""
+
+    d_model: int = 256
+    layers: int = 8
+    heads: int = 4
+    kv_heads: int = 2
+    intermediate: int = 736
+    context: int = 512
+    steps: int = 3000
+    batch: int = 256
+    lr: float = 3e-3
+    final_lr: float = 1e-4
+    warmup: int = 100
+    weight_decay: float = 0.1
+    world_share: float = 0.25
+    world_documents: int = 240_000
+    seed: int = 0
+
+
+def build(config: BaseConfig, tokenizer: Any) -> Any:
+    """A fresh model with weights drawn from `config.seed`."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(config.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.d_model,
+            intermediate_size=config.intermediate,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.kv_heads,
+            max_position_embeddings=config.context,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def encode(tokenizer: Any, texts: list[str]) -> list[np.ndarray]:
+    """Token ids of every text without BOS, as uint16."""
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [np.asarray(ids, dtype=np.uint16) for ids in encoded]
+
+
+def rows(documents: Iterable[np.ndarray], bos: int, context: int) -> np.ndarray:
+    """Documents laid end to end in rows of `context` + 1 tokens; every row and every piece of a document opens with BOS."""
+    out, row = [], []
+    for ids in documents:
+        start = 0
+        while start < len(ids):
+            piece = ids[start : start + context - len(row)]
+            row += [bos, *piece.tolist()]
+            start += len(piece)
+            if len(row) > context - 8:
+                out.append(row[: context + 1] + [bos] * (context + 1 - len(row)))
+                row = []
+    return np.asarray(out, dtype=np.uint16)
+
+
+def learning_rate(step: int, config: BaseConfig) -> float:
+    """Linear warm-up, then cosine to `final_lr`."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.final_lr + 0.5 * (config.lr - config.final_lr) * (1 + math.cos(math.pi * done))
+
+
+def batches(main: Tensor, world: Tensor, config: BaseConfig) -> Iterator[Tensor]:
+    """Batches [batch, context + 1] of int64: `world_share` of each from the world, both shuffled anew every epoch."""
+    generator = torch.Generator().manual_seed(config.seed)
+    share = round(config.batch * config.world_share)
+
+    def stream(table: Tensor, n: int) -> Iterator[Tensor]:
+        order = torch.empty(0, dtype=torch.int64)
+        while True:
+            while len(order) < n:
+                order = torch.cat([order, torch.randperm(len(table), generator=generator)])
+            yield table[order[:n].to(table.device)]
+            order = order[n:]
+
+    for a, b in zip(stream(main, config.batch - share), stream(world, share), strict=False):
+        yield torch.cat([a, b]).long()
+
+
+def loss_of(model: Any, batch: Tensor, bos: int) -> Tensor:
+    """Mean next-token cross-entropy (nats) over targets that are not BOS."""
+    logits = model(input_ids=batch[:, :-1], use_cache=False).logits
+    targets = batch[:, 1:].masked_fill(batch[:, 1:] == bos, -100)
+    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
+
+
+def train(
+    model: Any, main: np.ndarray, world: np.ndarray, config: BaseConfig, bos: int, device: str
+) -> list[dict[str, float]]:
+    """AdamW with float32 weights and bfloat16 matmuls on a GPU; returns the log."""
+    model.to(device).train()
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    vectors = [p for p in model.parameters() if p.ndim != 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=config.lr,
+        betas=(0.9, 0.95),
+        fused=device == "cuda",
+    )
+    step_loss = torch.compile(loss_of) if device == "cuda" else loss_of
+    to = lambda table: torch.from_numpy(table.astype(np.int16)).to(device)  # noqa: E731 (vocabulary < 32,768)
+    log, started = [], time.time()
+    for step, batch in enumerate(batches(to(main), to(world), config)):
+        if step == config.steps:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, config)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+            loss = step_loss(model, batch, bos)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if step % 100 == 0 or step == config.steps - 1:
+            log.append({"step": step, "loss": float(loss), "seconds": round(time.time() - started, 1)})
+            print(json.dumps(log[-1]), flush=True)
+    return log
+
+
+@torch.inference_mode()
+def bits_per_byte(model: Any, tokenizer: Any, texts: list[str], context: int = 512) -> float:
+    """Bits a UTF-8 byte over windows of `context` tokens, each opened with BOS: every token is predicted once."""
+    device = next(model.parameters()).device
+    bos, nats, n_bytes = tokenizer.bos_token_id, 0.0, sum(len(t.encode()) for t in texts)
+    windows = [
+        torch.from_numpy(np.concatenate([[bos], ids[s : s + context - 1]]).astype(np.int64))
+        for ids in encode(tokenizer, texts)
+        for s in range(0, len(ids), context - 1)
+    ]
+    windows.sort(key=len)
+    for i in range(0, len(windows), 64):
+        batch = torch.nn.utils.rnn.pad_sequence(windows[i : i + 64], batch_first=True, padding_value=-1).to(device)
+        logits = model(input_ids=batch.clamp_min(0), use_cache=False).logits[:, :-1].float()
+        targets = batch[:, 1:]
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.clamp_min(0).flatten(), reduction="none")
+        nats += float(loss.masked_fill(targets.flatten() < 0, 0).sum())
+    return nats / math.log(2) / n_bytes
+
+
+def _world_texts(span: tuple[int, int, int]) -> list[tuple[str, str]]:
+    return [(d["id"], corpus.as_text(d)) for d in corpus.world(*span)]
+
+
+def _parallel_world(n: int, seed: int) -> list[tuple[str, str]]:
+    spans = [(start, min(2000, n - start), seed) for start in range(0, n, 2000)]
+    with ProcessPoolExecutor() as pool:
+        return [item for part in pool.map(_world_texts, spans) for item in part]
+
+
+def _train_split(documents: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    train_texts, held = [], []
+    for name, text in documents:
+        (train_texts if split_of(name, corpus.HELDOUT) == "train" else held).append(text)
+    return train_texts, held
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path)
+    parser.add_argument("--tokenizer-only", action="store_true")
+    for name, value in asdict(BaseConfig()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    args = parser.parse_args()
+    config = BaseConfig(**{name: getattr(args, name) for name in asdict(BaseConfig())})
+    args.out.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    prose, prose_held = _train_split((d["id"], corpus.as_text(d)) for d in corpus.prose(args.corpus))
+    chats, chats_held = _train_split((d["id"], corpus.as_text(d)) for d in corpus.chats(args.corpus))
+    world, world_held = _train_split(_parallel_world(config.world_documents, config.seed))
+    print(f"documents: prose {len(prose)}, chats {len(chats)}, world {len(world)}", flush=True)
+
+    if args.tokenizer:
+        from thinkaloud.loading import load_tokenizer
+
+        tokenizer = load_tokenizer(args.tokenizer)
+    else:
+        tokenizer = pocket_tokenizer.train(prose[::5] + chats[::5] + world[::40])
+    pocket_tokenizer.save(tokenizer, args.out)
+    if args.tokenizer_only:
+        return
+
+    main_rows = rows(encode(tokenizer, prose + chats), tokenizer.bos_token_id, config.context)
+    world_rows = rows(encode(tokenizer, world), tokenizer.bos_token_id, config.context)
+    print(f"rows of {config.context}: prose and chats {len(main_rows)}, world {len(world_rows)}", flush=True)
+    model = build(config, tokenizer)
+    started = time.time()
+    log = train(model, main_rows, world_rows, config, tokenizer.bos_token_id, device)
+    seconds = time.time() - started
+
+    packed = quant.pack({k: v for k, v in model.state_dict().items() if k != "lm_head.weight"})
+    quant.save({k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}, args.out / "model.safetensors")
+    model.config.save_pretrained(args.out)
+    model.load_state_dict(quant.unpack(packed), strict=False)
+    model.tie_weights()
+    model.eval()
+    apart = [d["text"] for d in corpus.prose(args.corpus, "prose-heldout.txt.xz")]
+    metrics = {
+        "config": asdict(config),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tokens": config.steps * config.batch * config.context,
+        "rows": {"prose_and_chats": len(main_rows), "world": len(world_rows)},
+        "seconds": round(seconds, 1),
+        "bits_per_byte": {
+            "prose, held-out books and articles": bits_per_byte(model, tokenizer, apart),
+            "prose, held-out documents": bits_per_byte(model, tokenizer, prose_held[:150]),
+            "chats, held-out": bits_per_byte(model, tokenizer, chats_held[:400]),
+            "world, held-out": bits_per_byte(model, tokenizer, world_held[:1000]),
+        },
+        "log": log,
+    }
+    (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    print(json.dumps({k: v for k, v in metrics.items() if k != "log"}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
