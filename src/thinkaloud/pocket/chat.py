@@ -1,0 +1,29 @@
+"""How does a chat look as the plain text that the pocket model reads?"""
+
+from collections.abc import Iterable, Mapping
+
+BOS = "<|bos|>"
+END = "<|end|>"
+ROLES = ("system", "user", "assistant")
+
+CHAT_TEMPLATE = (
+    "<|bos|>"
+    "{% for message in messages %}"
+    "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
+    "{{ raise_exception('a role is system, user or assistant, found ' + message['role']) }}"
+    "{% endif %}"
+    "<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""Jinja template for a Hugging Face tokenizer: `<|bos|>` once, then exactly what `render` gives."""
+
+
+def opening(role: str) -> str:
+    """The tag that starts a message of `role`."""
+    return f"<|{role}|>"
+
+
+def render(messages: Iterable[Mapping[str, str]]) -> str:
+    """The chat as text, every message as `<|role|>content<|end|>`, without the leading `<|bos|>`."""
+    return "".join(f"{opening(m['role'])}{m['content']}{END}" for m in messages)

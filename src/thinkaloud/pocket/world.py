@@ -1,0 +1,51 @@
+"""Which texts have a hidden state that is known exactly at every character? The pocket world: five families of episodes.
+
+Everything follows from (seed, family, split) and is the same on every machine. A train episode never uses a held-out
+wording or a held-out combination of values. A held-out episode always uses a held-out combination; half of them also use
+a held-out wording, the others a train wording: `episode.wording in wordings(family, "heldout")` tells which.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from thinkaloud.pocket.episodes import couplets, places, problems, rules, speakers
+from thinkaloud.pocket.episodes.common import Dice, Episode, Fact
+from thinkaloud.pocket.episodes.couplets import rhyme_words
+
+__all__ = ["FAMILIES", "SPLITS", "Episode", "Fact", "episode", "episodes", "rhyme_words", "wordings"]
+
+FAMILIES = ("problems", "places", "couplets", "speakers", "rules")
+SPLITS = ("train", "heldout")
+
+_MODULES = {"problems": problems, "places": places, "couplets": couplets, "speakers": speakers, "rules": rules}
+
+
+def episode(seed: int, family: str | None = None, split: str = "train") -> Episode:
+    """The episode of this seed; without a family, the seed also chooses one. ValueError for an unknown family or split."""
+    if split not in SPLITS:
+        raise ValueError(f"split is one of {', '.join(SPLITS)}, found {split!r}")
+    return _write(str(seed), _family_of(str(seed), FAMILIES) if family is None else family, split)
+
+
+def episodes(seed: int, n: int, split: str = "train", families: Sequence[str] = FAMILIES) -> Iterator[Episode]:
+    """n episodes of one stream, families drawn with equal chance; other seeds give other streams."""
+    if split not in SPLITS:
+        raise ValueError(f"split is one of {', '.join(SPLITS)}, found {split!r}")
+    for i in range(n):
+        key = f"{seed}/{i}"
+        yield _write(key, _family_of(key, families), split)
+
+
+def wordings(family: str, split: str = "train") -> tuple[str, ...]:
+    """Names of the wordings of a family that train episodes use, or of those they never use ("heldout")."""
+    module = _MODULES[family]
+    return tuple(wording.name for wording in (module.TRAIN if split == "train" else module.HELD_OUT))
+
+
+def _family_of(key: str, families: Sequence[str]) -> str:
+    return Dice(f"family|{key}").pick(families)
+
+
+def _write(key: str, family: str, split: str) -> Episode:
+    if family not in _MODULES:
+        raise ValueError(f"family is one of {', '.join(FAMILIES)}, found {family!r}")
+    return _MODULES[family].write(Dice(f"{family}|{split}|{key}"), split)
