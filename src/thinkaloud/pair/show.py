@@ -1,0 +1,167 @@
+"""How does a reading look in a terminal, in a pipe and in a notebook?"""
+
+import math
+import shutil
+import unicodedata
+from html import escape
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from thinkaloud.site import Site
+
+if TYPE_CHECKING:
+    from thinkaloud.pair.explanation import Explanation
+    from thinkaloud.pair.reading import Reading, ReadPosition
+
+HOW_TO_READ = (
+    "FVE says how well the words alone rebuild the vector: 1 = perfect, "
+    "0 = no better than always answering the mean vector, negative = worse."
+)
+FINISHES = {"cut": "cut off at the token cap", "eos": "ended without closing its tag"}
+SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (bidi too), surrogate, line and paragraph separators
+EIGHTHS = " ▏▎▍▌▋▊▉"
+BAR = 6
+TOKEN_WIDTH = 14
+
+
+def visible(text: str) -> str:
+    """`text` with every character that prints as nothing, or moves the cursor, made visible: a token on one line."""
+    return "".join(SIGNS.get(c) or clean(c) for c in text)
+
+
+def clean(text: str) -> str:
+    """`text` safe for a terminal: line breaks stay, what steers a terminal or cannot be printed becomes its number."""
+    return "".join(c if c == "\n" or unicodedata.category(c) not in UNPRINTABLE else f"<{ord(c):X}>" for c in text)
+
+
+def lines(explanation: str) -> list[str]:
+    """The lines of an explanation, one feature or paragraph each, safe for a terminal."""
+    return [line for line in (clean(part).strip() for part in explanation.split("\n")) if line]
+
+
+def figure(value: float) -> str:
+    """An FVE as five characters: ` 0.42`, `-0.31`; `  n/a` where it is not a number."""
+    if not math.isfinite(value):
+        return "  n/a"
+    return f"{value:5.2f}" if value > -9.995 else f"{value:5.0f}" if value > -999.5 else "<-999"
+
+
+def bar(value: float, width: int = BAR) -> str:
+    """An FVE from 0 to 1 as a bar of `width` characters, in eighths; dots are what is missing."""
+    eighths = round(max(0.0, min(1.0, value if math.isfinite(value) else 0.0)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width, "·")
+
+
+def tone(value: float) -> str:
+    """The colour of an FVE on a terminal. The figure beside it says the same without colour."""
+    if not math.isfinite(value):
+        return "dim"
+    return "red" if value < 0 else "yellow" if value < 1 / 3 else "cyan" if value < 2 / 3 else "green"
+
+
+def site_line(site: Site) -> str:
+    """Every convention's name for a site, short, on one line."""
+    names = [name.split(" (")[0] for key, name in site.names().items() if key != "vLLM auxiliary id"]
+    return " = ".join([*names, f"vLLM id {site.names()['vLLM auxiliary id']}"])
+
+
+def fve_line(reading: "Reading") -> str:
+    """The mean FVE with what it rests on."""
+    n, left_out = reading.n_counted, len(reading) - reading.n_counted
+    special = f" ({left_out} special left out)" if left_out else ""
+    return f"{figure(reading.fve).strip()} over {n:,} position{'s' * (n != 1)}{special}; baseline {reading.baseline}"
+
+
+def table(reading: "Reading") -> RenderableType:
+    """The reading as a rich table with its footer."""
+    return Group(rows(reading), Padding(footer(reading), (0, 1)))
+
+
+def rows(reading: "Reading") -> Table:
+    """One block a position: where, the token, the FVE, the explanation line by line; samples under one another."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, expand=False, header_style="bold")
+    grid.add_column("pos", justify="right", no_wrap=True, style="dim")
+    grid.add_column("token", no_wrap=True, max_width=TOKEN_WIDTH, overflow="ellipsis")
+    grid.add_column("FVE", no_wrap=True, width=6 + BAR)
+    grid.add_column("in words", overflow="fold", ratio=1)
+    for position in reading:
+        _add(grid, position)
+    return grid
+
+
+def _add(grid: Table, position: "ReadPosition") -> None:
+    samples = list(zip(position.explanations, position.scores, strict=True))
+    for i, (explanation, score) in enumerate(samples):
+        token = Text(visible(position.token), style="dim" if position.special else "bold") if i == 0 else Text()
+        words = _words(explanation, dim=position.special)
+        grid.add_row(
+            str(position.position) if i == 0 else "",
+            token,
+            Text.assemble((figure(score.fve), f"bold {tone(score.fve)}"), " ", (bar(score.fve), tone(score.fve))),
+            Padding(words, (0, 0, int(i == len(samples) - 1), 0)),
+        )
+
+
+def _words(explanation: "Explanation", dim: bool) -> Table:
+    """An explanation line by line; a mark before each line tells a new line from a wrapped one."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=1, style="dim")
+    grid.add_column(overflow="fold", style="dim" if dim else "")
+    for line in lines(explanation.text) or ["(nothing)"]:
+        grid.add_row("·", Text(line))
+    if explanation.finish in FINISHES:
+        grid.add_row("!", Text(FINISHES[explanation.finish], style="dim italic"))
+    return grid
+
+
+def footer(reading: "Reading") -> Table:
+    """Which pair, which vector, the mean FVE and its baseline, and how to read the figure."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("pair", Text(clean(reading.name)))
+    grid.add_row("site", Text(site_line(reading.site)))
+    grid.add_row("FVE", Text(fve_line(reading)))
+    grid.add_row("", Text(HOW_TO_READ, style="dim"))
+    return grid
+
+
+def plain(reading: "Reading") -> str:
+    """The table as plain text, as wide as the terminal."""
+    out = StringIO()
+    width = shutil.get_terminal_size((80, 24)).columns
+    Console(file=out, width=width, color_system=None, force_terminal=False, force_jupyter=False).print(table(reading))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def html(reading: "Reading") -> str:
+    """The table as a fragment of HTML for a notebook: no script, no style sheet, everything escaped."""
+    cell = "padding:.35em .8em;text-align:left;vertical-align:top;border-top:1px solid rgba(128,128,128,.25)"
+    body = []
+    for position in reading:
+        for i, (explanation, score) in enumerate(zip(position.explanations, position.scores, strict=True)):
+            where, token = (str(position.position), escape(visible(position.token))) if i == 0 else ("", "")
+            share = 100 * max(0.0, min(1.0, score.fve)) if math.isfinite(score.fve) else 0.0
+            fill = f"background:linear-gradient(90deg,rgba(20,120,120,.28) {share:.0f}%,transparent {share:.0f}%)"
+            words = "<br>".join(escape(line) for line in lines(explanation.text))
+            if explanation.finish in FINISHES:
+                words += f'<br><i style="opacity:.6">{FINISHES[explanation.finish]}</i>'
+            body.append(
+                f'<tr><td style="{cell};opacity:.6">{where}</td><td style="{cell}"><code>{token}</code></td>'
+                f'<td style="{cell};{fill};min-width:5em">{figure(score.fve).strip()}</td>'
+                f'<td style="{cell}">{words}</td></tr>'
+            )
+    heads = "".join(f'<th style="{cell};border-top:0">{name}</th>' for name in ("pos", "token", "FVE", "in words"))
+    notes = (f"pair {clean(reading.name)}", f"site {site_line(reading.site)}", f"FVE {fve_line(reading)}", HOW_TO_READ)
+    return (
+        f'<table style="border-collapse:collapse"><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+        f'<p style="opacity:.7;font-size:90%">{"<br>".join(map(escape, notes))}</p>'
+    )

@@ -1,0 +1,150 @@
+"""Does a reading say the same in JSON, in a table and in a notebook, whatever the text is made of?"""
+
+import json
+import math
+import re
+import unicodedata
+from io import StringIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from thinkaloud.baseline import Baseline
+from thinkaloud.pair import show
+from thinkaloud.pair.explanation import Explanation
+from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.scores import Score
+from thinkaloud.site import Site
+
+BASELINE = Baseline(0.5, 4096, 512, "heldout")
+HOSTILE = '</script><img src=x onerror=alert(1)> "quoted" \x1b[31m \u202e \u2028 \ud800 & [bold]x[/bold]'
+
+
+def position(
+    where: int,
+    token: str,
+    *samples: tuple[str, float],
+    finish: str = "closed",
+    special: bool = False,
+    baseline: Baseline = BASELINE,
+) -> ReadPosition:
+    said = tuple(Explanation(text, text, (1,), (-0.5,), finish) for text, _ in samples)  # type: ignore[arg-type]
+    scores = tuple(Score(1 - mse / 2, mse, baseline) for _, mse in samples)
+    return ReadPosition(where, token, 100 + where, 7.5, said, scores, special)
+
+
+def reading(*positions: ReadPosition, baseline: Baseline = BASELINE) -> Reading:
+    return Reading(positions, baseline, Site("resid_post", 5), "pocket", "".join(p.token for p in positions))
+
+
+SMALL = reading(
+    position(0, "<|bos|>", ("The start of a text.", 1.5), special=True),
+    position(1, "The", ("An article.\nA noun is next.", 0.25), ("Another sample.", 0.75)),
+    position(2, " sea\n", ("A place.", 0.125), finish="cut"),
+)
+
+
+def test_to_dicts_gives_exactly_the_documented_keys() -> None:
+    row = SMALL.to_dicts()[1]
+    assert row == {
+        "position": 1,
+        "token": "The",
+        "token_id": 101,
+        "norm": 7.5,
+        "explanations": [
+            {"text": "An article.\nA noun is next.", "finish": "closed", "cos": 0.875, "mse": 0.25, "fve": 0.5},
+            {"text": "Another sample.", "finish": "closed", "cos": 0.625, "mse": 0.75, "fve": -0.5},
+        ],
+        "baseline": {"v": 0.5, "n": 4096, "n_docs": 512, "split": "heldout"},
+        "site": {"kind": "resid_post", "layer": 5},
+    }
+
+
+def test_an_fve_that_is_not_a_number_is_null() -> None:
+    flat = Baseline(0.0, 1, 1, "heldout")
+    line = reading(position(0, "x", ("words", 0.1), baseline=flat), baseline=flat).to_json_lines()
+    assert json.loads(line)["explanations"][0]["fve"] is None
+
+
+@given(st.text(st.characters(), max_size=20), st.text(st.characters(), max_size=40))
+def test_json_lines_are_one_line_a_position_and_lose_nothing(token: str, said: str) -> None:
+    text = reading(position(0, token, (said, 0.1)), position(1, token, (said, 0.2))).to_json_lines()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [(row["token"], row["explanations"][0]["text"]) for row in rows] == [(token, said)] * 2
+
+
+def test_the_mean_leaves_special_tokens_out_where_it_can() -> None:
+    assert SMALL.fve == pytest.approx(1 - (0.25 + 0.75 + 0.125) / 3 / 0.5)
+    assert SMALL.n_counted == 2
+    alone = reading(SMALL[0])
+    assert alone.fve == pytest.approx(1 - 1.5 / 0.5)
+    assert math.isnan(reading().fve)
+
+
+def test_it_is_a_sequence_of_its_positions() -> None:
+    assert len(SMALL) == 3
+    assert SMALL[-1].token == " sea\n"
+    assert [p.position for p in SMALL] == [0, 1, 2]
+    assert SMALL[1:] == SMALL.positions[1:]
+
+
+def test_the_table_reads_without_colour_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = repr(SMALL)
+    assert text == str(SMALL)
+    assert max(map(len, text.splitlines())) <= 80
+    for expected in ("The", "␣sea⏎", "An article.", "Another sample.", " 0.50", "-0.50", "-2.00"):
+        assert expected in text
+    assert "cut off at the token cap" in text
+    flat = " ".join(text.split())
+    assert "0.25 over 2 positions (1 special left out)" in flat
+    assert "V 0.5000 on 4,096 vectors of 512 documents (heldout)" in flat
+    assert "blocks.5.hook_resid_post" in flat
+    assert "hidden_states[6]" in flat
+    assert "negative = worse" in flat
+
+
+def test_a_long_token_and_a_narrow_terminal_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = repr(reading(position(12345, "x" * 200, ("w" * 200, 0.1))))
+    assert max(map(len, text.splitlines())) <= 60
+    assert "…" in text
+    assert len(re.findall("w", text.split("pair")[0])) >= 200
+
+
+@given(st.text(st.characters(), max_size=40))
+def test_nothing_said_can_steer_the_terminal(said: str) -> None:
+    out = StringIO()
+    Console(file=out, width=80, force_terminal=True, color_system=None).print(reading(position(0, said, (said, 0.1))))
+    table = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())  # rich's own styles
+    assert not [c for c in table if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+
+
+def test_markup_in_a_text_is_text() -> None:
+    assert "[bold]x[/bold]" in " ".join(repr(reading(position(0, "[red]", (HOSTILE, 0.1)))).split())
+
+
+def test_the_notebook_table_is_escaped_and_self_contained() -> None:
+    html = reading(position(0, "<b>", (HOSTILE, 0.1)), position(1, '"', ("x", 0.9), finish="eos"))._repr_html_()
+    assert "<b>" not in html
+    assert "<img" not in html
+    assert "</script" not in html
+    assert "src=" not in re.sub(r"&lt;.*?&gt;", "", html)
+    assert "ended without closing its tag" in html
+    html.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "expected"),
+    [(0.0, 4, "····"), (1.0, 4, "████"), (0.5, 4, "██··"), (-3.0, 4, "····"), (7.0, 4, "████"), (0.125, 4, "▌···")],
+)
+def test_bar(value: float, width: int, expected: str) -> None:
+    assert show.bar(value, width) == expected
+
+
+@given(st.floats(max_value=1))
+def test_a_figure_is_five_characters_and_a_bar_as_wide_as_asked(value: float) -> None:
+    assert len(show.figure(value)) == 5
+    assert len(show.bar(value)) == show.BAR
