@@ -1,6 +1,6 @@
 """What an explanation has to beat: the error of always predicting the mean vector."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,21 +23,26 @@ class Baseline:
     split: str
 
     @classmethod
-    def of(cls, vectors: np.ndarray, doc_ids: Sequence[Any], split: str) -> "Baseline":
-        """V of `vectors` [n, d]; computed in float64, in one pass over blocks of rows."""
-        n, d = vectors.shape
-        if n == 0:
-            raise UserError(f"no vectors to take a baseline from (split {split!r})")
-        total, n_seen = np.zeros(d), 0
-        for start in range(0, n, 16384):
-            block = vectors[start : start + 16384].astype(np.float64)
+    def of(cls, vectors: np.ndarray, doc_ids: Iterable[Any], split: str) -> "Baseline":
+        """V of `vectors` [n, d]; `doc_ids` names their documents."""
+        return cls.of_blocks((vectors[i : i + 16384] for i in range(0, len(vectors), 16384)), doc_ids, split)
+
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[np.ndarray], doc_ids: Iterable[Any], split: str) -> "Baseline":
+        """V of vectors that come in blocks [n_i, d], in float64 and in one pass: all of them need not be in memory."""
+        total: np.ndarray | float = 0.0
+        n = 0
+        for rows in blocks:
+            block = rows.astype(np.float64)
             norms = np.linalg.norm(block, axis=1, keepdims=True)
             if not np.isfinite(norms).all() or (norms == 0).any():
                 raise UserError(f"a zero or non-finite vector cannot enter a baseline (split {split!r})")
-            total += (block / norms).sum(axis=0)
-            n_seen += len(block)
+            total = total + (block / norms).sum(axis=0)
+            n += len(block)
+        if n == 0:
+            raise UserError(f"no vectors to take a baseline from (split {split!r})")
         # Unit vectors u: with v̂ = √d·u, mean‖v̂ − mean v̂‖²/d = mean‖u − ū‖² = 1 − ‖ū‖².
-        mean = total / n_seen
+        mean = np.asarray(total) / n
         return cls(float(1.0 - mean @ mean), n, len(set(doc_ids)), split)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,22 @@
+"""From text to vectors: corpora, positions, the forward pass that stops at a site, and the files that hold them."""
+
+from thinkaloud.activations.corpus import Corpus, Document, read_corpus, split_of
+from thinkaloud.activations.extract import ExtractOptions, extract, extract_to
+from thinkaloud.activations.positions import choose_positions, parse_positions
+from thinkaloud.activations.store import Activations, iter_shards, read_manifest, write_explanations
+
+__all__ = [
+    "Activations",
+    "Corpus",
+    "Document",
+    "ExtractOptions",
+    "choose_positions",
+    "extract",
+    "extract_to",
+    "iter_shards",
+    "parse_positions",
+    "read_corpus",
+    "read_manifest",
+    "split_of",
+    "write_explanations",
+]

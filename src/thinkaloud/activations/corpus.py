@@ -1,0 +1,249 @@
+"""Where do the documents come from? Text, JSONL and Parquet files, folders of them, and hub data sets, as one stream.
+
+Rows that cannot be read are counted and passed over. Ids depend on the source and the row, never on the machine.
+"""
+
+import gzip
+import hashlib
+import json
+import lzma
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from thinkaloud.errors import UserError
+
+SEPARATOR = b"<|doc|>"
+KINDS = (".txt", ".jsonl", ".parquet")
+PACKED = {".xz": lzma.open, ".gz": gzip.open}
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text or a chat (messages with `role` and `content`): exactly one of the two is given."""
+
+    id: str
+    text: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+
+
+class BadRow(Exception):
+    """Why a row is not a document."""
+
+
+class Corpus:
+    """Documents of a source, in a fixed order, as often as it is iterated.
+
+    After (or during) an iteration: `unreadable`, how many rows were passed over, `first_problem`, the first of them and
+    why, and `fraction`, the share of the source's bytes behind the reader (None where the size is not known).
+    """
+
+    def __init__(self, spec: str | Path, text_column: str | None = None) -> None:
+        self.text_column = text_column
+        self.unreadable = 0
+        self.first_problem: str | None = None
+        self._read, self._total = 0, 0
+        path = Path(spec).expanduser()
+        if path.is_dir():
+            self.name = path.resolve().name
+            found = (p for p in path.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.parts))
+            named = {p.relative_to(path).as_posix(): p for p in found if _kind(p) is not None}
+            self._files = [(_stem(name), named[name]) for name in sorted(named)]
+            if not self._files:
+                raise UserError(f"no .txt, .jsonl or .parquet file (.xz and .gz are fine) in the folder {spec}")
+        elif path.is_file():
+            if _kind(path) is None:
+                raise UserError(
+                    f"a corpus file ends in .txt, .jsonl or .parquet, with .xz or .gz after it; found {spec}"
+                )
+            self.name = path.name
+            self._files = [(_stem(path.name), path)]
+        elif HUB_NAME.fullmatch(str(spec)):
+            self.name = str(spec)
+            self._files = None
+        else:
+            raise UserError(
+                f"no corpus at {spec}: expected a file, a folder, or a hub data set (owner/name or owner/name:config)"
+            )
+        if self._files is not None:
+            self._total = sum(path.stat().st_size for _, path in self._files)
+
+    @property
+    def fraction(self) -> float | None:
+        return self._read / self._total if self._total else None
+
+    def __iter__(self) -> Iterator[Document]:
+        self.unreadable, self.first_problem, self._read = 0, None, 0
+        if self._files is None:
+            yield from self._rows(self.name, self._hub())
+            return
+        for name, path in self._files:
+            before = self._read
+            try:
+                if _kind(path) == ".txt":
+                    yield from self._texts(name, path)
+                else:
+                    rows = self._json if _kind(path) == ".jsonl" else self._parquet
+                    yield from self._rows(name, rows(path))
+            except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+                raise UserError(
+                    f"{path} is damaged: {error or 'its compressed data ends early'}; fetch it again"
+                ) from None
+            self._read = before + path.stat().st_size
+
+    def _rows(self, name: str, rows: Iterator[tuple[int, Any]]) -> Iterator[Document]:
+        for number, row in rows:
+            try:
+                if isinstance(row, BadRow):
+                    raise row
+                yield document(f"{name}:{number}", row, self.text_column)
+            except BadRow as problem:
+                self._skip(name, number, problem)
+
+    def _skip(self, name: str, number: int, problem: object) -> None:
+        self.unreadable += 1
+        if self.first_problem is None:
+            self.first_problem = f"{name} row {number}: {problem}"
+
+    def _texts(self, name: str, path: Path) -> Iterator[Document]:
+        with self._open(path) as lines:
+            for number, raw in enumerate(_pieces(lines)):
+                if not raw.strip():
+                    continue
+                try:
+                    yield Document(f"{name}:{number}", text=raw.decode("utf-8"))
+                except UnicodeDecodeError:
+                    self._skip(name, number, "not UTF-8")
+
+    def _json(self, path: Path) -> Iterator[tuple[int, Any]]:
+        with self._open(path) as lines:
+            for number, line in enumerate(lines):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line.decode("utf-8"))
+                except (ValueError, RecursionError) as error:
+                    row = BadRow(f"not JSON ({error})")
+                yield number, row
+
+    def _parquet(self, path: Path) -> Iterator[tuple[int, Any]]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as file:
+                wanted = {self.text_column or "text", "messages", "id", "doc_id"}
+                columns = [c for c in file.schema_arrow.names if c in wanted]
+                if not set(columns) - {"id", "doc_id"}:
+                    raise UserError(
+                        f"{path} has no column {self.text_column or 'text'!r} or 'messages': name one with text_column"
+                    )
+                number, before = 0, self._read
+                for batch in file.iter_batches(batch_size=1024, columns=columns):
+                    for row in batch.to_pylist():
+                        yield number, row
+                        number += 1
+                    self._read = before + path.stat().st_size * number // file.metadata.num_rows
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path} is not a whole Parquet file: {str(error).splitlines()[0]}") from None
+
+    def _hub(self) -> Iterator[tuple[int, Any]]:
+        try:
+            import datasets
+        except ImportError:
+            raise UserError(
+                f"the hub data set {self.name} needs the datasets package: pip install 'thinkaloud[hub]'"
+            ) from None
+        owner_name, _, config = self.name.partition(":")
+        try:
+            stream = datasets.load_dataset(owner_name, config or None, split="train", streaming=True)
+        except Exception as error:
+            # The hub client raises many kinds of error for "not there" and "not reachable".
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"no corpus file and no readable hub data set {self.name}: {first}") from None
+        yield from enumerate(iter(stream))
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator["Iterator[bytes]"]:
+        """The lines of a file, unpacked; keeps count of the bytes read from the file itself."""
+        before = self._read
+        with path.open("rb") as raw:
+            opener = PACKED.get(path.suffix)
+            unpacked: IO[bytes] = opener(raw, "rb") if opener else raw  # type: ignore[assignment]
+
+            def lines() -> Iterator[bytes]:
+                for line in unpacked:
+                    self._read = before + raw.tell() if opener else self._read + len(line)
+                    yield line
+
+            yield lines()
+
+
+def read_corpus(spec: str | Path, *, text_column: str | None = None) -> Corpus:
+    """The corpus at `spec`: a .txt, .jsonl or .parquet file (.txt and .jsonl may be .xz or .gz), a folder of such files
+    in order of their names, or a hub data set `owner/name` or `owner/name:config`, streamed.
+
+    In a .txt file documents stand between lines that hold only `<|doc|>`; without one the file is one document. Rows of
+    the other kinds have `text` (or `text_column`) or `messages`, and may have their own `id` or `doc_id`.
+    """
+    return Corpus(spec, text_column)
+
+
+def document(default_id: str, row: Any, text_column: str | None = None) -> Document:
+    """The document of one row; raises BadRow where there is none."""
+    if not isinstance(row, Mapping):
+        raise BadRow(f"expected fields, found {type(row).__name__}")
+    own = next((row[k] for k in ("id", "doc_id") if isinstance(row.get(k), str | int) and row[k] != ""), default_id)
+    text, messages = row.get(text_column or "text"), row.get("messages")
+    if isinstance(text, str) and text.strip():
+        _encodable(text)
+        return Document(str(own), text=text)
+    if messages is None:
+        raise BadRow(f"no text in {text_column or 'text'!r} and no messages")
+    if not isinstance(messages, list | tuple) or not messages:
+        raise BadRow("messages must be a list with at least one message")
+    for message in messages:
+        if not isinstance(message, Mapping) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
+            raise BadRow("a message needs a role and a content, both text")
+        _encodable(message["role"] + message["content"])
+    return Document(str(own), messages=tuple({k: v for k, v in m.items() if v is not None} for m in messages))
+
+
+def split_of(doc_id: str, heldout: float = 0.02) -> str:
+    """ "heldout" for a share `heldout` of all document ids, "train" for the others: by hash, the same everywhere."""
+    value = int.from_bytes(hashlib.blake2b(doc_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return "heldout" if value < heldout * 2**64 else "train"
+
+
+def _encodable(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadRow("not Unicode text (a lone surrogate)") from None
+
+
+def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """What stands between the lines that hold only the separator, without the line ends beside it."""
+    piece: list[bytes] = []
+    for line in lines:
+        if line.strip() == SEPARATOR:
+            yield b"".join(piece).strip(b"\r\n")
+            piece = []
+        else:
+            piece.append(line)
+    yield b"".join(piece).strip(b"\r\n")
+
+
+def _kind(path: Path) -> str | None:
+    suffix = Path(path.stem).suffix if path.suffix in PACKED else path.suffix
+    return suffix if suffix in KINDS and not (suffix == ".parquet" and path.suffix in PACKED) else None
+
+
+def _stem(name: str) -> str:
+    """The name without .xz or .gz: packing a file does not change its documents' ids."""
+    return name[:-3] if name.endswith(tuple(PACKED)) else name

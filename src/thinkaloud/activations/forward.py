@@ -1,0 +1,149 @@
+"""How do token sequences become vectors at a site? Batches by length, a forward that stops there, only the rows wanted.
+
+Rows are padded on the right and no padding mask is given: under causal attention a real token never attends to what
+comes after it, and without a mask the fast attention kernels apply. Each sequence is cut after its last wanted position
+for the same reason. Models whose rotary angles depend on the length of the whole batch get neither.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from thinkaloud import families
+from thinkaloud.site import Site
+
+HEAD_ROWS = 1024  # rows of logits held at once: 0.6 GB in float32 at a vocabulary of 152k
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The wanted rows by sequence and position, on the CPU: vectors in the model's dtype, M's next tokens if asked."""
+
+    vectors: Float[Tensor, "n d"]
+    next_ids: Int[Tensor, "n k"] | None = None
+    next_probs: Float[Tensor, "n k"] | None = None
+
+
+def default_batch_tokens(device: torch.device) -> int:
+    """Tokens in a batch that fill the device without filling its memory."""
+    return 32768 if device.type == "cuda" else 4096
+
+
+def length_bound(model: nn.Module) -> bool:
+    """Whether a token's vector depends on how long the whole input is (dynamic and longrope rotary angles)."""
+    rope = getattr(families.text_model(model).config, "rope_parameters", None) or {}
+    kinds = [rope] if "rope_type" in rope else [value for value in rope.values() if isinstance(value, dict)]
+    return any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds)
+
+
+def plan(lengths: Sequence[int], batch_tokens: int, equal: bool = False) -> list[list[int]]:
+    """Indices of the sequences of each batch, longest first: rows × longest length ≤ `batch_tokens`, at least one row.
+
+    With `equal`, all the rows of a batch have the same length.
+    """
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batches:
+            longest = lengths[batches[-1][0]]
+            if longest * (len(batches[-1]) + 1) <= batch_tokens and not (equal and lengths[i] != longest):
+                batches[-1].append(i)
+                continue
+        batches.append([i])
+    return batches
+
+
+class Pass:
+    """A model read at one site; with `next_tokens`, run to its end for its own top-k expectation as well."""
+
+    def __init__(self, model: nn.Module, site: Site, next_tokens: int = 0) -> None:
+        site.check(families.n_blocks(model))
+        self.model, self.site, self.next_tokens = model, site, next_tokens
+        self.view: Any = families.text_model(model) if next_tokens else families.truncated(model, site.layer)
+        self.device = families.embedding(model).weight.device
+        self.dtype = families.embedding(model).weight.dtype
+        self.d_model = families.d_model(model)
+        self.length_bound = length_bound(model)
+
+    @torch.no_grad()
+    def __call__(
+        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], batch_tokens: int
+    ) -> Callable[[], Picked]:
+        """Start reading `positions` of `sequences`; the result is called for the rows, and waits for the device.
+
+        Sequences with no position are not run.
+        """
+        counts = [len(p) for p in positions]
+        firsts = [0]
+        for count in counts:
+            firsts.append(firsts[-1] + count)
+        used = [i for i, count in enumerate(counts) if count]
+        runs = [sequences[i] if self.length_bound else sequences[i][: max(positions[i]) + 1] for i in used]
+        batches = plan([len(run) for run in runs], batch_tokens, equal=self.length_bound)
+
+        total, cuda = firsts[-1], self.device.type == "cuda"
+        vectors = torch.empty(total, self.d_model, dtype=self.dtype, pin_memory=cuda)
+        shape = (total, self.next_tokens)
+        next_ids = torch.empty(shape, dtype=torch.int64, pin_memory=cuda) if self.next_tokens else None
+        next_probs = torch.empty(shape, dtype=torch.float32, pin_memory=cuda) if self.next_tokens else None
+        order: list[int] = []  # for each row as the batches give them, its row in the result
+        for batch in batches:
+            width = len(runs[batch[0]])
+            ids = torch.zeros(len(batch), width, dtype=torch.int64)
+            flat: list[int] = []
+            begin = len(order)
+            for row, j in enumerate(batch):
+                ids[row, : len(runs[j])] = torch.tensor(runs[j])
+                flat.extend(row * width + p for p in positions[used[j]])
+                order.extend(range(firsts[used[j]], firsts[used[j] + 1]))
+            here = slice(begin, len(order))
+            picked, tops, probs = self._run(self._send(ids), self._send(torch.tensor(flat)))
+            vectors[here].copy_(picked, non_blocking=True)
+            if next_ids is not None and next_probs is not None and tops is not None and probs is not None:
+                next_ids[here].copy_(tops, non_blocking=True)
+                next_probs[here].copy_(probs, non_blocking=True)
+        done = torch.cuda.Event() if cuda else None
+        if done is not None:
+            done.record()
+
+        def result() -> Picked:
+            if done is not None:
+                done.synchronize()
+            back = torch.empty(total, dtype=torch.int64)
+            back[torch.tensor(order, dtype=torch.int64)] = torch.arange(total)
+            return Picked(
+                vectors[back],
+                None if next_ids is None else next_ids[back],
+                None if next_probs is None else next_probs[back],
+            )
+
+        return result
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
+
+    def _run(
+        self, ids: Int[Tensor, "n t"], rows: Int[Tensor, " m"]
+    ) -> tuple[Float[Tensor, "m d"], Int[Tensor, "m k"] | None, Float[Tensor, "m k"] | None]:
+        if not self.next_tokens:
+            hidden = self.view(input_ids=ids, use_cache=False).last_hidden_state
+            return hidden.flatten(0, 1)[rows], None, None
+        at_site: list[Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            at_site.append(hidden.flatten(0, 1)[rows])
+
+        hook = families.blocks(self.model)[self.site.layer].register_forward_hook(keep)
+        try:
+            final = self.view(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[rows]
+        finally:
+            hook.remove()
+        tops = [
+            torch.softmax(families.logits(self.model, part).float(), dim=-1).topk(self.next_tokens, dim=-1)
+            for part in final.split(HEAD_ROWS)
+        ]
+        return at_site[0], torch.cat([t.indices for t in tops]), torch.cat([t.values for t in tops])

@@ -1,0 +1,93 @@
+"""Which token sequences does a document become, and how do its tokens read?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinkaloud.activations.corpus import Document
+from thinkaloud.errors import UserError
+
+
+@dataclass(frozen=True)
+class Window:
+    """A run of a document's tokens as the model sees it.
+
+    `start` is the index of its first token in the tokenised document (0 where the document is whole), `truncated` says
+    that the document went on beyond the model's context and was cut there.
+    """
+
+    doc_id: str
+    start: int
+    ids: list[int]
+    truncated: bool = False
+
+
+def encode(tokenizer: Any, documents: Sequence[Document]) -> list[list[int] | None]:
+    """Token ids of each document: texts with the tokenizer's special tokens, chats by its template in one step.
+
+    None for a chat that the template refuses (roles in an order it does not know).
+    """
+    out: list[list[int] | None] = [None] * len(documents)
+    texts = [i for i, document in enumerate(documents) if document.text is not None]
+    if texts:
+        encoded = tokenizer([documents[i].text for i in texts], return_attention_mask=False, verbose=False)
+        for i, ids in zip(texts, encoded["input_ids"], strict=True):
+            out[i] = list(ids)
+    for i, document in enumerate(documents):
+        if document.messages is not None:
+            out[i] = encode_chat(tokenizer, document.messages)
+    return out
+
+
+def encode_chat(tokenizer: Any, messages: Sequence[dict[str, Any]]) -> list[int] | None:
+    """A chat's ids by the template, tokenised in the same step (two would double the BOS); None if it is refused."""
+    from jinja2 import TemplateError
+
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError("the tokenizer has no chat template: chats need one; use plain text, or a chat model")
+    try:
+        encoded = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True)
+    except TemplateError:
+        return None
+    return list(encoded["input_ids"])
+
+
+def windows_of(doc_id: str, ids: list[int], bos: int | None, size: int | None, context: int) -> list[Window]:
+    """The windows of a tokenised document: consecutive ones of `size` tokens, each beginning with the BOS that the
+    document has, or without `size` one, cut at the context length.
+    """
+    if size is None:
+        return [Window(doc_id, 0, ids[:context], truncated=len(ids) > context)] if ids else []
+    head = ids[:1] if bos is not None and ids[:1] == [bos] else []
+    step = size - len(head)
+    return [
+        Window(doc_id, 0 if at == len(head) else at, head + ids[at : at + step])
+        for at in range(len(head), len(ids), step)
+    ]
+
+
+class Reader:
+    """How a tokenizer's ids read as text: single tokens with their leading space, and prefixes."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        # Some tokenizers drop the first token's leading space: read each token after an anchor, then take that off.
+        self._anchor = tokenizer.encode("a", add_special_tokens=False)[-1:]
+        self._anchor_text = self._decode(self._anchor)
+        self._tokens: dict[int, str] = {}
+
+    def token(self, token_id: int) -> str:
+        """The text of one token (U+FFFD for a part of a character)."""
+        if token_id not in self._tokens:
+            text = self._decode([*self._anchor, token_id])
+            starts = text.startswith(self._anchor_text)
+            self._tokens[token_id] = text[len(self._anchor_text) :] if starts else self._decode([token_id])
+        return self._tokens[token_id]
+
+    def prefix(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, chat markers included, without the leading BOS."""
+        start = 1 if ids and ids[0] == self.tokenizer.bos_token_id else 0
+        return self._decode(list(ids[start:]))
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
