@@ -1,55 +1,54 @@
 """What is the current clause doing: where it stands, of what kind it is, its subject and verb, its last words?"""
 
-from .passage import ABBREVIATIONS, IS_MARKER, Passage, role_of
+from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, role_of
+from .wordlists import words
 
 QUOTED_WORDS = 4
 QUOTED_CHARS = 36
 WORD_CHARS = 16
 
 SUBORDINATORS = frozenset(
-    "that which who whom whose when where while because if although though unless until till since as before after"
-    " than whether whereas lest what how why".split()
+    words("""
+    that which who whom whose when where while because if although though unless until till since as before after than
+    whether whereas lest what how why
+    """)
 )
 ASKING = frozenset(
-    "what why how who where when which is are was were do does did can could will would shall should have has am"
-    " don't didn't can't won't isn't aren't".split()
+    words("""
+    what why how who where when which is are was were do does did can could will would shall should have has am don't
+    didn't can't won't isn't aren't
+    """)
 )
+SUBJECTS = frozenset(words("i you he she it we they this that these those there who which what everyone nobody"))
 BREAKS = frozenset(",;:—(")
-SUBJECT_PRONOUNS = frozenset(
-    "i you he she it we they this that these those there who which what everyone nobody".split()
-)
-AUXILIARIES = frozenset(
-    "is was are were be been am has have had do does did will would can could shall should may might must isn't wasn't"
-    " didn't don't couldn't wouldn't can't won't".split()
-)
+LEADING_ROLES = frozenset(["preposition", "article", "possessive", "determiner", "adjective", "number word"])
+UNQUOTED = str.maketrans("", "", '“”"<>|')
 
 
-def clause_line(passage: Passage) -> str:
-    """The second feature: ``In narration, early in a when-clause, subject he, verb came: "came out of the".``"""
+def clause_line(passage: Passage, genre: str) -> str:
+    """The second feature: ``In running text, early in a when-clause, subject he, verb came: "came out of the"``"""
     lower = passage.lower
     start = _clause_start(lower, passage.sentence)
-    words = [at for at in range(passage.sentence, len(lower)) if lower[at][0].isalnum()]
-    parts = [f"{_container(passage)}, {_place(passage, len(words))} {_kind(passage, start)}"]
+    so_far = sum(piece[0].isalnum() for piece in lower[passage.sentence :])
+    parts = [_container(passage, genre), _place_and_kind(passage, start, so_far)]
     subject, verb = _subject_and_verb(passage, start)
     if subject:
         parts.append(f"subject {subject[:WORD_CHARS]}")
         parts.append(f"verb {verb[:WORD_CHARS]}" if verb else "verb to come")
     quotation = last_words(passage.text)
-    return ", ".join(parts) + (f': "{quotation}".' if quotation else ".")
+    return ", ".join(parts) + (f': "{quotation}"' if quotation else ".")
 
 
 def last_words(text: str) -> str:
-    """The last few words as they stand, at most QUOTED_WORDS and QUOTED_CHARS, without chat markers or double quotes."""
-    tail = text[-4 * QUOTED_CHARS :]
-    for marker in IS_MARKER.finditer(tail):
-        text = tail[marker.end() :]
-    words = text[-2 * QUOTED_CHARS :].translate(_UNQUOTED).split()[-QUOTED_WORDS:]
-    while len(words) > 1 and sum(map(len, words)) + len(words) > QUOTED_CHARS:
-        del words[0]
-    return " ".join(words)[-QUOTED_CHARS:]
-
-
-_UNQUOTED = str.maketrans("", "", '“”"<>|')
+    """The last few words of the paragraph as they stand, without double quotes or chat markers."""
+    tail = text[-3 * QUOTED_CHARS :].rstrip()
+    tail = tail[tail.rfind("\n\n") + 1 :]
+    if "<" in tail:
+        tail = IS_MARKER.split(tail)[-1]
+    last = tail.translate(UNQUOTED).split()[-QUOTED_WORDS:]
+    while len(last) > 1 and sum(map(len, last)) + len(last) > QUOTED_CHARS:
+        del last[0]
+    return " ".join(last)[-QUOTED_CHARS:]
 
 
 def _clause_start(lower: list[str], sentence: int) -> int:
@@ -62,8 +61,15 @@ def _clause_start(lower: list[str], sentence: int) -> int:
     return sentence
 
 
-def _container(passage: Passage) -> str:
-    line = passage.text[passage.text.rfind("\n") + 1 :]
+def _container(passage: Passage, genre: str) -> str:
+    if not passage.speaker and passage.lower and passage.lower[-1].startswith("<|"):
+        return "Between turns"
+    line_start = passage.text.rfind("\n") + 1
+    line = passage.text[line_start:]
+    if "verse" in genre and line_start and passage.text[line_start - 2 : line_start] != "\n\n":
+        above = passage.text[: line_start - 1].rpartition("\n")[2].split()
+        rhyme = above[-1].strip(".,;:!?”'—")[:WORD_CHARS] if above else ""
+        return f"In a line below {rhyme}" if rhyme else "In a line of verse"
     if passage.in_speech:
         return "In quoted speech"
     if passage.speaker:
@@ -75,50 +81,61 @@ def _container(passage: Passage) -> str:
     return "Between speeches" if passage.spoken > 0.3 else "In running text"
 
 
-def _place(passage: Passage, words: int) -> str:
-    if words == 0:
-        return "before"
-    if words <= 2:
-        return "opening"
-    if words <= 8:
-        return "early in"
-    return "midway in" if words <= 20 else "late in"
+def _place_and_kind(passage: Passage, start: int, so_far: int) -> str:
+    after_break = passage.sentence > 0 and passage.lower[passage.sentence - 1][0] == "\n"
+    if so_far <= 2:
+        return f"{'opening' if so_far else 'before'} a new {'paragraph' if after_break else 'sentence'}"
+    place = "early in" if so_far <= 8 else "midway in" if so_far <= 20 else "late in"
+    return f"{place} {_kind(passage.lower, passage.sentence, start)}"
 
 
-def _kind(passage: Passage, start: int) -> str:
-    lower = passage.lower
-    if passage.sentence >= len(lower):
-        return "a new sentence"
-    word = lower[start] if start < len(lower) else ""
-    first = lower[passage.sentence]
-    if sum(piece == "," for piece in lower[-9:]) >= 2:
+def _kind(lower: list[str], sentence: int, start: int) -> str:
+    word = lower[start]
+    if lower[-9:].count(",") >= 2:
         return "a list"
-    if first in ASKING and start == passage.sentence:
-        return "a question"
-    if word in SUBORDINATORS and start > passage.sentence:
-        return f"a {word}-clause" if word[0] not in "aiu" else f"an {word}-clause"
-    if word in ("and", "but", "or"):
-        return f"a clause joined by {word}"
-    if start > passage.sentence:
-        return "a further clause"
-    return "a main clause"
+    if start == sentence:
+        return "a question" if word in ASKING else "a main clause"
+    if word in SUBORDINATORS:
+        return f"an {word}-clause" if word[0] in "aiu" else f"a {word}-clause"
+    return f"a clause joined by {word}" if word in ("and", "but", "or") else "a further clause"
 
 
 def _subject_and_verb(passage: Passage, start: int) -> tuple[str, str]:
-    """The clause's subject and its latest verb so far, each "" where none is seen; the final word is left out."""
+    """The clause's subject and its latest verb so far, each "" where none is seen."""
     pieces, lower = passage.pieces, passage.lower
     subject, verb = "", ""
     for at in range(start, len(lower)):
         word = lower[at]
         if not word[0].isalpha():
             continue
+        role = role_of(word)
         if not subject:
-            if word in SUBJECT_PRONOUNS and (at > start or word not in SUBORDINATORS):
+            if word in SUBJECTS and (at > start or word not in SUBORDINATORS):
                 subject = "I" if word == "i" else word
-            elif (pieces[at][0].isupper() and at > start) and word not in ABBREVIATIONS:
-                subject = pieces[at]
-            elif role_of(word) == "noun" and not (at + 1 < len(lower) and role_of(lower[at + 1]) == "noun"):
-                subject = word
-        elif word in AUXILIARIES or role_of(word) == "verb":
+            elif _may_be_subject(pieces, lower, at, role) and not _governed(lower, at, start):
+                subject = pieces[at] if word not in ROLES and pieces[at][0].isupper() else word
+        elif role in ("verb", "auxiliary"):
             verb = word
     return subject, verb
+
+
+def _may_be_subject(pieces: list[str], lower: list[str], at: int, role: str) -> bool:
+    """A name, or a noun that is known or introduced, at the end of its phrase."""
+    known = ROLES.get(lower[at])
+    last = at + 1 == len(lower) or not lower[at + 1][0].isalpha()
+    if known is None and pieces[at][0].isupper() and lower[at] not in ABBREVIATIONS:
+        return last or not pieces[at + 1][0].isupper()
+    if known == "noun" or (role == "noun" and at and role_of(lower[at - 1]) in LEADING_ROLES):
+        return last or role_of(lower[at + 1]) != "noun"
+    return False
+
+
+def _governed(lower: list[str], at: int, start: int) -> bool:
+    """Whether a preposition stands before the noun phrase that ends at ``at``."""
+    for before in range(at - 1, max(start - 1, at - 4), -1):
+        role = role_of(lower[before])
+        if role == "preposition":
+            return True
+        if role not in LEADING_ROLES:
+            return False
+    return False

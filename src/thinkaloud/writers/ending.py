@@ -2,13 +2,15 @@
 
 import re
 
-from .passage import AFTER_MODAL, IS_MARKER, Passage, role_of, speaker_of
+from .passage import IS_MARKER, ROLES, Passage, role_of, speaker_of
+from .wordlists import words
 
 PIECE_CHARS = 16
 # An alternative below this probability is not worth a word.
 FLOOR = 0.004
+CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "wide open, say"))
 
-PUNCTUATION = {
+MARKS = {
     ",": "a comma",
     ".": "a full stop",
     "?": "a question mark",
@@ -35,8 +37,6 @@ PUNCTUATION = {
     "%": "a percent sign",
     "#": "a hash",
     "####": "the answer mark",
-}
-CLOSED = {
     ',"': "a comma and closing quote",
     '."': "a full stop and closing quote",
     '?"': "a question mark and closing quote",
@@ -44,39 +44,39 @@ CLOSED = {
     '—"': "a dash and closing quote",
 }
 DETERMINERS = frozenset(["article", "possessive", "determiner"])
+BEFORE_VERBS = frozenset(
+    words("to will would can could shall should may might must not don't didn't can't i you we they who")
+)
 LAST_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?$")
 LAST_NUMBER = re.compile(r"\d[\d.,]*$")
-CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "wide open, say"))
 
 
 def ending_line(passage: Passage, token: str, next_tokens: tuple[tuple[str, float], ...], most: int) -> str:
     """The third feature: ``Ends on "the", an article; next is likely "house", or else "window" or "door".``"""
-    goes_on = bool(next_tokens) and _continues(next_tokens[0][0]) and _ends_in_letter(passage.text)
-    return f"Ends on {_final(passage, token, goes_on, next_tokens)}; {_expected(passage, next_tokens, most)}."
+    return f"Ends on {_final(passage, token, next_tokens)}; {_expected(passage.text, next_tokens, most)}."
 
 
 def name_token(token: str, inside_word: bool, opens_quote: bool) -> str:
     """A token's text as a reader would say it: a quoted word, a piece with a hyphen, or the name of a mark."""
-    marker = IS_MARKER.search(token)
-    if marker:
-        return _marker_name(marker.group())
     bare = token.strip()
     if not bare:
         breaks = token.count("\n")
         return "a paragraph break" if breaks > 1 else "a line break" if breaks else "a space" if token else "nothing"
     if bare == '"':
         return "an opening quote" if opens_quote or token[0] in " \n" else "a closing quote"
-    known = PUNCTUATION.get(bare) or CLOSED.get(bare)
+    known = MARKS.get(bare)
     if known:
         return known
+    marker = IS_MARKER.search(bare) if bare[0] == "<" else None
+    if marker:
+        return _name_marker(marker.group())
     if "\ufffd" in bare:
         return "part of a character"
-    shown = bare.replace('"', "'").encode("utf-8", "replace").decode()[:PIECE_CHARS]
-    shown = " ".join(shown.split())
+    shown = " ".join(bare.replace('"', "'").encode("utf-8", "replace").decode().split())[:PIECE_CHARS]
     return f'"-{shown}"' if inside_word and _continues(token) else f'"{shown}"'
 
 
-def _marker_name(marker: str) -> str:
+def _name_marker(marker: str) -> str:
     speaker = speaker_of(marker)
     if speaker:
         return f"the start of the {speaker}'s turn"
@@ -89,32 +89,28 @@ def _continues(token: str) -> bool:
     return token[:1].isalpha() or (token[:1] == "'" and token[1:2].isalpha())
 
 
-def _ends_in_letter(text: str) -> bool:
-    return text[-1:].isalpha()
-
-
-def _opens_quote(text: str) -> bool:
-    return not text or text[-1] in " \n(—>"
-
-
-def _final(passage: Passage, token: str, goes_on: bool, next_tokens: tuple[tuple[str, float], ...]) -> str:
+def _final(passage: Passage, token: str, next_tokens: tuple[tuple[str, float], ...]) -> str:
+    tail = passage.text[-64:]
     bare = token.strip()
     if not bare or not bare[-1].isalnum():
-        named = name_token(token, False, passage.text.endswith("“"))
+        named = name_token(token, False, tail.endswith("“"))
         before = passage.lower[-2] if bare and len(passage.lower) > 1 else ""
         return f"{named} after {before[:PIECE_CHARS]}" if before[:1].isalnum() else named
-    number = LAST_NUMBER.search(passage.text)
+    number = LAST_NUMBER.search(tail)
     if number and bare.isdigit():
-        whole = number.group()
-        return f'"{bare[:PIECE_CHARS]}", a number' if len(whole) <= len(bare) else f'"{bare}", a digit of {whole[-12:]}'
-    last = LAST_WORD.search(passage.text)
+        whole = number.group()[-PIECE_CHARS:]
+        shown = bare[-PIECE_CHARS:]
+        return f'"{shown}", a number' if len(whole) <= len(shown) else f'"{shown}", a digit of {whole}'
+    last = LAST_WORD.search(tail)
     word = last.group() if last else bare
     inside = len(word) > len(bare)
     shown = name_token(token, inside, False)
-    if goes_on:
+    if next_tokens and tail[-1:].isalpha() and _continues(next_tokens[0][0]):
         return f"{shown}, a piece inside {word[-PIECE_CHARS:]}" if inside else f"{shown}, a piece beginning a word"
     role = _role_here(passage, word, next_tokens)
-    return f"{shown}, a piece finishing the {role} {word[-PIECE_CHARS:]}" if inside else f"{shown}, {_a(role)}"
+    if inside:
+        return f"{shown}, a piece finishing the {role} {word[-PIECE_CHARS:]}"
+    return f"{shown}, an {role}" if role[0] in "aeiou" else f"{shown}, a {role}"
 
 
 def _role_here(passage: Passage, word: str, next_tokens: tuple[tuple[str, float], ...]) -> str:
@@ -123,35 +119,31 @@ def _role_here(passage: Passage, word: str, next_tokens: tuple[tuple[str, float]
     if role not in ("noun", "verb", "adjective"):
         return role
     before = passage.lower[-2] if len(passage.lower) > 1 else ""
-    if word[0].isupper() and before[:1].isalpha():
+    if word[0].isupper() and (before[:1].isalpha() or (role == "noun" and word.lower() not in ROLES)):
         return "name"
-    if before in AFTER_MODAL and role != "adjective" and not word.endswith("s"):
+    if before in BEFORE_VERBS and role != "adjective" and not word.endswith("s"):
         return "verb"
-    if role_of(before) in DETERMINERS and before:
+    if before and role_of(before) in DETERMINERS:
         following = next_tokens[0][0].strip() if next_tokens else ""
         return "adjective" if following.isalpha() and role_of(following) in ("noun", "adjective") else "noun"
     return role
 
 
-def _expected(passage: Passage, next_tokens: tuple[tuple[str, float], ...], most: int) -> str:
-    inside, opens = _ends_in_letter(passage.text), _opens_quote(passage.text)
+def _expected(text: str, next_tokens: tuple[tuple[str, float], ...], most: int) -> str:
+    inside, opens = text[-1:].isalpha(), text[-1:] in ("", " ", "\n", "(", "—", ">")
     named: list[str] = []
-    for text, probability in next_tokens:
+    for token, probability in next_tokens:
         if len(named) == most or (named and probability < FLOOR):
             break
-        name = name_token(text, inside, opens)
+        name = name_token(token, inside, opens)
         if name not in named:
             named.append(name)
     if not named:
         return "what comes next is not known"
     best = next_tokens[0][1]
-    certainty = next((words for bound, words in CERTAINTY if best >= bound), CERTAINTY[-1][1])
+    certainty = next((phrase for bound, phrase in CERTAINTY if best >= bound), CERTAINTY[-1][1])
     first, others = named[0], named[1:]
     if not others:
         return f"next is {certainty} {first}"
-    tail = others[0] if len(others) == 1 else f"{', '.join(others[:-1])} or {others[-1]}"
+    tail = f"{', '.join(others[:-1])} or {others[-1]}" if len(others) > 1 else others[0]
     return f"next is {certainty} {first}, or else {tail}"
-
-
-def _a(role: str) -> str:
-    return f"an {role}" if role[0] in "aeiou" else f"a {role}"

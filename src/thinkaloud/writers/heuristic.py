@@ -1,30 +1,28 @@
-"""What can be said of a context by rule alone? Three short lines: kind and topic, current clause, final token and next."""
+"""What can be said of a context by rule alone? Kind and topic, the current clause, the final token and what is next."""
 
 from collections.abc import Sequence
 
 from .base import Context
 from .clause import clause_line
 from .ending import ending_line
+from .genre import genre_of
 from .passage import read_passage
 from .topic import topic_line
 
 LIMIT = 300
-# How many topics and how many next tokens to name; the shorter plans are for texts beyond LIMIT.
+# How many topics and how many next tokens to name; the later plans are for texts that would pass LIMIT.
 PLANS = ((3, 4), (2, 3), (1, 2), (0, 1))
 
 
 def explain_context(context: Context) -> str:
     """Three lines about ``context``, at most LIMIT characters; the same context always gives the same text."""
     passage = read_passage(context.prefix)
+    genre = genre_of(passage, context.prefix, context.is_chat)
+    clause = clause_line(passage, genre)
     text = ""
     for topics, alternatives in PLANS:
-        text = "\n".join(
-            (
-                topic_line(passage, context.prefix, context.is_chat, topics),
-                clause_line(passage),
-                ending_line(passage, context.token, context.next_tokens, alternatives),
-            )
-        )
+        topic = topic_line(passage, genre, topics)
+        text = f"{topic}\n{clause}\n{ending_line(passage, context.token, context.next_tokens, alternatives)}"
         if len(text) <= LIMIT:
             break
     return text

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, VERBS
+from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, VERBS, words
 
 WINDOW = 700
 
@@ -12,34 +12,37 @@ MARKER = (
     r"|<start_of_turn>(?:user|model)?|<end_of_turn>|<\|[^|<>\s]{1,30}\|>|</?s>|<[be]os>"
 )
 IS_MARKER = re.compile(MARKER)
-WORD = r"[^\W\d_]+(?:'[^\W\d_]+)*"
-PIECES = re.compile(rf"{MARKER}|{WORD}|\d+(?:[.,]\d+)*|\n+|[^\s]")
+PIECES = re.compile(rf"{MARKER}|[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)*|\n+|[^\s]")
 OPENING_QUOTE = re.compile(r'(?<![^\s(\[—>-])"')
-ABBREVIATIONS = frozenset("mr mrs ms dr st prof rev gen col capt lt vs no jr sr".split())
+ABBREVIATIONS = frozenset(words("mr mrs ms dr st prof rev gen col capt lt vs no jr sr"))
 
-ROLES: dict[str, str] = {word: "adjective" for word in ADJECTIVES}
-ROLES.update((word, "verb") for word in VERBS)
-ROLES.update((word, "noun") for word in NOUNS)
+ROLES: dict[str, str] = dict.fromkeys(ADJECTIVES, "adjective")
+ROLES.update(dict.fromkeys(VERBS, "verb"))
+ROLES.update(dict.fromkeys(NOUNS, "noun"))
 # Where a word stands in two closed classes, the one listed first is its role.
-for _role, _words in reversed(FUNCTION_WORDS.items()):
-    ROLES.update((word, _role) for word in _words.split())
+for _role, _members in reversed(FUNCTION_WORDS.items()):
+    ROLES.update(dict.fromkeys(words(_members), _role))
 
-ENDINGS = re.compile(
-    r"(?P<adverb>ly)$|(?P<verb>ed|ing|ize|ise|ify|n't)$|(?P<adjective>ful|less|ous|able|ible|ive|ical|ish|est)$",
-    re.IGNORECASE,
-)
-AFTER_MODAL = frozenset(
-    "to will would can could shall should may might must not don't didn't can't i you we they who".split()
+ENDINGS = (
+    ("adverb", ("ly",)),
+    ("verb", ("ed", "ing", "ize", "ise", "ify", "n't")),
+    ("adjective", ("ful", "less", "ous", "able", "ible", "ive", "ical", "ish", "est")),
 )
 
 
 def role_of(word: str) -> str:
-    """The part of speech ``word`` has most often, in one of a few fixed names."""
-    known = ROLES.get(word.lower())
+    """The part of speech ``word`` has most often, in one of a few fixed names; noun where nothing tells."""
+    word = word.lower()
+    known = ROLES.get(word)
     if known is not None:
         return known
-    ending = ENDINGS.search(word) if len(word) > 4 else None
-    return ending.lastgroup or "noun" if ending else "noun"
+    if len(word) > 4:
+        for role, endings in ENDINGS:
+            if word.endswith(endings):
+                return role
+    if word[-1:] == "s" and (ROLES.get(word[:-1]) == "verb" or ROLES.get(word[:-2]) == "verb"):
+        return "verb"
+    return "noun"
 
 
 def speaker_of(marker: str) -> str:
@@ -72,38 +75,51 @@ class Passage:
     narration: list[str]
     speaker: str
 
+    @property
+    def block(self) -> str:
+        """The last paragraph that has any text, or the last turn of a chat."""
+        block = self.text.rstrip()
+        block = block[block.rfind("\n\n") + 1 :]
+        return block[block.rfind("|>") + 2 :].strip() if self.speaker and "|>" in block else block.strip()
+
 
 def read_passage(prefix: str) -> Passage:
     """Split the end of ``prefix``; any text will do."""
     text = prefix[-WINDOW:]
     if len(prefix) > WINDOW:
-        cut = text.find(" ", 0, 40)
-        text = text[cut + 1 :]
+        text = text[text.find(" ", 0, 40) + 1 :]
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode().replace("’", "'")
     text = OPENING_QUOTE.sub("“", text).replace('"', "”")
     pieces = PIECES.findall(text)
     lower = [piece.lower() for piece in pieces]
-    in_speech, narration, words = False, [], 0
+    in_speech, narration, spoken = False, [], 0
     for piece in lower:
         if piece == "“":
             in_speech = True
         elif piece == "”" or piece[0] in "\n<":
             in_speech = False
         elif piece[0].isalpha():
-            words += 1
-            if not in_speech:
+            if in_speech:
+                spoken += 1
+            else:
                 narration.append(piece)
-    spoken = 1 - len(narration) / words if words else 0.0
     return Passage(
-        text, pieces, lower, _sentence_start(pieces, lower), in_speech, spoken, narration, _speaker(prefix, pieces)
+        text=text,
+        pieces=pieces,
+        lower=lower,
+        sentence=_sentence_start(lower),
+        in_speech=in_speech,
+        spoken=spoken / max(1, spoken + len(narration)),
+        narration=narration,
+        speaker=_speaker(prefix, lower),
     )
 
 
 def ends_sentence(lower: list[str], at: int) -> bool:
     """Whether the mark at ``at`` closes a sentence rather than an abbreviation or an initial."""
     mark = lower[at]
-    if mark in "!?" or mark[0] in "\n<":
+    if mark[0] in "!?\n<":
         return True
     if mark != ".":
         return False
@@ -111,21 +127,18 @@ def ends_sentence(lower: list[str], at: int) -> bool:
     return not (before in ABBREVIATIONS or (len(before) == 1 and before.isalpha() and before != "i"))
 
 
-def _sentence_start(pieces: list[str], lower: list[str]) -> int:
-    for at in range(len(pieces) - 1, -1, -1):
+def _sentence_start(lower: list[str]) -> int:
+    for at in range(len(lower) - 1, -1, -1):
         if lower[at] == "“":
             return at + 1
         if ends_sentence(lower, at):
-            return at + 2 if pieces[at + 1 : at + 2] == ["”"] else at + 1
+            return at + 2 if lower[at + 1 : at + 2] == ["”"] else at + 1
     return 0
 
 
-def _speaker(prefix: str, pieces: list[str]) -> str:
-    for piece in reversed(pieces):
+def _speaker(prefix: str, lower: list[str]) -> str:
+    for piece in reversed(lower):
         if piece[0] == "<" and len(piece) > 2:
             return speaker_of(piece)
-    earlier = None
-    if "<" in prefix:
-        for earlier in IS_MARKER.finditer(prefix):
-            pass
-    return speaker_of(earlier.group()) if earlier else ""
+    earlier = IS_MARKER.findall(prefix) if "<" in prefix else []
+    return speaker_of(earlier[-1]) if earlier else ""

@@ -3,6 +3,12 @@
 The open classes were counted on public-domain prose: a word belongs where its neighbours put it most often.
 """
 
+
+def words(text: str) -> list[str]:
+    """The words of a block of text: long lists read better as prose than as one quoted word a line."""
+    return text.split()
+
+
 FUNCTION_WORDS = {
     "article": """
         the a an
@@ -59,7 +65,7 @@ FUNCTION_WORDS = {
 }
 
 # Commonest first: the order is the weight a noun has as a topic.
-NOUNS = """
+NOUNS = words("""
 time man way day people eyes head life years face world house hand place night things room thing part name end men
 mother girl door water hands course side mind voice year boy morning moment father government days word king example
 light city heart words number woman century system others country air times children kind information form war state
@@ -134,10 +140,10 @@ spirits district sugar curiosity clerk novel extension flesh proof platforms agr
 aspects beach computers cotton parent communications noon rates analytics dynasty tax sports assistant mathematics
 pounds copper researchers trends fiction seconds marble diamond scientists degrees physics football messages agencies
 humans heaven
-""".split()
+""")
 
 # Base and irregular forms; regular -ed and -ing forms are known by their ending.
-VERBS = """
+VERBS = words("""
 said see know made came go get come went make thought think use take work asked found got took began say look saw put
 tell let want set find known give help told knew heard gave cried done became seen stood felt keep sat need gone
 brought run love given held taken call believe mean become live ran lay lost led feel leave hear understand fell read
@@ -165,10 +171,10 @@ slip vary pray select afford feels assure import tore woke shoot destroy awoke u
 connect recognize communicate assist increases encourage depend starts collect defines enable supports reckon mount
 acted earn tend mix appeal bless distinguish rid hated wept generate paint cheer rescue reflect observe steal combat
 obtain repeat grows wiped arrive stir declare left
-""".split()
+""")
 
 # Adjectives that no ending gives away.
-ADJECTIVES = """
+ADJECTIVES = words("""
 other little good new old long great own last right same young better next early small best high open white big large
 full different poor whole dear red black hard able common short dark important late possible general beautiful true
 pretty close low human present real strong blue certain dead single free modern clear federal ready green happy afraid
@@ -200,4 +206,4 @@ stern desperate magnificent stout polite democratic virtual academic valid thoug
 conscious compatible vital solemn extreme explicit superior static raw tremendous dynamic frozen delicious joint
 helpful uncertain suitable romantic peculiar favorite rocky dearest evident useless labour identical dominant
 reasonable temporary functional remarkable sacred beaten substantial
-""".split()
+""")

@@ -1,0 +1,236 @@
+"""What kind of text is this? One phrase of a fixed list, chosen by cues near its end."""
+
+import re
+from collections import Counter
+
+from .passage import Passage
+from .wordlists import words
+
+# Words that tell one kind from the others, counted on public-domain text, and what one of them is worth.
+CUES: dict[str, tuple[float, frozenset[str]]] = {
+    "fiction": (
+        0.62,
+        frozenset(
+            words("""
+            said he her she him had his me was at but so did little went man one came out eyes back come never looked
+            thought could got head would old away you asked saw heard there go oh don't very cried what down house were
+            answered why been told all think knew mother yes girl voice up my i'm last himself night stood mr sat going
+            dear like boy something
+            """)
+        ),
+    ),
+    "encyclopaedic": (
+        1.19,
+        frozenset(
+            words("""
+            as by known first early during became from later in th european period city british north although area
+            several form ii english german western led age between such kingdom theory west empire due history modern bc
+            moved wrote series south de northern era late produced james roman europe formed africa christian school
+            university called earliest east century s remained founded three generally french referred joined won
+            second literature capital classical species population
+            """)
+        ),
+    ),
+    "public": (
+        1.62,
+        frozenset(
+            words("""
+            gov agencies data team content how mobile agency design federal digital site experience website web public
+            users service their apps services app websites work learn technology page across open customer search tools
+            analytics media improve online questions social u practices teams community usa gsa on information product
+            email your innovation devices solutions focus pages development sites easy user feedback
+            """)
+        ),
+    ),
+    "recipe": (
+        0.92,
+        frozenset(
+            words("""
+            add directions until cook heat minutes salt ingredients pan cut sauce medium mix water pepper stir into oil
+            butter boil pot garlic min cup onion large cooked oven with put bowl half taste flour chopped brown small
+            pour sugar stirring place low or over cover onions serve remove olive tomato baking prep servings bake dish
+            chicken meat hot optional cream
+            """)
+        ),
+    ),
+    "technical": (
+        1.94,
+        frozenset(
+            words("""
+            powershell example python type function use following value cmdlet code parameter object command module an
+            windows file run string error parameters default using syntax method name variable used class values objects
+            functions uses current automation system types returns cmdlets statement attribute script modules files
+            defined shows rust commands call argument implementation return change specified version directory define
+            """)
+        ),
+    ),
+    "speech": (
+        0.8,
+        frozenset(
+            words("""
+            our will we congress people have nation country that be america us american every shall peace president year
+            under states freedom nations must americans responsibility years hope spirit america's war give ask united
+            against foreign future reform who defense its world principles citizens job cooperation constitution act
+            effort million question are should free than economic not tonight economy fact almost
+            """)
+        ),
+    ),
+}
+SUBJECTS: dict[str, frozenset[str]] = {
+    "history": frozenset(
+        words("""
+        king kings queen emperor dynasty empire war wars army battle troops military reign ruled conquest century treaty
+        colonial soldiers kingdom revolution invasion
+        """)
+    ),
+    "places": frozenset(
+        words("""
+        city town island river rivers mountains coast capital population region sea lake climate north south east west
+        border area tourism airport railway located province
+        """)
+    ),
+    "nature": frozenset(
+        words("""
+        species animals animal plants plant birds fish cells cell genus insects trees food water habitat evolution eggs
+        predators bacteria protein leaves soil
+        """)
+    ),
+    "science": frozenset(
+        words("""
+        energy particles theory atoms physics chemical mathematics quantum mass equation temperature electrons light
+        numbers function space stars planet measurement elements metal acid scientific
+        """)
+    ),
+    "religion": frozenset(
+        words("""
+        god church religious christian jesus bible saint pope islam muslim jewish buddhist hindu temple faith prayer
+        gods holy christianity catholic
+        """)
+    ),
+    "the arts": frozenset(
+        words("""
+        music song songs album band film films novel poetry poem art artist painting theatre literature opera writer
+        published character characters fiction
+        """)
+    ),
+    "society": frozenset(
+        words("""
+        law court government political party election rights president parliament policy state social women economy
+        economic trade education school university market tax constitution
+        """)
+    ),
+    "sport": frozenset(
+        words("team teams league players player game games season football match club olympic cup ball won")
+    ),
+    "health": frozenset(
+        words("disease patients medical treatment drug drugs symptoms blood doctors hospital brain cancer")
+    ),
+    "machines": frozenset(
+        words("""
+        computer computers software machine machines engine engines device devices aircraft ship vehicle vehicles
+        network internet electric systems technology
+        """)
+    ),
+}
+BOOKING = frozenset(
+    words("""
+    appointment reservation book booking restaurant hotel flight ticket tickets table order available confirm reserve
+    address phone price movie song playing weather balance account transfer bus train coffee latte
+    """)
+)
+ROOMS = frozenset(
+    words("""
+    kitchen garden attic barn tower library office garage museum bakery cellar hall school park station shop church
+    stable theatre market harbour
+    """)
+)
+PAST = frozenset(words("was were had been did said"))
+
+SHORT_BLOCK = 420
+ASKED = re.compile(r"\bhow (?:many|much|long|old|far)\b", re.IGNORECASE)
+SMALL_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?![\d,])")
+LARGE_NUMBER = re.compile(r"\d{4}|\d,\d")
+NUMBER_RUN = re.compile(r"\d+, \d+, \d+")
+WORD_RUN = re.compile(r"(?:\b[^\W\d_]+, ){3}")
+LISTED = re.compile(r"^(?:[-*] |\d+[.)] )", re.MULTILINE)
+OPTIONS = re.compile(r"\n[A-D][.)] ")
+VERSE_LINE = 70
+
+
+def genre_of(passage: Passage, prefix: str, is_chat: bool) -> str:
+    """The kind of text that ``prefix`` ends in; the phrases are few and always the same."""
+    counts = Counter(passage.lower)
+    if is_chat or passage.speaker:
+        return _chat(passage, prefix, counts)
+    kind = max(CUES, key=lambda name: CUES[name][0] * _count(counts, CUES[name][1]))
+    block = passage.block
+    if len(block) <= SHORT_BLOCK:
+        short = _short_form(block, kind)
+        if short:
+            return short
+    return _prose(kind, passage, counts)
+
+
+def _short_form(block: str, kind: str) -> str:
+    """Problems, verses, sequences and puzzles show within one short paragraph; "" for anything else."""
+    numbers = len(SMALL_NUMBER.findall(block))
+    if NUMBER_RUN.search(block):
+        return "A number sequence"
+    if "####" in block or (numbers >= 2 and ASKED.search(block)):
+        return "A word problem, worked" if "=" in block else "A word problem"
+    if LISTED.search(block):
+        return ""
+    lines = block.split("\n")
+    if len(lines) > 1 and max(map(len, lines)) <= VERSE_LINE:
+        return "A rhymed verse"
+    present = PAST.isdisjoint(lowered := block.lower().split())
+    if numbers >= 2 and present and kind not in ("recipe", "technical") and not LARGE_NUMBER.search(block):
+        return "A word problem"
+    rooms = sum(word.rstrip('.,:?”;"') in ROOMS for word in lowered)
+    if rooms >= 2 and rooms * 12 >= len(lowered) and present:
+        return "A puzzle of who is where"
+    return "A word sequence" if WORD_RUN.search(block) and present else ""
+
+
+def _prose(kind: str, passage: Passage, counts: Counter[str]) -> str:
+    if kind == "recipe":
+        return "A recipe"
+    if kind == "speech":
+        return "A political speech"
+    if kind == "public":
+        return "A post on public services"
+    if kind == "technical":
+        return "Technical how-to prose" if counts["you"] else "Technical prose"
+    if kind == "encyclopaedic":
+        subject = max(SUBJECTS, key=lambda name: _count(counts, SUBJECTS[name]))
+        known = _count(counts, SUBJECTS[subject]) >= 2
+        return f"Encyclopaedic prose on {subject}" if known else "Encyclopaedic prose"
+    if passage.spoken >= 0.45:
+        return "Dialogue in fiction"
+    told = Counter(passage.narration)
+    first = told["i"] + told["my"] + told["me"] + told["we"]
+    third = told["he"] + told["she"] + told["his"] + told["her"] + told["him"] + told["they"]
+    teller = "First-person" if first > third else "Third-person"
+    return f"{teller} fiction with dialogue" if passage.spoken > 0 else f"{teller} narrative"
+
+
+def _chat(passage: Passage, prefix: str, counts: Counter[str]) -> str:
+    turns = sum("user" in piece for piece in passage.lower if piece[0] == "<")
+    numbers = sum(piece[0].isdigit() for piece in passage.pieces)
+    if "####" in passage.text or (turns <= 1 and numbers >= 2 and ASKED.search(passage.text)):
+        return "A chat working a word problem" if passage.speaker == "assistant" else "A chat asking a word problem"
+    if OPTIONS.search(passage.text):
+        return "A multiple-choice question"
+    if "this story" in prefix[:60]:
+        return "A chat about a story"
+    if turns == 1 and numbers >= 2 and _count(counts, BOOKING) < 2:
+        return "A chat asking a word problem"
+    if turns == 1 and _count(counts, ROOMS) >= 3 and len(prefix) <= SHORT_BLOCK:
+        return "A chat puzzle of who is where"
+    if _count(counts, BOOKING) >= 2:
+        return "A chat booking something"
+    return "A short question and answer" if turns == 1 and len(prefix) < 260 else "A friendly chat"
+
+
+def _count(counts: Counter[str], cues: frozenset[str]) -> int:
+    return sum(min(3, counts[word]) for word in cues & counts.keys())
