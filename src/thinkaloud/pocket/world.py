@@ -1,8 +1,8 @@
-"""Which texts have a hidden state that is known exactly at every character? The pocket world: five families of episodes.
+"""Which texts have a hidden state that is known exactly at every character? Short episodes of five families.
 
 Everything follows from (seed, family, split) and is the same on every machine. A train episode never uses a held-out
-wording or a held-out combination of values. A held-out episode always uses a held-out combination; half of them also use
-a held-out wording, the others a train wording: `episode.wording in wordings(family, "heldout")` tells which.
+wording or a held-out combination of values. A held-out episode always uses a held-out combination; half of them also
+use a held-out wording, the others a train wording: `episode.wording in wordings(family, "heldout")` tells which.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _MODULES = {"problems": problems, "places": places, "couplets": couplets, "speak
 
 
 def episode(seed: int, family: str | None = None, split: str = "train") -> Episode:
-    """The episode of this seed; without a family, the seed also chooses one. ValueError for an unknown family or split."""
+    """The episode of this seed, which chooses the family too if none is given. ValueError for an unknown name."""
     if split not in SPLITS:
         raise ValueError(f"split is one of {', '.join(SPLITS)}, found {split!r}")
     return _write(str(seed), _family_of(str(seed), FAMILIES) if family is None else family, split)

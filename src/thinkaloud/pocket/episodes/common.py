@@ -18,8 +18,9 @@ MARK = "^"
 class Fact:
     """Something the text settles at one point and may say later. Offsets count characters of `Episode.text`.
 
-    Facts are settled by whole words and whole numbers: `text[:known_from]` ends with the word that settles the value, and
-    no shorter run of whole words does. `stated_at` is where the text first says the value outright after that, or None.
+    Facts are settled by whole words and whole numbers: `text[:known_from]` ends with the word that settles the value,
+    and no shorter run of whole words does. At `stated_at` the text first says the value outright, if it ever does:
+    `text.startswith(value, stated_at)`, but for rhymes, where one of `rhyme_words(value)` stands there.
     """
 
     name: str
@@ -70,6 +71,11 @@ def is_held_out(*values: str | int) -> bool:
     """Whether this combination of values is kept from every train episode: a tenth of them, by a hash of the values."""
     digest = blake2b("\x1f".join(map(str, values)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % 10 == 0
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a space-separated list."""
+    return tuple(text.split())
 
 
 def pick_wording(dice: Dice, split: str, train: Sequence[T], heldout: Sequence[T]) -> T:

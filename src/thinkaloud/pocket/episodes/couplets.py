@@ -1,13 +1,13 @@
 """Rhyming couplets: which rhyme does the second line have to reach?
 
-Fact: `rhyme` (the name of the rhyme class, settled by the last word of the first line; at `stated_at` stands a word of
-`rhyme_words(value)`, the last word of the second line). Held-out combinations are pairs of rhyme words, in either order.
+Fact: `rhyme` (the name of the rhyme class, settled by the last word of the first line; at `stated_at` stands one of
+`rhyme_words(value)`, the last word of the second line). Held-out combinations are pairs of rhyme words in either order.
 """
 
 from dataclasses import dataclass
 from itertools import permutations
 
-from thinkaloud.pocket.episodes.common import Dice, Draft, Episode, Fact, is_held_out, pick_wording
+from thinkaloud.pocket.episodes.common import Dice, Draft, Episode, Fact, is_held_out, pick_wording, words
 from thinkaloud.pocket.episodes.people import NAMES, pronouns
 
 # Nouns that start with a consonant sound, so that "a" fits each, and that rhyme in British and American speech.
@@ -52,8 +52,8 @@ _CLASSES = {
     "-y": "pie fly tie spy",
 }
 
-_WORDS = {name: tuple(words.split()) for name, words in _CLASSES.items()}
-_PAIRS = [(name, x, y) for name, words in _WORDS.items() for x, y in permutations(words, 2)]
+_WORDS = {name: words(listed) for name, listed in _CLASSES.items()}
+_PAIRS = [(name, x, y) for name, rhymes in _WORDS.items() for x, y in permutations(rhymes, 2)]
 _PAIRS_OF = {
     "train": [(name, x, y) for name, x, y in _PAIRS if not is_held_out("couplets", *sorted((x, y)))],
     "heldout": [(name, x, y) for name, x, y in _PAIRS if is_held_out("couplets", *sorted((x, y)))],
@@ -76,7 +76,8 @@ TRAIN = (
     Verse("cloud", "We saw a white cloud in the shape of a {x}^;", "the wind blew it into the shape of a ^{y}."),
     Verse("song", "My uncle once sang me a song of a {x}^;", "the end of the song was about a big ^{y}."),
     Verse("picture book", "On page number one you can look at a {x}^,", "and when you turn over you come to a ^{y}."),
-    Verse("biscuit", "{A} baked {B} a biscuit that looked like a {x}^,", "and one with some sugar that looked like a ^{y}."),
+    Verse("biscuit", "{A} baked {B} a biscuit that looked like a {x}^,",
+          "and one with some sugar that looked like a ^{y}."),
     Verse("toy shop", "The toy shop has got in its window a {x}^,", "and high on the shelf stands a wonderful ^{y}."),
     Verse("wish", "{A} wished on a star for a beautiful {x}^,", "but what {he} was given was only a ^{y}."),
     Verse("riddle", "It is not a bird and it is not a {x}^.", "You never will guess it: it must be a ^{y}."),
@@ -86,15 +87,17 @@ TRAIN = (
     Verse("museum", "The glass on the left side is guarding a {x}^,", "the glass on the right is in front of a ^{y}."),
     Verse("puppet", "{A} owns a puppet that looks like a {x}^;", "it nods when {he} shows it a picture of a ^{y}."),
     Verse("market", "{A} went to the market to look for a {x}^,", "and came home at midday, and had a new ^{y}."),
-    Verse("shadow", "The lamp on the wall makes the shade of a {x}^;", "you move your left hand and it looks like a ^{y}."),
+    Verse("shadow", "The lamp on the wall makes the shade of a {x}^;",
+          "you move your left hand and it looks like a ^{y}."),
     Verse("tale", "I know an old story. It starts with a {x}^.", "It ends when a farmer discovers a ^{y}."),
     Verse("carving", "Out of soft wood {A} is carving a {x}^;", "tomorrow, if {he} has the time, it is a ^{y}."),
     Verse("question", "What would you do if you turned to a {x}^?", "I think I would look for a friend and a ^{y}."),
-    Verse("moonlight", "The moon shone as bright as could be on a {x}^,", "and silver and still in its light lay a ^{y}."),
+    Verse("moonlight", "The moon shone as bright as could be on a {x}^,",
+          "and silver and still in its light lay a ^{y}."),
     Verse("attic", "Up under the roof there is hidden a {x}^,", "and deep in the dust there is also a ^{y}."),
     Verse("trade", "I gave my friend {A} for a penny a {x}^,", "and {he} gave me back for my penny a ^{y}."),
     Verse("stamp", "{A} has a small stamp with a print of a {x}^;", "{B} has a bigger one, that of a ^{y}."),
-    Verse("wizard", "The wizard said \"Hocus!\" and there was a {x}^.", "Then he said \"Pocus!\" and there was a ^{y}."),
+    Verse("wizard", 'The wizard said "Hocus!" and there was a {x}^.', 'Then he said "Pocus!" and there was a ^{y}.'),
     Verse("kitchen poem", "{A} wrote a poem that praises a {x}^.", "The teacher said: why not a poem on a ^{y}?"),
     Verse("dressing up", "{A} goes to the party dressed up as a {x}^;", "{B} will go too, and will go as a ^{y}."),
     Verse("flag", "The flag of our club has a yellowish {x}^,", "and right in the corner a tiny blue ^{y}."),
@@ -104,7 +107,8 @@ TRAIN = (
     Verse("film", "I saw in a film how they painted a {x}^,", "and how with much trouble they painted a ^{y}."),
     Verse("stone", "This pebble is smooth and is shaped like a {x}^,", "and that one is flat and is more like a ^{y}."),
     Verse("never", "I never have written a line on a {x}^,", "and now I shall write you a line on a ^{y}."),
-    Verse("dictionary", "The first word that {A} learned to write was a {x}^,", "the second {he} managed to write was a ^{y}."),
+    Verse("dictionary", "The first word that {A} learned to write was a {x}^,",
+          "the second {he} managed to write was a ^{y}."),
     Verse("paper", "Fold up the paper, and this makes a {x}^;", "fold it once more and it gives you a ^{y}."),
     Verse("clay", "With clay on {his} fingers {A} models a {x}^,", "and when it has dried {he} will model a ^{y}."),
     Verse("sign", "The inn by the road is called Inn of the {x}^;", "the inn by the hill is called Inn of the ^{y}."),

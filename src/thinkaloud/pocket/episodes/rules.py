@@ -1,28 +1,28 @@
 """Sequences: by which rule do they go on, and what comes next?
 
 Facts: `rule` (the kind of rule, settled by the first item that leaves one kind only) and `next` (the item after those
-shown, settled by the last item shown). The rule is stated by a phrase that starts with its kind. Held-out combinations are
-the kind with the first two or three items.
+shown, settled by the last item shown). The rule is stated by a phrase that starts with its kind. Held-out combinations
+are the first three items shown.
 
-The rule set. Numbers: count up or down by 2 to 10, double, halve, alternate between any two. Letters (no wrap), days and
-months (with wrap): move forward or back, by one or two. Other words: alternate between two, repeat three in turn.
-Two numbers or two such words leave the kind open (a pair may always alternate); the third item settles it, since no rule
-but alternation returns there. Two letters, days or months settle the direction.
+The rule set. Numbers: count up or down by 2 to 10, double, halve, alternate between any two. Letters (no wrap), days
+and months (with wrap): move forward or back, by one or two. Other words: alternate between two, repeat three in turn.
+Two numbers or two such words leave the kind open, as any two may alternate; the third item settles it. Two letters,
+days or months settle the direction.
 """
 
 from dataclasses import dataclass
 
-from thinkaloud.pocket.episodes.common import Dice, Draft, Episode, Fact, is_held_out, pick_wording
+from thinkaloud.pocket.episodes.common import Dice, Draft, Episode, Fact, is_held_out, pick_wording, words
 from thinkaloud.pocket.episodes.people import NAMES
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-DAYS = tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
-MONTHS = tuple("January February March April May June July August September October November December".split())
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = words("January February March April May June July August September October November December")
 WORDS = {
-    "colour": tuple("red blue green yellow black white pink brown purple orange".split()),
-    "fruit": tuple("apple pear plum peach lemon fig cherry melon grape lime".split()),
-    "toy": tuple("ball doll kite drum puzzle robot top train bear boat".split()),
-    "shape": tuple("circle square star heart cross moon arrow ring dot cube".split()),
+    "colour": words("red blue green yellow black white pink brown purple orange"),
+    "fruit": words("apple pear plum peach lemon fig cherry melon grape lime"),
+    "toy": words("ball doll kite drum puzzle robot top train bear boat"),
+    "shape": words("circle square star heart cross moon arrow ring dot cube"),
 }
 
 
@@ -50,52 +50,86 @@ class Sequence:
 TRAIN = (
     Ask("what next", "What comes next? {seq}. The next {noun} is {next}. The rule is to {rule}."),
     Ask("row", "Look at this row of {nouns}: {seq}. To go on, you {rule}. So the row goes on with {next}."),
-    Ask("teacher", "The teacher writes {seq} on the board. \"And now?\" she asks. \"{next},\" says a pupil, \"because you {rule}.\""),
-    Ask("locked door", "The lock opens with a row of {nouns}. So far it shows {seq}. The last {noun} has to be {next}, for the rule of this lock is to {rule}."),
+    Ask("teacher",
+        'The teacher writes {seq} on the board. "And now?" she asks. "{next}," says a pupil, "because you {rule}."'),
+    Ask("locked door",
+        "The lock opens with a row of {nouns}. So far it shows {seq}. The last {noun} has to be {next}, for the rule "
+        "of this lock is to {rule}."),
     Ask("game", "We play a game: each player says one {noun}. We have heard {seq}. We {rule}, so my turn is {next}."),
-    Ask("machine", "A machine prints {nouns} on a strip of paper: {seq}. It was built to {rule}. After a short pause it prints {next}."),
+    Ask("machine",
+        "A machine prints {nouns} on a strip of paper: {seq}. It was built to {rule}. After a short pause it prints "
+        "{next}."),
     Ask("robot", "Robot: {seq}. Robot, go on! Robot: {next}. What is your rule? I {rule}."),
     Ask("test", "Task: find the rule.\nGiven: {seq}\nRule: {rule}\nNext: {next}"),
     Ask("answer first", "Given: {seq}\nNext: {next}\nRule: {rule}"),
-    Ask("grandfather", "My grandfather liked such riddles. He would say, \"{seq}.\" I had to answer, \"{next},\" and then explain that you {rule}."),
-    Ask("beads", "Along a string hang small signs with {nouns} on them: {seq}. The child who made it wanted to {rule}, so the next sign says {next}."),
+    Ask("grandfather",
+        'My grandfather liked such riddles. He would say, "{seq}." I had to answer, "{next}," and then explain that '
+        'you {rule}.'),
+    Ask("beads",
+        "Along a string hang small signs with {nouns} on them: {seq}. The child who made it wanted to {rule}, so the "
+        "next sign says {next}."),
     Ask("missing", "One {noun} is missing at the end: {seq}, and then? It is {next}. Here they {rule}."),
-    Ask("train", "Each wagon of the toy train has a {noun} on its side. They pass by: {seq}. The wagon after that has {next}, since the wagons {rule}."),
+    Ask("train",
+        "Each wagon of the toy train has a {noun} on its side. They pass by: {seq}. The wagon after that has {next}, "
+        "since the wagons {rule}."),
     Ask("easy", "This one is easy. {seq}, and so on. You {rule}, which gives {next}."),
-    Ask("parrot", "Listen to the parrot: {seq}. And there it goes again: {next}. Who would have thought that a parrot can {rule}?"),
-    Ask("notebook", "In the old notebook I read {seq}. The page is torn there. The writer meant to {rule}, so {next} must have come next."),
-    Ask("two friends", "\"{seq},\" says one friend. \"{next},\" says the other. They {rule} all the way home."),
+    Ask("parrot",
+        "Listen to the parrot: {seq}. And there it goes again: {next}. Who would have thought that a parrot can "
+        "{rule}?"),
+    Ask("notebook",
+        "In the old notebook I read {seq}. The page is torn there. The writer meant to {rule}, so {next} must have "
+        "come next."),
+    Ask("two friends", '"{seq}," says one friend. "{next}," says the other. They {rule} all the way home.'),
     Ask("choose", "Which {noun} belongs at the end of {seq}? Answer: {next}. Reason: the {nouns} {rule}."),
-    Ask("tiles", "The floor has tiles with {nouns}. Walking along it I read {seq}. My next step will land on {next}, if the tiles really {rule}."),
-    Ask("code", "The spy sends {seq} over the radio. The code is to {rule}, and therefore the next {noun} sent is {next}."),
-    Ask("stairs", "On each stair somebody painted a {noun}. From the bottom up: {seq}. Whoever painted them liked to {rule}. The stair above shows {next}."),
+    Ask("tiles",
+        "The floor has tiles with {nouns}. Walking along it I read {seq}. My next step will land on {next}, if the "
+        "tiles really {rule}."),
+    Ask("code",
+        "The spy sends {seq} over the radio. The code is to {rule}, and therefore the next {noun} sent is {next}."),
+    Ask("stairs",
+        "On each stair somebody painted a {noun}. From the bottom up: {seq}. Whoever painted them liked to {rule}. "
+        "The stair above shows {next}."),
     Ask("chant", "All together now! {seq}! Louder! {next}! That is how we {rule}."),
     Ask("quiz", "Quiz question. After {seq} comes which {noun}? The winner says {next} and adds that they {rule}."),
     Ask("then", "First I said {seq}. I meant to {rule}. Then of course I said {next}."),
     Ask("computer", "> input: {seq}\n> guess: {next}\n> rule: {rule}\n> correct"),
     Ask("computer two", "> input: {seq}\n> rule: {rule}\n> guess: {next}\n> correct"),
-    Ask("calendar", "Somebody left a list of {nouns} on the table: {seq}. \"They {rule},\" said the cook, and wrote {next} under it."),
-    Ask("wall", "Painted along the wall were {nouns}, one after the other: {seq}. The next one, {next}, was still wet. The painter had been told to {rule}."),
-    Ask("baby", "The baby listens: {seq}. What follows? Mother smiles and says {next}. Babies learn early how we {rule}."),
+    Ask("calendar",
+        'Somebody left a list of {nouns} on the table: {seq}. "They {rule}," said the cook, and wrote {next} under '
+        'it.'),
+    Ask("wall",
+        "Painted along the wall were {nouns}, one after the other: {seq}. The next one, {next}, was still wet. The "
+        "painter had been told to {rule}."),
+    Ask("baby",
+        "The baby listens: {seq}. What follows? Mother smiles and says {next}. Babies learn early how we {rule}."),
     Ask("pattern", "Pattern: {seq}. To continue it, {rule}. Continued: {next}."),
     Ask("pattern back", "Pattern: {seq}. Continued: {next}. How it works: {rule}."),
-    Ask("cards", "I lay cards with {nouns} in a line, {seq}, and stop. \"{next},\" you guess. Right! I always {rule}."),
-    Ask("birds", "Strange birds: they call {seq}, as if they knew how to {rule}. And what do they call now? They call {next}."),
-    Ask("contest", "In the contest everyone had to go on from {seq}. Only one child wrote {next}. Her note said: just {rule}."),
-    Ask("shop list", "The list on the door begins like this: {seq}. If they {rule}, then {next} is the next {noun} on it."),
+    Ask("cards", 'I lay cards with {nouns} in a line, {seq}, and stop. "{next}," you guess. Right! I always {rule}.'),
+    Ask("birds",
+        "Strange birds: they call {seq}, as if they knew how to {rule}. And what do they call now? They call {next}."),
+    Ask("contest",
+        "In the contest everyone had to go on from {seq}. Only one child wrote {next}. Her note said: just {rule}."),
+    Ask("shop list",
+        "The list on the door begins like this: {seq}. If they {rule}, then {next} is the next {noun} on it."),
     Ask("sleep", "To fall asleep I whisper {nouns}: {seq}. I simply {rule}. The last thing I whisper is {next}."),
     Ask("dance", "The dance has a {noun} for each step. We call {seq} and then {next}. Remember, dancers {rule}."),
-    Ask("stones", "Scratched into stones along the path are {nouns}. We pass {seq}. The stone ahead must say {next}, as the stones {rule}."),
+    Ask("stones",
+        "Scratched into stones along the path are {nouns}. We pass {seq}. The stone ahead must say {next}, as the "
+        "stones {rule}."),
     Ask("help", "Help me with this one: {seq}. I think they {rule}. Then what I need is {next}, is it not?"),
     Ask("plain", "{seq}, {next}: here you {rule}."),
 )
 
 HELD_OUT = (
-    Ask("ship", "The ship hoists its signs in order: {seq}. Its captain has orders to {rule}. The next sign to go up is {next}."),
+    Ask("ship",
+        "The ship hoists its signs in order: {seq}. Its captain has orders to {rule}. The next sign to go up is "
+        "{next}."),
     Ask("puzzle page", "From the puzzle page: continue {seq}. Solution: {next}. Hint: {rule}."),
     Ask("echo", "A voice calls out from the hills: {seq}. We wait. Then it calls {next}. Even the hills {rule}."),
-    Ask("dice", "My cousin shows me {nouns} one by one: {seq}. \"I {rule},\" she says. So I say {next}, and I am right."),
-    Ask("bus lines", "The signs at the bus stop read {seq}. The sign behind the tree reads {next}. Whoever ordered them chose to {rule}."),
+    Ask("dice", 'My cousin shows me {nouns} one by one: {seq}. "I {rule}," she says. So I say {next}, and I am right.'),
+    Ask("bus lines",
+        "The signs at the bus stop read {seq}. The sign behind the tree reads {next}. Whoever ordered them chose to "
+        "{rule}."),
 )
 # fmt: on
 
@@ -114,7 +148,7 @@ INTROS = (
 def write(dice: Dice, split: str) -> Episode:
     ask = pick_wording(dice, split, TRAIN, HELD_OUT)
     sequence = _draw(dice)
-    while is_held_out("rules", sequence.kind, *sequence.items[:3]) != (split == "heldout"):
+    while is_held_out("rules", *sequence.items[:3]) != (split == "heldout"):
         sequence = _draw(dice)
     return _tell(dice, ask, sequence, split)
 
