@@ -85,8 +85,8 @@ def _need(condition: bool, message: str) -> None:
         raise UserError(f"{message}; nla_meta.yaml does not have it")
 
 
-def read(directory: str | Path) -> Contract:
-    """The contract in `directory`/nla_meta.yaml, in any of the official spellings."""
+def load(directory: str | Path) -> dict[str, Any]:
+    """The parsed nla_meta.yaml in `directory`, unchecked."""
     path = Path(directory) / FILE
     if not path.is_file():
         raise UserError(f"no {FILE} in {directory}: an NLA checkpoint keeps its contract beside its weights")
@@ -96,10 +96,16 @@ def read(directory: str | Path) -> Contract:
         raise UserError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} must hold a mapping, found {type(data).__name__}")
+    return data
+
+
+def read(directory: str | Path) -> Contract:
+    """The contract in `directory`/nla_meta.yaml, in any of the official spellings."""
+    data = load(directory)
     try:
         return from_dict(data)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{Path(directory) / FILE}: {error}") from None
 
 
 def from_dict(data: Mapping[str, Any]) -> Contract:

@@ -57,7 +57,7 @@ def family_of(config: Any) -> Family:
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The Transformers model inside a peft wrapper (its adapters stay in place), or the model itself."""
-    return cast(nn.Module, cast(Any, model).get_base_model()) if hasattr(model, "peft_config") else model
+    return cast(nn.Module, cast(Any, model).get_base_model()) if hasattr(model, "get_base_model") else model
 
 
 def text_model(model: nn.Module) -> Any:

@@ -1,0 +1,247 @@
+"""Peft adapters over a base model: our own, and those of nanoNLA and EasyNLA.
+
+Ours keep peft's `adapter_config.json` and `adapter_model.safetensors` beside the contract, an AR its head as well.
+Theirs keep a copy of the data set's sidecar instead of a contract, which leaves unsaid what both projects do: the AV
+adds its vector at block 1, the AR scales its state to √d before the head.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from thinkaloud import contract as contracts
+from thinkaloud.contract import Contract
+from thinkaloud.errors import UserError
+from thinkaloud.loading import load_backbone, load_causal_lm, load_state, load_tokenizer, pick_device
+from thinkaloud.pair.formats.official import HEAD, head_from, load_head
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+FOREIGN_AR, FOREIGN_AR_META = "ar_lora_value_head.safetensors", "ar_meta.json"
+
+# Wrappers differ between the model an adapter was trained in and ours; below the decoder stack the names are the same.
+_WRAPPERS = re.compile(r"^(?:(?:base_model|backbone|model|language_model|transformer|gpt_neox)\.)+")
+
+
+def is_av_adapter(folder: Path) -> bool:
+    """Whether `folder` holds an adapter rather than a whole AV."""
+    return (folder / CONFIG).is_file()
+
+
+def is_ar_adapter(folder: Path) -> bool:
+    """Whether `folder` holds an adapter rather than a whole AR."""
+    return any((folder / name).is_file() for name in (CONFIG, FOREIGN_AR, FOREIGN_AR_META))
+
+
+def load_av(folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None) -> Verbalizer:
+    """An AV adapter over `base`, else over the model that its contract or its adapter_config.json names."""
+    contract, config = _contract(folder, "av"), _lora_config(folder)
+    state = load_state(_weights(folder))
+    base = _base(folder, base, contract, config.base_model_name_or_path)
+    model = _adapted(folder, load_causal_lm(base, device, dtype), config, state)
+    return Verbalizer(model, _tokenizer(folder, base), contract)
+
+
+def load_ar(
+    folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None
+) -> Reconstructor:
+    """An AR adapter with its head, over the first blocks of `base`."""
+    if (folder / FOREIGN_AR).is_file() or (folder / FOREIGN_AR_META).is_file():
+        return _load_foreign_ar(folder, base, device, dtype)
+    contract, config = _contract(folder, "ar"), _lora_config(folder)
+    head = load_head(folder, contract.d_model, device)
+    state = load_state(_weights(folder))
+    base = _base(folder, base, contract, config.base_model_name_or_path)
+    return _reconstructor(folder, base, contract, config, state, head, device, dtype)
+
+
+def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
+    """Write the adapter of an AV whose model is a PeftModel, with tokenizer and contract; the base is not written."""
+    _save_adapter(verbalizer.model, folder)
+    verbalizer.tokenizer.save_pretrained(str(folder))
+    contracts.write(verbalizer.contract, folder)
+
+
+def save_ar_adapter(reconstructor: Reconstructor, folder: Path) -> None:
+    """Write the adapter of an AR whose backbone is a PeftModel, with head, tokenizer and contract."""
+    _save_adapter(reconstructor.backbone, folder)
+    save_file({"weight": reconstructor.head.weight.detach().float().cpu().contiguous()}, str(folder / HEAD))
+    reconstructor.tokenizer.save_pretrained(str(folder))
+    contracts.write(reconstructor.contract, folder)
+
+
+def from_dataset_sidecar(data: Mapping[str, Any], role: str, layer: int | None = None) -> Contract:
+    """The contract that nanoNLA and EasyNLA mean by a copy of their data set's sidecar beside an adapter."""
+    extraction = data.get("extraction") or {}
+    found = extraction.get("layer_index")
+    if layer is not None and found is not None and layer != found:
+        raise UserError(f"the sidecar says layer {found}, {FOREIGN_AR_META} keeps {layer + 1} blocks: not of one run")
+    scaled_state = extraction.get("mse_scale", "sqrt_d_model") not in (None, "raw", "none")
+    model = {key: data.get(key) for key in ("tokens", "prompt_templates", "stage")} | {
+        "kind": "nla_model",
+        "role": role,
+        "d_model": extraction.get("d_model"),
+        "base_model": extraction.get("base_model"),
+        "extraction": {key: extraction[key] for key in ("layer_index", "mse_scale") if key in extraction},
+        "thinkaloud": {"injection": "add", "scaled_state": scaled_state},
+    }
+    if layer is not None:
+        model["critic"] = {"extraction_layer_index": layer}
+    return contracts.from_dict(model)
+
+
+def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, dtype: Any) -> Reconstructor:
+    meta = _json(folder / FOREIGN_AR_META)
+    lacking = [key for key in ("ar_num_layers", "lora_r", "lora_alpha", "target_modules") if meta.get(key) is None]
+    if lacking:
+        raise UserError(f"{folder / FOREIGN_AR_META} has no {lacking[0]}: expected what the training script wrote")
+    if meta.get("quant") == "4bit":
+        raise UserError(
+            f"{folder} was trained over a 4-bit backbone and makes up for its rounding: over the full weights it would "
+            "read wrongly; train it again with quant none"
+        )
+    if not (folder / FOREIGN_AR).is_file():
+        raise UserError(f"no {FOREIGN_AR} in {folder}: an AR is useless without its head; fetch the whole checkpoint")
+    state = load_state(folder / FOREIGN_AR)
+    contract = _contract(folder, "ar", int(meta["ar_num_layers"]) - 1)
+    contract = replace(contract, final_norm=not meta.get("final_norm_stripped", False))
+    weight, width = state.pop("value_head.weight", None), contract.d_model
+    if weight is None or weight.shape != (width, width):
+        found = "none" if weight is None else str(tuple(weight.shape))
+        raise UserError(f"{folder / FOREIGN_AR}: expected a value_head.weight [{width}, {width}], found {found}")
+    if contract.scaled_state and contract.mse_scale:
+        # They scale the state to mse_scale, `Reconstructor.predict` to √d; the head is linear and takes the difference.
+        weight = weight.float() * (contract.mse_scale / width**0.5)
+    from peft import LoraConfig
+
+    config = LoraConfig(
+        r=meta["lora_r"], lora_alpha=meta["lora_alpha"], target_modules=meta["target_modules"], use_rslora=True
+    )
+    head = head_from(weight).to(pick_device(device))
+    base = _base(folder, base, contract, None)
+    return _reconstructor(folder, base, contract, config, state, head, device, dtype)
+
+
+def _reconstructor(
+    folder: Path,
+    base: str | Path,
+    contract: Contract,
+    config: Any,
+    state: Mapping[str, torch.Tensor],
+    head: nn.Linear,
+    device: str | None,
+    dtype: Any,
+) -> Reconstructor:
+    assert contract.site is not None  # an AR's contract has one
+    config.task_type = None  # the backbone has no output head, which peft's causal wrapper would ask for
+    backbone = load_backbone(base, contract.site.layer, device, dtype, contract.final_norm)
+    return Reconstructor(_adapted(folder, backbone, config, state), head, _tokenizer(folder, base), contract)
+
+
+def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Tensor]) -> Any:
+    """`model` as a PeftModel that holds exactly the tensors of `state`; one too many or too few is refused."""
+    from peft import get_peft_model
+
+    try:
+        adapted: Any = get_peft_model(model, config)
+    except ValueError as error:
+        raise UserError(f"the adapter {folder} does not fit its base: {str(error).splitlines()[0]}") from None
+    slots = {_tail(name): parameter for name, parameter in adapted.named_parameters() if _is_adapter(name)}
+    given = {_tail(name): tensor for name, tensor in state.items()}
+    for problem, names in (("lacks", slots.keys() - given.keys()), ("has to spare", given.keys() - slots.keys())):
+        if names:
+            count = f"{len(names)} tensors, {min(names)} first"
+            raise UserError(f"the adapter {folder} {problem} {count}: it is of another base or not whole")
+    with torch.no_grad():
+        for name, parameter in slots.items():
+            if parameter.shape != given[name].shape:
+                shapes = f"{tuple(given[name].shape)}, its base needs {tuple(parameter.shape)}"
+                raise UserError(f"the adapter {folder} is of another base: {name} is {shapes}")
+            parameter.copy_(given[name])
+    return adapted.eval().requires_grad_(False)
+
+
+def _save_adapter(model: Any, folder: Path) -> None:
+    config = model.peft_config[model.active_adapter]
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    state = {
+        name.replace(f".{model.active_adapter}", ""): parameter.detach().cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        if _is_adapter(name)
+    }
+    save_file(state, str(folder / WEIGHTS), metadata={"format": "pt"})
+
+
+def _is_adapter(name: str) -> bool:
+    return "lora_" in name
+
+
+def _tail(name: str) -> str:
+    """A LoRA tensor's name below the decoder stack, without the adapter's own name."""
+    return _WRAPPERS.sub("", name).replace(".default", "")
+
+
+def _contract(folder: Path, role: str, layer: int | None = None) -> Contract:
+    """The contract in `folder`; their RL checkpoints keep the sidecar at the root of the run, one or two folders up."""
+    places = (folder, *folder.resolve().parents[:2])
+    found = next((place for place in places if (place / contracts.FILE).is_file()), folder)
+    data = contracts.load(found)
+    try:
+        theirs = data.get("kind") == "nla_dataset"
+        contract = from_dataset_sidecar(data, role, layer) if theirs else contracts.from_dict(data)
+    except UserError as error:
+        raise UserError(f"{found / contracts.FILE}: {error}") from None
+    if contract.role != role:
+        raise UserError(f"{folder} is an {contract.role.upper()}: expected an {role.upper()}")
+    return contract
+
+
+def _lora_config(folder: Path) -> Any:
+    from peft import LoraConfig
+
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"no {CONFIG} in {folder}: expected a peft adapter")
+    kind = _json(folder / CONFIG).get("peft_type")
+    if kind != "LORA":
+        raise UserError(f"{folder / CONFIG} is of peft type {kind!r}: only LORA adapters are read")
+    return LoraConfig.from_pretrained(str(folder))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"no {path.name} in {path.parent}: fetch the whole checkpoint")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold a mapping, found {type(data).__name__}")
+    return data
+
+
+def _weights(folder: Path) -> Path:
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    if (folder / "adapter_model.bin").is_file():
+        raise UserError(f"{folder} holds adapter_model.bin: pickled weights can run code; convert it to safetensors")
+    raise UserError(f"no {WEIGHTS} in {folder}: fetch the whole adapter")
+
+
+def _base(folder: Path, base: str | Path | None, contract: Contract, named: str | None) -> str | Path:
+    found = base or contract.base_model or named
+    if not found:
+        raise UserError(f"the adapter {folder} does not say over which model it was trained: give base")
+    return found
+
+
+def _tokenizer(folder: Path, base: str | Path) -> Any:
+    return load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else base)
