@@ -13,10 +13,10 @@ SUBORDINATORS = frozenset(
     whether whereas lest what how why
     """)
 )
-ASKING = frozenset(
+QUESTION_WORDS = frozenset(words("what why how who where when which whose"))
+INVERTED = frozenset(
     words("""
-    what why how who where when which is are was were do does did can could will would shall should have has am don't
-    didn't can't won't isn't aren't
+    is are was were do does did can could will would shall should have has had am don't didn't can't won't isn't aren't
     """)
 )
 SUBJECTS = frozenset(words("i you he she it we they this that these those there who which what everyone nobody"))
@@ -94,7 +94,11 @@ def _kind(lower: list[str], sentence: int, start: int) -> str:
     if lower[-9:].count(",") >= 2:
         return "a list"
     if start == sentence:
-        return "a question" if word in ASKING else "a main clause"
+        following = lower[start + 1] if start + 1 < len(lower) else ""
+        if word in INVERTED or (word in QUESTION_WORDS and following in INVERTED):
+            return "a question"
+        if word == "that" or word not in SUBORDINATORS:
+            return "a main clause"
     if word in SUBORDINATORS:
         return f"an {word}-clause" if word[0] in "aiu" else f"a {word}-clause"
     return f"a clause joined by {word}" if word in ("and", "but", "or") else "a further clause"
@@ -132,7 +136,7 @@ def _may_be_subject(pieces: list[str], lower: list[str], at: int, role: str) -> 
 
 def _governed(lower: list[str], at: int, start: int) -> bool:
     """Whether a preposition stands before the noun phrase that ends at ``at``."""
-    for before in range(at - 1, max(start - 1, at - 4), -1):
+    for before in range(at - 1, max(start - 1, at - 6), -1):
         role = role_of(lower[before])
         if role == "preposition":
             return True

@@ -63,8 +63,8 @@ def topics_of(passage: Passage, most: int) -> list[str]:
         if weight is None:
             if len(word) < 3 or "'" in word:
                 continue
-            if named:
-                weight = UNLIKELY_WEIGHT if before[0] in OPENERS else NAME_WEIGHT
+            if named and before[0] not in OPENERS:
+                weight = NAME_WEIGHT
             else:
                 weight = UNLIKELY_WEIGHT if word.endswith(NOT_NOUNS) else UNKNOWN_WEIGHT
         if named:

@@ -1,0 +1,313 @@
+import pickle
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thinkaloud.writers import Context, HeuristicWriter, explain_context
+from thinkaloud.writers.clause import last_words
+from thinkaloud.writers.ending import name_token
+from thinkaloud.writers.heuristic import LIMIT
+from thinkaloud.writers.passage import read_passage, role_of
+from thinkaloud.writers.topic import topics_of
+
+NOVEL = (
+    'The captain put down his pipe. "There is a storm behind the harbour," he said, "and my brother is at sea." '
+    'Billy looked at the window. He thought of the boat and of his mother.\n\n"Will you go out?" asked Billy.\n\n'
+    '"I shall go," answered the captain, "when the boat comes out of the'
+)
+ARTICLE = (
+    "Charlemagne was king of the Franks from 768 and became the first emperor of the western empire in the early "
+    "medieval period. During his reign several wars were fought in northern Europe. By the late eighth century the "
+    "kingdom had established"
+)
+RECIPE = (
+    "Ingredients\n\n- 2 cups flour\n- 1 cup butter\n- salt\n\nDirections\n\n"
+    "1. Heat the oven. Mix the flour and the butter"
+)
+PROBLEM = (
+    "<|user|>Ivan comes back from the lake with 23 photos. As 11 are blurred, they are deleted. How many photos does "
+    "Ivan have?<|end|><|assistant|>23 - 11 ="
+)
+CHAT = (
+    "<|user|>Did you watch the football game?<|end|><|assistant|>I did! The team played well.<|end|>"
+    "<|user|>Who is your player"
+)
+
+THE_NEXT = ((" house", 0.31), (" harbour", 0.2), (" door", 0.1), (" sea", 0.05), (" sky", 0.01))
+
+
+def context(prefix: str, token: str, *next_tokens: tuple[str, float], is_chat: bool = False) -> Context:
+    return Context(prefix, token, next_tokens, is_chat)
+
+
+def lines(prefix: str, token: str, *next_tokens: tuple[str, float], is_chat: bool = False) -> list[str]:
+    return explain_context(context(prefix, token, *next_tokens, is_chat=is_chat)).split("\n")
+
+
+CASES = [
+    pytest.param(
+        context(NOVEL, " the", *THE_NEXT),
+        [
+            "Dialogue in fiction",
+            "captain",
+            "In quoted speech",
+            "when-clause",
+            'out of the"',
+            'Ends on "the", an article;',
+        ],
+        id="novel dialogue",
+    ),
+    pytest.param(
+        context(ARTICLE, " established", (" a", 0.3), (" the", 0.2)),
+        [
+            "Encyclopaedic prose on history",
+            "subject kingdom",
+            'Ends on "established", a verb;',
+            'likely "a", or else "the".',
+        ],
+        id="encyclopaedia",
+    ),
+    pytest.param(
+        context(RECIPE, " butter", (".", 0.4), (" in", 0.2)),
+        ["A recipe", "the flour", 'Ends on "butter", a noun; next is likely a full stop, or else "in".'],
+        id="recipe",
+    ),
+    pytest.param(
+        context(PROBLEM, " =", (" 1", 0.9), ("1", 0.05), is_chat=True),
+        ["A chat working a word problem", "photos", "In the assistant's turn", "Ends on an equals sign after 11;"],
+        id="word problem",
+    ),
+    pytest.param(
+        context(CHAT, " player", ("?", 0.8), is_chat=True),
+        ["A friendly chat", "In the user's turn", "a question", "very likely a question mark."],
+        id="chat",
+    ),
+    pytest.param(
+        context(CHAT + "?<|end|>", "<|end|>", ("<|assistant|>", 0.99), is_chat=True),
+        ["Between turns", "Ends on the end of the turn; next is almost surely the start of the assistant's turn."],
+        id="end of a turn",
+    ),
+    pytest.param(
+        context(CHAT + "?<|end|><|assistant|>", "<|assistant|>", ("I", 0.2), ("My", 0.1), is_chat=True),
+        ["In the assistant's turn, before a new sentence.", "the start of the assistant's turn;", '"I", or else "My".'],
+        id="start of a turn",
+    ),
+    pytest.param(
+        context(NOVEL + " har", " har", ("bour", 0.9), ("vest", 0.05)),
+        ['Ends on "har", a piece beginning a word; next is almost surely "-bour", or else "-vest".'],
+        id="word piece that begins",
+    ),
+    pytest.param(
+        context(NOVEL + " harbour", "bour", (".", 0.5), ("s", 0.2)),
+        ['Ends on "-bour", a piece finishing the noun harbour;', 'or else "-s".'],
+        id="word piece that finishes",
+    ),
+    pytest.param(
+        context(NOVEL + " harbo", "bo", ("ur", 0.9)),
+        ['Ends on "-bo", a piece inside harbo;'],
+        id="word piece inside",
+    ),
+    pytest.param(
+        context(NOVEL + ' harbour."\n\n', "\n\n", ('"', 0.5), ("The", 0.1)),
+        ["before a new paragraph", "Ends on a paragraph break;", "very likely an opening quote"],
+        id="paragraph break",
+    ),
+    pytest.param(
+        context("The bill came to 1204", "4", (".", 0.3)),
+        ['Ends on "4", a digit of 1204; next is likely a full stop.'],
+        id="digit",
+    ),
+    pytest.param(context("She paid 7", " 7", (" dollars", 0.3)), ['Ends on "7", a number;'], id="number"),
+    pytest.param(
+        context("The row on the wall is 14, 16, 18, 20, 22. To go on, you count", " count", (" up", 0.9)),
+        ["A number sequence", "subject you", 'Ends on "count", a verb;'],
+        id="number sequence",
+    ),
+    pytest.param(
+        context(
+            "A rhyme for two:\nWith clay on her fingers she models a shoe,\nand when it has dried",
+            " dried",
+            (" she", 0.6),
+        ),
+        ["A rhymed verse", "In a line below shoe"],
+        id="verse",
+    ),
+    pytest.param(
+        context("Kate is in the kitchen. Sam goes to the garden. Kate runs to the attic. Sam is", " is", (" in", 0.9)),
+        ["A puzzle of who is where", "Kate", "subject Sam", 'Ends on "is", an auxiliary;'],
+        id="places",
+    ),
+    pytest.param(
+        context("<|user|>Which is a fruit?\nA. Stone\nB. Pear<|end|><|assistant|>B", "B", (".", 0.9), is_chat=True),
+        ["A multiple-choice question", "In the assistant's turn"],
+        id="multiple choice",
+    ),
+    pytest.param(context("We saw Mr", " Mr", (".", 0.9)), ["next is almost surely a full stop."], id="one alternative"),
+    pytest.param(context("Nobody knew", " knew"), ["what comes next is not known."], id="no next tokens"),
+]
+
+
+@pytest.mark.parametrize(("case", "expected"), CASES)
+def test_says_what_it_should(case: Context, expected: list[str]):
+    text = explain_context(case)
+    for phrase in expected:
+        assert phrase in text
+
+
+@pytest.mark.parametrize("case", [case.values[0] for case in CASES])
+def test_three_lines_and_at_most_one_quotation_in_the_second(case: Context):
+    written = explain_context(case).split("\n")
+    assert len(written) == 3
+    assert '"' not in written[0]
+    assert written[1].count('"') in (0, 2)
+    assert 120 <= len("\n".join(written)) <= LIMIT
+
+
+def test_a_whole_explanation():
+    assert explain_context(context(NOVEL, " the", *THE_NEXT)) == (
+        "Dialogue in fiction, about the boat, the captain and Billy.\n"
+        'In quoted speech, early in a when-clause, subject boat, verb comes: "comes out of the"\n'
+        'Ends on "the", an article; next is likely "house", or else "harbour", "door" or "sea".'
+    )
+
+
+def test_it_is_the_end_that_counts():
+    """What stands more than a window before the end changes nothing."""
+    tail = " The captain looked at the harbour and the boats." * 16
+    assert explain_context(context("Once. " * 99 + tail, ".")) == explain_context(context("Never. " * 99 + tail, "."))
+
+
+def test_certainty_follows_the_probability():
+    said = [lines("He opened the", " the", (" door", p))[2] for p in (0.95, 0.6, 0.3, 0.15, 0.02)]
+    phrases = ["almost surely", "very likely", "likely", "perhaps", "wide open, say"]
+    assert [f"next is {phrase} " in line for phrase, line in zip(phrases, said, strict=True)] == [True] * 5
+
+
+def test_alternatives_are_told_once_and_improbable_ones_left_out():
+    last = lines("He opened", " opened", (" the", 0.6), (".", 0.1), (" .", 0.1), (" a", 0.05), (" it", 0.001))[2]
+    assert last.endswith('next is very likely "the", or else a full stop or "a".')
+
+
+def test_names_keep_their_capitals_and_surnames():
+    passage = read_passage(
+        "Yesterday Laura Osnes sang in the theatre. Everyone praised Laura Osnes and the theatre for it"
+    )
+    assert topics_of(passage, 3)[:2] == ["Laura Osnes", "the theatre"]
+
+
+def test_topics_are_distinct_and_recent():
+    passage = read_passage(
+        "The dragon slept. " + "He was there. " * 30 + "A sailor met his sailors and the sailor laughed aloud"
+    )
+    topics = topics_of(passage, 3)
+    assert topics[0] == "the sailor"
+    assert not any(topic.endswith("sailors") for topic in topics)
+
+
+@pytest.mark.parametrize(
+    ("word", "role"),
+    [
+        ("the", "article"),
+        ("Her", "possessive"),
+        ("of", "preposition"),
+        ("quickly", "adverb"),
+        ("walked", "verb"),
+        ("cmdlets", "noun"),
+        ("careless", "adjective"),
+        ("whom", "pronoun"),
+        ("seven", "number word"),
+        ("knows", "verb"),
+    ],
+)
+def test_roles(word: str, role: str):
+    assert role_of(word) == role
+
+
+@pytest.mark.parametrize(
+    ("token", "name"),
+    [
+        ("\n", "a line break"),
+        ("\n\n", "a paragraph break"),
+        ("  ", "a space"),
+        ("", "nothing"),
+        (' "', "an opening quote"),
+        ('"', "a closing quote"),
+        ('."', "a full stop and closing quote"),
+        ("\ufffd", "part of a character"),
+        ("<|end|>", "the end of the turn"),
+        ("<|endoftext|>", "the end of the text"),
+        ("<end_of_turn>", "the end of the turn"),
+        ("<|im_start|>user", "the start of the user's turn"),
+        (' ("', '"(\'"'),
+        (" sea", '"sea"'),
+    ],
+)
+def test_token_names(token: str, name: str):
+    assert name_token(token, inside_word=False, opens_quote=False) == name
+
+
+def test_the_quotation_keeps_to_its_paragraph_and_turn():
+    assert last_words('first paragraph.\n\nHe said "go on" to') == "said go on to"
+    assert last_words("<|user|>one two<|end|><|assistant|>three") == "three"
+    assert last_words("word " * 3 + "x" * 500) == "x" * 36
+
+
+def test_an_abbreviation_ends_no_sentence():
+    assert "subject Mr" not in lines("Then we met Mr. Brown in the lane", " lane")[1]
+    assert read_passage("Then we met Mr. Brown").sentence == 0
+    assert read_passage("We met. Then Brown").sentence == 3
+
+
+def test_deterministic_and_picklable():
+    function = pickle.loads(pickle.dumps(explain_context))
+    again = pickle.loads(pickle.dumps([case.values[0] for case in CASES]))
+    texts = HeuristicWriter().write([case.values[0] for case in CASES])
+    assert texts == [function(case) for case in again]
+
+
+anything = st.text(alphabet=st.characters(), max_size=300)
+marked = st.lists(
+    st.sampled_from(
+        [
+            "<|user|>",
+            "<|end|>",
+            "<",
+            "|>",
+            "\n",
+            "\n\n",
+            '"',
+            "“",
+            "'",
+            " ",
+            "12",
+            ".",
+            ",",
+            "the",
+            "A",
+            "é",
+            "(",
+            "####",
+        ]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    prefix=st.one_of(anything, marked),
+    token=st.one_of(st.none(), anything, marked),
+    next_tokens=st.lists(st.tuples(st.one_of(anything, marked), st.floats(0, 1)), max_size=6),
+    is_chat=st.booleans(),
+)
+def test_any_text_gets_three_bounded_lines(prefix, token, next_tokens, is_chat):
+    final = prefix[-2:] if token is None else token
+    text = explain_context(Context(prefix, final, tuple(next_tokens), is_chat))
+    written = text.split("\n")
+    assert len(written) == 3
+    assert len(text) <= LIMIT
+    assert written[1].count('"') in (0, 2)
+    assert re.match(r"Ends on .*; .+\.$", written[2], re.DOTALL)
+    text.encode()
