@@ -99,7 +99,7 @@ def extract(
             raise UserError(f"text {i} is empty: nothing to read")
         if len(ids) > context:
             raise UserError(f"text {i} has {len(ids)} tokens, the model's context is {context}: shorten it")
-        windows.append(Window(f"text-{i}", 0, ids))
+        windows.append(Window(documents[i].id, 0, ids, chat=documents[i].messages is not None))
     if isinstance(positions, int) and not isinstance(positions, bool):
         places = [
             choose_positions(seed, w.doc_id, allowed_positions(w.ids, special, min_position), positions)
@@ -194,7 +194,9 @@ def rows_table(
             token_id = window.ids[position]
             row = (window.doc_id, window.start, position, token_id, reader.token(token_id))
             text = reader.prefix(window.ids[: position + 1])
-            for name, value in zip(columns, (*row, text, 0.0, split(window.doc_id), window.truncated), strict=True):
+            for name, value in zip(
+                columns, (*row, text, 0.0, split(window.doc_id), window.truncated, window.chat), strict=True
+            ):
                 columns[name].append(value)
     return pa.table({name: pa.array(values, store.COLUMNS[name]) for name, values in columns.items()})
 
@@ -276,7 +278,7 @@ class _ShardMaker:
         encoded = encode(self.tokenizer, documents)
         for document, ids in zip(documents, encoded, strict=True):
             bos = self.tokenizer.bos_token_id
-            windows += windows_of(document.id, ids or [], bos, self.options.window, self.context)
+            windows += windows_of(document, ids or [], bos, self.options.window, self.context)
         o = self.options
         places = [
             choose_positions(

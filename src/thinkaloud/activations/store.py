@@ -34,6 +34,7 @@ COLUMNS = {
     "norm": pa.float32(),
     "split": pa.string(),
     "truncated": pa.bool_(),
+    "chat": pa.bool_(),
 }
 OPTIONAL = {"next_tokens": pa.list_(pa.string()), "next_probs": pa.list_(pa.float32())}
 BESIDE = {"explanation": pa.string(), "writer": pa.string()}
@@ -180,6 +181,7 @@ def with_defaults(table: pa.Table, vectors: Float[Tensor, "n d"]) -> pa.Table:
         "norm": lambda: norms_of(vectors.to(torch.bfloat16).float()),
         "split": lambda: [split_of(doc) for doc in table["doc_id"].to_pylist()],
         "truncated": lambda: np.zeros(n, bool),
+        "chat": lambda: np.zeros(n, bool),
     }
     out: dict[str, Any] = {}
     for name, kind in {**COLUMNS, **OPTIONAL, **BESIDE}.items():

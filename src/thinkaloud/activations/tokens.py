@@ -13,13 +13,14 @@ class Window:
     """A run of a document's tokens as the model sees it.
 
     `start` is the index of its first token in the tokenised document (0 where the document is whole), `truncated` says
-    that the document went on beyond the model's context and was cut there.
+    that the document went on beyond the model's context and was cut there, `chat` that the document is a chat.
     """
 
     doc_id: str
     start: int
     ids: list[int]
     truncated: bool = False
+    chat: bool = False
 
 
 def encode(tokenizer: Any, documents: Sequence[Document]) -> list[list[int] | None]:
@@ -52,18 +53,17 @@ def encode_chat(tokenizer: Any, messages: Sequence[dict[str, Any]]) -> list[int]
     return list(encoded["input_ids"])
 
 
-def windows_of(doc_id: str, ids: list[int], bos: int | None, size: int | None, context: int) -> list[Window]:
+def windows_of(document: Document, ids: list[int], bos: int | None, size: int | None, context: int) -> list[Window]:
     """The windows of a tokenised document: consecutive ones of `size` tokens, each beginning with the BOS that the
     document has, or without `size` one, cut at the context length.
     """
+    chat = document.messages is not None
     if size is None:
-        return [Window(doc_id, 0, ids[:context], truncated=len(ids) > context)] if ids else []
+        return [Window(document.id, 0, ids[:context], len(ids) > context, chat)] if ids else []
     head = ids[:1] if bos is not None and ids[:1] == [bos] else []
     step = size - len(head)
-    return [
-        Window(doc_id, 0 if at == len(head) else at, head + ids[at : at + step])
-        for at in range(len(head), len(ids), step)
-    ]
+    starts = range(len(head), len(ids), step)
+    return [Window(document.id, 0 if s == len(head) else s, head + ids[s : s + step], chat=chat) for s in starts]
 
 
 class Reader:
@@ -91,3 +91,11 @@ class Reader:
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def tokens_of(tokenizer: Any, content: str | Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Every token of a text or chat as the model sees it, each decoded alone."""
+    whole = isinstance(content, str)
+    document = Document("text", text=content) if whole else Document("text", messages=tuple(content))
+    reader = Reader(tokenizer)
+    return tuple(reader.token(token_id) for token_id in encode(tokenizer, [document])[0] or ())

@@ -1,0 +1,127 @@
+"""Take the activations of a corpus into a folder of shards with a manifest; a killed run goes on where it stopped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from thinkaloud.errors import UserError
+
+
+@dataclass(frozen=True)
+class Args:
+    corpus: str
+    """A .txt, .jsonl or .parquet file (.xz and .gz are fine), a folder of them, or a hub data set (owner/name)."""
+    out: Path
+    """The folder to write; one that a run with the same settings began is continued."""
+    nla: str | None = None
+    """A pair ("pocket", a folder, a hub name): its base model is read at its layer."""
+    model: str | None = None
+    """A model to read instead of a pair's: a folder or a hub name; needs --layer."""
+    layer: int | None = None
+    """The block whose output is read, counted from 0."""
+    positions: int = 10
+    """Tokens read of each document (of each window with --window), chosen by the seed."""
+    seed: int = 0
+    """What the choice of positions is keyed on, with the document's id."""
+    min_position: int = 50
+    """The first position that may be chosen: early ones have odd norms and say little."""
+    window: int | None = None
+    """Split documents into windows of so many tokens; default: whole documents, cut at the model's context."""
+    next_tokens: int = 0
+    """Keep so many of the model's own next tokens at each position; costs the rest of the forward pass."""
+    heldout: float = 0.02
+    """Share of the documents set aside by a hash of their ids."""
+    text_column: str | None = None
+    """The field that holds the text, if it is not "text"."""
+    limit: int | None = None
+    """Read no more than so many documents."""
+    batch_tokens: int | None = None
+    """Tokens in a batch; default: 32768 on an accelerator, 4096 on a CPU."""
+    worker: int = 0
+    """Which of --workers processes this is, from 0; together they write the same files as one."""
+    workers: int = 1
+    """How many processes share the corpus."""
+    device: str | None = None
+    """cpu, cuda or cuda:N; default: an accelerator where there is one."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Default: bfloat16 on an accelerator, float32 on a CPU."""
+
+
+def main(args: Args) -> None:
+    from thinkaloud import loading
+    from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
+    from thinkaloud.site import Site
+
+    options = ExtractOptions(
+        positions=args.positions,
+        seed=args.seed,
+        min_position=args.min_position,
+        window=args.window,
+        next_tokens=args.next_tokens,
+        heldout=args.heldout,
+        batch_tokens=args.batch_tokens,
+        limit=args.limit,
+    )
+    corpus = read_corpus(args.corpus, text_column=args.text_column)
+    if args.nla is not None:
+        if args.model is not None or args.layer is not None:
+            raise UserError("give --nla PAIR, or --model M and --layer K, not both: a pair names its model and layer")
+        name, model_path, site = _of_pair(args.nla)
+    elif args.model is not None and args.layer is not None:
+        name, model_path, site = args.model, args.model, Site("resid_post", args.layer)
+    else:
+        raise UserError("say what to read: --nla PAIR, or --model M and --layer K")
+    if args.next_tokens:
+        model = loading.load_causal_lm(model_path, args.device, args.dtype)
+    else:
+        model = loading.load_backbone(model_path, site.layer, args.device, args.dtype)
+    tokenizer = loading.load_tokenizer(model_path)
+    manifest = extract_to(args.out, model, tokenizer, corpus, site, options, name, args.worker, args.workers)
+    print(_summary(args, manifest, site, corpus.first_problem))
+
+
+def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
+    """(name to write down, where to load, site) of the model that a pair reads."""
+    from thinkaloud import contract
+    from thinkaloud.loading import resolve
+    from thinkaloud.pair.nla import pair_paths
+
+    _, ar, base = pair_paths(pair)
+    found = contract.read(resolve(ar))
+    if base is not None:
+        return f"{pair}/base", base, found.site
+    assert found.site is not None  # an AR's contract has one
+    if found.base_model is None:
+        raise UserError(
+            f"the AR of {pair} does not say which model it reads: give --model M --layer {found.site.layer}"
+        )
+    return found.base_model, found.base_model, found.site
+
+
+def _summary(args: Args, manifest: dict[str, Any] | None, site: Any, first_problem: str | None) -> str:
+    if manifest is None:
+        return f"worker {args.worker} of {args.workers} is done; other workers' shards are still missing in {args.out}"
+    from thinkaloud.baseline import Baseline
+
+    counts, norms = manifest["counts"], manifest["norm_percentiles"]
+    splits = ", ".join(f"{name} {part['rows']:,}" for name, part in counts["splits"].items())
+    lines = [
+        f"{args.out}: {counts['rows']:,} activations ({splits}) of {counts['documents']:,} documents, "
+        f"{counts['tokens']:,} tokens, in {manifest['n_shards']} shards",
+        f"site {site}, {manifest['d_model']} wide",
+    ]
+    if counts["rows"]:
+        lines.append("norms " + ", ".join(f"{p}% {value:.4g}" for p, value in norms.items()))
+    lines += [str(Baseline.from_dict(baseline)) for baseline in manifest["baseline"].values()]
+    if counts["truncated"]:
+        lines.append(
+            f"{counts['truncated']:,} documents were longer than the context and cut there; --window reads them whole"
+        )
+    if counts["unreadable"]:
+        example = f" (the first: {first_problem})" if first_problem else ""
+        lines.append(f"{counts['unreadable']:,} rows could not be read and were passed over{example}")
+    if counts["rows"]:
+        lines.append(f"next: thinkaloud explain --data {args.out}")
+    else:
+        lines.append(f"no document has a token from position {args.min_position} on: lower --min-position")
+    return "\n".join(lines)
