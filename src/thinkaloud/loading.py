@@ -7,7 +7,9 @@ model with silently random blocks is the worst of all outcomes.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 from thinkaloud import families, quant
 from thinkaloud.errors import UserError
@@ -148,9 +151,10 @@ def load_backbone(
 
     The checkpoint may be a full model, or an AR saved without head and final norm (which are not needed here).
     """
-    model = _load(path, pick_device(device), dtype, optional=("lm_head", "norm", "ln_f", "embed_out"), keep=layer + 1)
+    family = families.family_of(load_config(path))
+    unused = ("lm_head", "embed_out") if final_norm else ("lm_head", "embed_out", family.norm)
+    model = _load(path, pick_device(device), dtype, optional=unused, keep=layer + 1)
     inner = families.text_model(model)
-    family = families.family_of(inner.config)
     if not final_norm:
         setattr(inner, family.norm, nn.Identity())
     return inner
@@ -185,14 +189,15 @@ def _load(
         model = model.to(device=device, dtype=wanted)
     else:
         try:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                str(folder),
-                config=config,
-                dtype=wanted,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
+            with _quiet():
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
+                    str(folder),
+                    config=config,
+                    dtype=wanted,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{path} does not load: {str(error).strip().splitlines()[0]}") from None
         model, info = loaded
@@ -200,11 +205,7 @@ def _load(
         if info.get("mismatched_keys"):
             raise UserError(f"{path}: {len(info['mismatched_keys'])} weights have other shapes than config.json says")
         model = model.to(device)
-    lacking = sorted(
-        key
-        for key in missing
-        if not set(key.split(".")) & set(optional) and not key.endswith("final_layer_norm.weight")
-    )
+    lacking = sorted(key for key in missing if not set(key.split(".")) & set(optional))
     if lacking:
         raise UserError(
             f"{path} lacks {len(lacking)} weights that its config.json names, {lacking[0]} first: it is not whole"
@@ -212,6 +213,21 @@ def _load(
     if keep is None and len(unexpected) > len(list(model.parameters())):
         raise UserError(f"{path} holds {len(unexpected)} weights its config.json knows nothing of: foreign checkpoint")
     return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No report of missing weights (they are refused, or known to be unused), and no bar in a pipe."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def fingerprint(path: str | Path) -> str:
