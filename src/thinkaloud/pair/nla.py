@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud import activations, families
+from thinkaloud.activations.positions import special_ids
+from thinkaloud.activations.tokens import tokens_of
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
@@ -61,8 +63,8 @@ class NLA:
     ) -> "NLA":
         """Load a pair: "pocket", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
 
-        A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then to
-        the model that the contract names.
+        A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
+        to the model that the contract names.
         """
         if name is not None and (av is not None or ar is not None):
             raise UserError("give the name of a pair, or av and ar, not both")
@@ -160,13 +162,22 @@ class NLA:
         scores = self.score(
             flat, found.vectors.repeat_interleave(samples, dim=0), self._reading_baseline(found.vectors)
         )
-        table = found.table
-        rows = zip(*(table[name].to_pylist() for name in ("position", "token", "token_id", "norm")), strict=True)
+        special = set(special_ids(tokenizer).tolist())
+        columns = (found.table[name].to_pylist() for name in ("position", "token", "token_id", "norm"))
         places = tuple(
-            ReadPosition(*row, tuple(explained[i]), tuple(scores[i * samples : (i + 1) * samples]))
-            for i, row in enumerate(rows)
+            ReadPosition(
+                position,
+                token,
+                token_id,
+                norm,
+                tuple(explained[i]),
+                tuple(scores[i * samples : (i + 1) * samples]),
+                token_id in special,
+            )
+            for i, (position, token, token_id, norm) in enumerate(zip(*columns, strict=True))
         )
-        return Reading(places, scores.baseline, self.site, self.name, content)
+        tokens = tokens_of(tokenizer, content)
+        return Reading(places, scores.baseline, self.site, self.name, content, tokens, found.vectors)
 
     def with_baseline(self, baseline: Baseline) -> "NLA":
         """The same pair, measured against another baseline."""

@@ -1,0 +1,157 @@
+"""Read a text or a chat, token by token: what the model holds there, in words, and how well the words rebuild it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from thinkaloud.cli.common import check_target, load_pair, write_page
+from thinkaloud.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROLES = ("system", "user", "assistant", "tool", "developer")
+
+
+@dataclass(frozen=True)
+class Args:
+    text: Annotated[str | None, tyro.conf.Positional] = None
+    """The text to read; - reads it from standard input."""
+    file: Path | None = None
+    """A text file to read."""
+    chat: Path | None = None
+    """A JSON file to read: a list of {"role": …, "content": …}, or an object with that list under "messages"."""
+    nla: str | None = None
+    """The pair: pocket (the bundled one, if nothing is said), a folder with av and ar in it, or a hub name."""
+    av: str | None = None
+    """The verbalizer alone: a folder or a hub name. Give --ar with it."""
+    ar: str | None = None
+    """The reconstructor alone: a folder or a hub name."""
+    base: str | None = None
+    """The model that is read, where the pair does not say it."""
+    positions: str = "all"
+    """Which tokens: all, last, indices like 0,-1 (negative from the end; write --positions=-1) or ranges like 50:."""
+    samples: int = 1
+    """Explanations for each token."""
+    temperature: float | None = None
+    """0 is greedy. If nothing is said: 0 for one sample, 1 for several."""
+    seed: int = 0
+    """The same seed draws the same samples."""
+    max_tokens: int = 200
+    """The longest explanation, in tokens."""
+    json: bool = False
+    """Print one JSON object a position, and nothing else, on standard output."""
+    html: Path | None = None
+    """Write a report of one file here."""
+    device: str | None = None
+    """cpu, cuda or cuda:N; the best there is, if nothing is said."""
+
+
+def main(args: Args) -> int:
+    """Read what `args` names; print a table or JSON lines, and write a report where one is asked for."""
+    content = source(args)
+    if args.html is not None:
+        check_target(args.html)
+    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
+    temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
+    with progress() as watch:
+        reading = nla.read(
+            content, args.positions, args.samples, temperature, args.seed, max_tokens=args.max_tokens, watch=watch
+        )
+    if args.json:
+        sys.stdout.write(reading.to_json_lines())
+    else:
+        from rich.console import Console
+
+        Console(soft_wrap=False).print(reading)
+    if args.html is not None:
+        from thinkaloud.serve.export import report
+
+        write_page(args.html, report([reading]))
+        print(f"report: {args.html}", file=sys.stderr if args.json else sys.stdout)
+    return 0
+
+
+def source(args: Args) -> str | list[dict[str, str]]:
+    """The one text or chat that `args` names."""
+    given = [name for name in ("text", "file", "chat") if getattr(args, name) is not None]
+    if len(given) != 1:
+        found = f"{' and '.join(given)} at once" if given else "none"
+        raise UserError(f"expected exactly one of TEXT, --file or --chat, found {found}")
+    if args.chat is not None:
+        return parse_chat(read_file(args.chat), str(args.chat))
+    if args.file is not None:
+        text, where = read_file(args.file).rstrip("\r\n"), str(args.file)
+    elif args.text == "-":
+        text, where = decode(sys.stdin.buffer.read(), "standard input").rstrip("\r\n"), "standard input"
+    else:
+        text, where = args.text or "", "the text"
+        if any("\ud800" <= c <= "\udfff" for c in text):
+            raise UserError("the text is not UTF-8: convert it, or check the terminal's encoding")
+    if not text.strip():
+        raise UserError(f"{where} is empty: there is nothing to read")
+    return text
+
+
+def read_file(path: Path) -> str:
+    """The text of a file in UTF-8."""
+    try:
+        return decode(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise UserError(f"no file {path}: check the name") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def decode(data: bytes, where: str) -> str:
+    """UTF-8 bytes as text, without a byte order mark."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not UTF-8 (byte {error.start}): convert it first") from None
+
+
+def parse_chat(text: str, where: str) -> list[dict[str, str]]:
+    """The messages of a chat file, each with a known role and a text."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON: {error}") from None
+    messages: Any = data.get("messages") if isinstance(data, dict) else data
+    if not isinstance(messages, list) or not messages:
+        raise UserError(f"{where} must hold a list of messages, or an object with that list under messages")
+    return [_message(message, f"{where}, message {i}") for i, message in enumerate(messages, 1)]
+
+
+def _message(message: Any, where: str) -> dict[str, str]:
+    if not isinstance(message, dict):
+        raise UserError(f"{where}: expected an object with role and content, found {type(message).__name__}")
+    role, content = message.get("role"), message.get("content")
+    if role not in ROLES:
+        raise UserError(f"{where}: role must be one of {', '.join(ROLES)}, found {role!r}")
+    if not isinstance(content, str) or not content.strip():
+        raise UserError(f"{where}: content must be a text that is not empty, found {content!r}")
+    if any("\ud800" <= c <= "\udfff" for c in content):
+        raise UserError(f"{where}: content holds half a surrogate pair, which is no character")
+    return {"role": role, "content": content}
+
+
+@contextmanager
+def progress() -> "Iterator[Callable[[int], None]]":
+    """A bar on a terminal's standard error that goes when the work is done; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("reading"), BarColumn(), TextColumn("{task.completed} explanations"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda done: bar.advance(task, done)

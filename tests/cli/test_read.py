@@ -1,0 +1,157 @@
+"""Does `thinkaloud read` take a text from anywhere, refuse what it cannot read, and print what it promises?"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thinkaloud import cli
+from thinkaloud.baseline import Baseline
+from thinkaloud.cli import read
+from thinkaloud.errors import UserError
+from thinkaloud.pair.explanation import Explanation
+from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.scores import Score
+from thinkaloud.site import Site
+
+BASELINE = Baseline(0.5, 64, 8, "heldout")
+CHAT = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day."}]
+
+
+class WordByWord:
+    """A pair that says of each word that it is one; it remembers how it was asked."""
+
+    asked: tuple[Any, ...]
+
+    def read(self, content: Any, *asked: Any, **named: Any) -> Reading:
+        self.asked = (*asked, named["max_tokens"])
+        text = content if isinstance(content, str) else " ".join(m["content"] for m in content)
+        places = tuple(
+            ReadPosition(
+                i, word, i, 1.0, (Explanation(f"word {word}", "", (), (), "closed"),), (Score(0.9, 0.2, BASELINE),)
+            )
+            for i, word in enumerate(text.split())
+        )
+        named["watch"](len(places))
+        return Reading(places, BASELINE, Site("resid_post", 1), "words", content)
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> WordByWord:
+    words = WordByWord()
+    monkeypatch.setattr(read, "load_pair", lambda *_: words)
+    return words
+
+
+def tokens(out: str) -> list[str]:
+    return [json.loads(line)["token"] for line in out.splitlines()]
+
+
+def test_json_is_one_object_a_position_and_nothing_else(pair: WordByWord, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["read", "The sea is calm", "--json"]) == 0
+    out = capsys.readouterr()
+    assert tokens(out.out) == ["The", "sea", "is", "calm"]
+    assert out.err == ""
+
+
+def test_text_from_a_file_standard_input_and_chats(
+    pair: WordByWord, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.txt").write_bytes("\ufeffÜber allen\n".encode())
+    (tmp_path / "list.json").write_text(json.dumps(CHAT))
+    (tmp_path / "object.json").write_text(json.dumps({"messages": CHAT}))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Gipfeln ist\r\n")))
+    for arguments, expected in (
+        (["--file", str(tmp_path / "t.txt")], ["Über", "allen"]),
+        (["-"], ["Gipfeln", "ist"]),
+        (["--chat", str(tmp_path / "list.json")], ["Hello", "Good", "day."]),
+        (["--chat", str(tmp_path / "object.json")], ["Hello", "Good", "day."]),
+    ):
+        assert cli.main(["read", *arguments, "--json"]) == 0
+        assert tokens(capsys.readouterr().out) == expected
+
+
+def test_options_reach_the_pair(pair: WordByWord, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["read", "x", "--positions", "0,-1", "--samples", "3", "--seed", "7", "--max-tokens", "9"]) == 0
+    assert pair.asked == ("0,-1", 3, 1.0, 7, 9)
+    assert cli.main(["read", "x", "--positions=-1"]) == 0
+    assert pair.asked == ("-1", 1, 0.0, 0, 200)
+    assert cli.main(["read", "x", "--samples", "2", "--temperature", "0.5", "--positions", "50:"]) == 0
+    assert pair.asked == ("50:", 2, 0.5, 0, 200)
+
+
+def test_the_table_is_for_people(
+    pair: WordByWord, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["read", "The sea"]) == 0
+    out = capsys.readouterr().out
+    assert "word sea" in out
+    assert "0.60" in out
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_report_is_written_whole_and_named(
+    pair: WordByWord, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "out.html"
+    assert cli.main(["read", "The sea", "--json", "--html", str(page)]) == 0
+    out = capsys.readouterr()
+    assert tokens(out.out) == ["The", "sea"]
+    assert str(page) in out.err
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "exactly one of TEXT, --file or --chat, found none"),
+        (["x", "--file", "y"], "found text and file at once"),
+        ([" \n"], "the text is empty"),
+        ([""], "the text is empty"),
+        (["a\udc80"], "the text is not UTF-8"),
+        (["--file", "{tmp}/none.txt"], "no file"),
+        (["--file", "{tmp}"], "cannot be read: is a directory"),
+        (["--file", "{tmp}/latin.txt"], "is not UTF-8 (byte 2)"),
+        (["--file", "{tmp}/blank.txt"], "blank.txt is empty"),
+        (["--chat", "{tmp}/latin.txt"], "is not UTF-8"),
+        (["--chat", "{tmp}/blank.txt"], "is not JSON"),
+        (["--chat", "{tmp}/empty.json"], "must hold a list of messages"),
+        (["--chat", "{tmp}/number.json"], "must hold a list of messages"),
+        (["--chat", "{tmp}/strings.json"], "message 1: expected an object with role and content, found str"),
+        (["--chat", "{tmp}/role.json"], "message 1: role must be one of system, user, assistant"),
+        (["--chat", "{tmp}/content.json"], "message 1: content must be a text that is not empty, found None"),
+        (["--chat", "{tmp}/half.json"], "half a surrogate pair"),
+        (["x", "--html", "{tmp}"], "is a folder"),
+        (["x", "--html", "{tmp}/none/out.html"], "no folder"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_exit_code_2(
+    pair: WordByWord, capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    for name, data in {
+        "latin.txt": b"ab\xe9",
+        "blank.txt": b" \n",
+        "empty.json": b"[]",
+        "number.json": b'{"messages": 3}',
+        "strings.json": b'["hello"]',
+        "role.json": b'[{"role": "robot", "content": "x"}]',
+        "content.json": b'[{"role": "user"}]',
+        "half.json": b'[{"role": "user", "content": "a\\ud800"}]',
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    assert cli.main(["read", *(a.replace("{tmp}", str(tmp_path)) for a in arguments)]) == 2
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert len(out.err.splitlines()) == 1
+    assert expected in out.err
+
+
+def test_bytes_on_standard_input_that_are_not_text(pair: WordByWord, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe")))
+    with pytest.raises(UserError, match="standard input is not UTF-8"):
+        read.source(read.Args(text="-"))
