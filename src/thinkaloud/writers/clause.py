@@ -19,7 +19,9 @@ INVERTED = frozenset(
     is are was were do does did can could will would shall should have has had am don't didn't can't won't isn't aren't
     """)
 )
-SUBJECTS = frozenset(words("i you he she it we they this that these those there who which what everyone nobody"))
+PRONOUNS = frozenset(words("i you he she it we they there everyone nobody"))
+POINTERS = frozenset(words("this that these those who which what"))
+VERBAL = frozenset(["verb", "auxiliary"])
 BREAKS = frozenset(",;:—(")
 LEADING_ROLES = frozenset(["preposition", "article", "possessive", "determiner", "adjective", "number word"])
 UNQUOTED = str.maketrans("", "", '“”"<>|')
@@ -112,25 +114,26 @@ def _subject_and_verb(passage: Passage, start: int) -> tuple[str, str]:
         word = lower[at]
         if not word[0].isalpha():
             continue
-        role = role_of(word)
-        if not subject:
-            if word in SUBJECTS and (at > start or word not in SUBORDINATORS):
-                subject = "I" if word == "i" else word
-            elif _may_be_subject(pieces, lower, at, role) and not _governed(lower, at, start):
-                subject = pieces[at] if word not in ROLES and pieces[at][0].isupper() else word
-        elif role in ("verb", "auxiliary"):
-            verb = word
+        if subject:
+            verb = word if role_of(word) in VERBAL else verb
+        elif _may_be_subject(pieces, lower, at, start) and not _governed(lower, at, start):
+            named = word == "i" or (word not in ROLES and pieces[at][0].isupper())
+            subject = pieces[at] if named else word
     return subject, verb
 
 
-def _may_be_subject(pieces: list[str], lower: list[str], at: int, role: str) -> bool:
-    """A name, or a noun that is known or introduced, at the end of its phrase."""
-    known = ROLES.get(lower[at])
-    last = at + 1 == len(lower) or not lower[at + 1][0].isalpha()
-    if known is None and pieces[at][0].isupper() and lower[at] not in ABBREVIATIONS:
-        return last or not pieces[at + 1][0].isupper()
+def _may_be_subject(pieces: list[str], lower: list[str], at: int, start: int) -> bool:
+    """A pronoun, a name, or a noun that is known or introduced, at the end of its phrase."""
+    word, following = lower[at], lower[at + 1] if at + 1 < len(lower) else "."
+    if word in PRONOUNS:
+        return True
+    if word in POINTERS:
+        return (at > start or word not in SUBORDINATORS) and role_of(following) in VERBAL
+    known, role = ROLES.get(word), role_of(word)
+    if known is None and pieces[at][0].isupper() and role == "noun" and word not in ABBREVIATIONS:
+        return not (following[0].isalpha() and pieces[at + 1][0].isupper())
     if known == "noun" or (role == "noun" and at and role_of(lower[at - 1]) in LEADING_ROLES):
-        return last or role_of(lower[at + 1]) != "noun"
+        return not following[0].isalpha() or role_of(following) != "noun"
     return False
 
 

@@ -44,6 +44,7 @@ MARKS = {
     '—"': "a dash and closing quote",
 }
 DETERMINERS = frozenset(["article", "possessive", "determiner"])
+NAMING = frozenset(["noun", "adjective"])
 BEFORE_VERBS = frozenset(
     words("to will would can could shall should may might must not don't didn't can't i you we they who")
 )
@@ -123,9 +124,9 @@ def _role_here(passage: Passage, word: str, next_tokens: tuple[tuple[str, float]
         return "name"
     if before in BEFORE_VERBS and role != "adjective" and not word.endswith("s"):
         return "verb"
-    if before and role_of(before) in DETERMINERS:
+    if role != "noun" and before and role_of(before) in DETERMINERS:
         following = next_tokens[0][0].strip() if next_tokens else ""
-        return "adjective" if following.isalpha() and role_of(following) in ("noun", "adjective") else "noun"
+        return role if role == "adjective" and following.isalpha() and role_of(following) in NAMING else "noun"
     return role
 
 

@@ -171,6 +171,8 @@ PAST = frozenset(words("was were had been did said"))
 SHORT_BLOCK = 420
 # Below this no kind of prose has shown itself.
 LEAST_SCORE = 2.2
+# Above this the kind of prose is beyond doubt, and a paragraph with numbers or rooms is only that.
+STRONG_SCORE = 10.0
 ASKED = re.compile(r"\bhow (?:many|much|long|old|far)\b", re.IGNORECASE)
 SMALL_NUMBER = re.compile(r"(?<![\d.,])\d{1,3}(?![\d,])")
 LARGE_NUMBER = re.compile(r"\d{4}|\d,\d")
@@ -190,13 +192,13 @@ def genre_of(passage: Passage, prefix: str, is_chat: bool) -> str:
     kind = "fiction" if passage.spoken > 0.3 else max(scores, key=scores.__getitem__)
     block = passage.block
     if len(block) <= SHORT_BLOCK:
-        short = _short_form(block, kind)
+        short = _short_form(block, scores[kind] < STRONG_SCORE and kind not in ("recipe", "technical"))
         if short:
             return short
     return _prose(kind, passage, counts) if scores[kind] > LEAST_SCORE else "Plain prose"
 
 
-def _short_form(block: str, kind: str) -> str:
+def _short_form(block: str, may_be_game: bool) -> str:
     """Problems, verses, sequences and puzzles show within one short paragraph; "" for anything else."""
     numbers = len(SMALL_NUMBER.findall(block))
     if NUMBER_RUN.search(block):
@@ -205,19 +207,21 @@ def _short_form(block: str, kind: str) -> str:
         return "A word problem, worked" if "=" in block else "A word problem"
     if LISTED.search(block):
         return ""
-    lowered = block.lower().split()
-    present = PAST.isdisjoint(lowered)
-    if present and any(word.strip(".,:;“”") in PUZZLES for word in lowered):
+    lowered = [word.strip(".,:;?“”") for word in block.lower().split()]
+    game = may_be_game and PAST.isdisjoint(lowered)
+    if game and not PUZZLES.isdisjoint(lowered):
         return "A puzzle"
     lines = block.split("\n")
     if len(lines) > 1 and max(map(len, lines)) <= VERSE_LINE:
         return "A rhymed verse"
-    if numbers >= 2 and present and kind not in ("recipe", "technical") and not LARGE_NUMBER.search(block):
+    if not game:
+        return ""
+    if numbers >= 2 and not LARGE_NUMBER.search(block):
         return "A word problem"
-    rooms = sum(word.rstrip('.,:?”;"') in ROOMS for word in lowered)
-    if rooms >= 2 and rooms * 12 >= len(lowered) and present:
+    rooms = sum(word in ROOMS for word in lowered)
+    if rooms >= 2 and rooms * 12 >= len(lowered):
         return "A puzzle of who is where"
-    return "A word sequence" if WORD_RUN.search(block) and present else ""
+    return "A word sequence" if WORD_RUN.search(block) else ""
 
 
 def _prose(kind: str, passage: Passage, counts: Counter[str]) -> str:
@@ -251,7 +255,7 @@ def _chat(passage: Passage, prefix: str, counts: Counter[str]) -> str:
         return "A multiple-choice question"
     if "this story" in prefix[:60]:
         return "A chat about a story"
-    if turns == 1 and numbers >= 2 and _count(counts, BOOKING) < 2:
+    if turns == 1 and numbers >= 2 and len(prefix) <= SHORT_BLOCK and _count(counts, BOOKING) < 2:
         return "A chat asking a word problem"
     if turns == 1 and _count(counts, ROOMS) >= 3 and len(prefix) <= SHORT_BLOCK:
         return "A chat puzzle of who is where"

@@ -68,7 +68,7 @@ def topics_of(passage: Passage, most: int) -> list[str]:
             else:
                 weight = UNLIKELY_WEIGHT if word.endswith(NOT_NOUNS) else UNKNOWN_WEIGHT
         if named:
-            if pieces[at + 1][0].isupper() and after in scores:
+            if pieces[at + 1][0].isupper() and shown.get(after) == pieces[at + 1]:
                 surname.setdefault(word, after)
         else:
             if before in ARTICLES or before in POSSESSIVES:
@@ -97,14 +97,11 @@ def _choose(scores: dict[str, float], shown: dict[str, str], surname: dict[str, 
             break
         if len(word) > TOPIC_CHARS or word[:5] in taken:
             continue
-        first = next((name for name in chosen if surname.get(name) == word), None)
         taken.add(word[:5])
-        if first is not None:
-            chosen[first] = f"{chosen[first]} {shown[word]}"
-            continue
-        last = next((name for name in chosen if surname.get(word) == name and " " not in chosen[name]), None)
-        if last is not None:
-            chosen[last] = f"{shown[word]} {chosen[last]}"
-            continue
-        chosen[word] = shown[word]
+        partner = next((name for name in chosen if surname.get(name) == word or surname.get(word) == name), None)
+        if partner is None:
+            chosen[word] = shown[word]
+        elif " " not in chosen[partner]:
+            pair = (partner, word) if surname.get(partner) == word else (word, partner)
+            chosen[partner] = f"{shown[pair[0]]} {shown[pair[1]]}"
     return list(chosen.values())

@@ -60,7 +60,8 @@ FUNCTION_WORDS = {
     "number word": """
         two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen eighteen twenty
         thirty forty fifty sixty seventy eighty ninety hundred thousand million billion dozen half first second third
-        fourth fifth sixth several many few
+        fourth fifth sixth seventh eighth ninth tenth
+        nineteenth twentieth several many few
     """,
 }
 
