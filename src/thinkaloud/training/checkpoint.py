@@ -1,0 +1,102 @@
+"""The state of a run on disk: written whole or not at all, without pickle, and read back to the bit."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from thinkaloud.errors import UserError
+
+KEEP = 2
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that learn, by name."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def save(folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Write `checkpoints/step-N` with weights, optimizer, generators and `state`; older ones go, `KEEP` stay."""
+    final = folder / f"step-{step}"
+    temporary = folder / f".step-{step}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    names = {id(p): name for name, p in trainable(module).items()}
+    moments: dict[str, Tensor] = {}
+    for parameter, slots in optimizer.state.items():
+        for slot, value in slots.items():
+            moments[f"{names[id(parameter)]}/{slot}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    generators = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        generators["cuda"] = torch.cuda.get_rng_state()
+    try:
+        save_file(_plain(trainable(module)), str(temporary / "weights.safetensors"))
+        save_file(moments, str(temporary / "optimizer.safetensors"))
+        save_file(generators, str(temporary / "generators.safetensors"))
+        write_text(temporary / "state.json", json.dumps({"step": step, **state}))
+        for path in temporary.iterdir():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for old in steps(folder)[:-KEEP]:
+        shutil.rmtree(folder / f"step-{old}")
+
+
+def steps(folder: Path) -> list[int]:
+    """Steps that have a whole checkpoint, ascending."""
+    return sorted(int(path.name.removeprefix("step-")) for path in folder.glob("step-*") if path.is_dir())
+
+
+def load(folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Restore weights, optimizer and generators in place; returns the saved state."""
+    path = folder / f"step-{step}"
+    weights = load_file(str(path / "weights.safetensors"))
+    parameters = trainable(module)
+    if set(weights) != set(parameters):
+        odd = sorted(set(weights) ^ set(parameters))[0]
+        raise UserError(f"{path} holds other weights than this run trains ({odd} differs): it is of another run")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    moments = load_file(str(path / "optimizer.safetensors"))
+    for name, parameter in parameters.items():
+        prefix = f"{name}/"
+        slots = {key.removeprefix(prefix): value for key, value in moments.items() if key.startswith(prefix)}
+        optimizer.state[parameter] = {
+            slot: value if slot == "step" and not _capturable(optimizer) else value.to(parameter.device)
+            for slot, value in slots.items()
+        }
+    generators = load_file(str(path / "generators.safetensors"))
+    torch.set_rng_state(generators["cpu"])
+    if "cuda" in generators and torch.cuda.is_available():
+        torch.cuda.set_rng_state(generators["cuda"])
+    return json.loads((path / "state.json").read_text(encoding="utf-8"))
+
+
+def _capturable(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the optimizer keeps its step counters on the device (fused or capturable)."""
+    return any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
