@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from thinkaloud.errors import UserError
+
 BOS = "<|bos|>"
 END = "<|end|>"
 ROLES = ("system", "user", "assistant")
@@ -21,9 +23,14 @@ CHAT_TEMPLATE = (
 
 def opening(role: str) -> str:
     """The tag that starts a message of `role`."""
+    if role not in ROLES:
+        raise UserError(f"expected a role, {', '.join(ROLES)}; found {role!r}")
     return f"<|{role}|>"
 
 
 def render(messages: Iterable[Mapping[str, str]]) -> str:
-    """The chat as text, every message as `<|role|>content<|end|>`, without the leading `<|bos|>`."""
+    """The chat as text, every message as `<|role|>content<|end|>`, without the leading `<|bos|>`.
+
+    UserError for a role other than system, user and assistant.
+    """
     return "".join(f"{opening(m['role'])}{m['content']}{END}" for m in messages)

@@ -7,6 +7,7 @@ use a held-out wording, the others a train wording: `episode.wording in wordings
 
 from collections.abc import Iterator, Sequence
 
+from thinkaloud.errors import UserError
 from thinkaloud.pocket.episodes import couplets, places, problems, rules, speakers
 from thinkaloud.pocket.episodes.common import Dice, Episode, Fact
 from thinkaloud.pocket.episodes.couplets import rhyme_words
@@ -20,16 +21,12 @@ _MODULES = {"problems": problems, "places": places, "couplets": couplets, "speak
 
 
 def episode(seed: int, family: str | None = None, split: str = "train") -> Episode:
-    """The episode of this seed, which chooses the family too if none is given. ValueError for an unknown name."""
-    if split not in SPLITS:
-        raise ValueError(f"split is one of {', '.join(SPLITS)}, found {split!r}")
+    """The episode of this seed, which chooses the family too if none is given. UserError for an unknown name."""
     return _write(str(seed), _family_of(str(seed), FAMILIES) if family is None else family, split)
 
 
 def episodes(seed: int, n: int, split: str = "train", families: Sequence[str] = FAMILIES) -> Iterator[Episode]:
     """n episodes of one stream, families drawn with equal chance; other seeds give other streams."""
-    if split not in SPLITS:
-        raise ValueError(f"split is one of {', '.join(SPLITS)}, found {split!r}")
     for i in range(n):
         key = f"{seed}/{i}"
         yield _write(key, _family_of(key, families), split)
@@ -37,6 +34,7 @@ def episodes(seed: int, n: int, split: str = "train", families: Sequence[str] = 
 
 def wordings(family: str, split: str = "train") -> tuple[str, ...]:
     """Names of the wordings of a family that train episodes use, or of those they never use ("heldout")."""
+    _check(family, split)
     module = _MODULES[family]
     return tuple(wording.name for wording in (module.TRAIN if split == "train" else module.HELD_OUT))
 
@@ -46,6 +44,12 @@ def _family_of(key: str, families: Sequence[str]) -> str:
 
 
 def _write(key: str, family: str, split: str) -> Episode:
-    if family not in _MODULES:
-        raise ValueError(f"family is one of {', '.join(FAMILIES)}, found {family!r}")
+    _check(family, split)
     return _MODULES[family].write(Dice(f"{family}|{split}|{key}"), split)
+
+
+def _check(family: str, split: str) -> None:
+    if family not in FAMILIES:
+        raise UserError(f"expected a family of the pocket world, {', '.join(FAMILIES)}; found {family!r}")
+    if split not in SPLITS:
+        raise UserError(f"expected a split, {' or '.join(SPLITS)}; found {split!r}")

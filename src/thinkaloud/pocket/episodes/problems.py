@@ -65,10 +65,10 @@ TRAIN = (
           "How many {objs} does {A} keep now?"),
     Scene("oven", PASTRY, "Before breakfast {A} bakes {n} {objs}.", ("After lunch {he} bakes {k}^ more.",
           "Then {B} arrives and adds {k}^ from home."), ("The children eat {k}^ of them.",
-          "Sadly, {k} fall on the floor^."), "How many {objs} are there in the end?"),
+          "Sadly, {k} fall^ on the floor."), "How many {objs} are there in the end?"),
     Scene("shelf", "books", "A shelf in {A}'s library holds {n} books.", ("On Monday readers return {k}^.",
           "{A} adds {k}^ new ones."), ("A school class borrows {k}^.",
-          "{A} finds that {k} are torn and throws them out^."), "How many books are on the shelf after that?"),
+          "{A} finds that {k} are torn^ and throws them out."), "How many books are on the shelf after that?"),
     Scene("fishing", "fish", "By noon {A} has {n} fish in the bucket.", ("In the afternoon {he} catches {k}^ more.",
           "From another boat {B} passes over {k}^."), ("{He} lets {k}^ small ones go.", "A hungry gull steals {k}^."),
           "How many fish does {A} take home?"),
@@ -106,9 +106,9 @@ TRAIN = (
           "Against {B} {he} loses {k}^ points."), "How many points does {A} have now?"),
     Scene("rainwater", "litres", "The barrel behind {A}'s house holds {n} litres of water.",
           ("A storm adds {k}^ litres.", "{B} pours in {k}^ litres."), ("{A} draws {k}^ litres for the beans.",
-          "Through a crack {k} litres leak out^."), "How many litres are in the barrel now?"),
+          "Through a crack {k} litres leak^ out."), "How many litres are in the barrel now?"),
     Scene("parking", "cars", "At eight o'clock {n} cars stand in the yard of the hotel.", ("By nine {k} more arrive^.",
-          "Then {k} guests park their cars^ there too."), ("After breakfast {k} of them drive off^.",
+          "Then {k} guests park^ their cars there too."), ("After breakfast {k} of them drive off^.",
           "A lorry tows away {k}^."), "How many cars stand in the yard in the end?"),
     Scene("roof", "sparrows pigeons crows starlings swallows", "{A} counts {n} {objs} on the roof.",
           ("Soon {k} more land^ beside them.", "From the oak come {k}^ more."), ("When the bell rings, {k} fly off^.",
@@ -182,7 +182,7 @@ TRAIN = (
 )
 
 HELD_OUT = (
-    Scene("tram", "people", "The night tram sets off with {n} people inside.", ("At the theatre {k} people climb in^.",
+    Scene("tram", "people", "The night tram sets off with {n} people inside.", ("At the theatre {k} people climb^ in.",
           "At the hospital another {k}^ get on."), ("At the town hall {k} people get off^.",
           "By the canal {k} leave^ the tram."), "How many people are inside now?"),
     Scene("hives", "hives", "At the edge of the wood {A} looks after {n} hives.", ("In May {he} buys {k}^ more.",
@@ -195,7 +195,7 @@ HELD_OUT = (
           ("At a sale {he} buys {k}^ more.", "Out in the shed {he} finds {k}^ more."), ("{B} borrows {k}^ of them.",
           "As {k} are rusty^, they are thrown out."), "How many {objs} hang there now?"),
     Scene("choir", "singers", "{A} leads a choir of {n} singers.", ("After the summer {k} new singers join^.",
-          "From the next village come {k}^ more."), ("Before the tour {k} of them fall ill^.",
+          "From the next village come {k}^ more."), ("Before the tour {k} of them fall^ ill.",
           "At the end of the year {k} leave^."), "How many singers are in the choir now?"),
 )
 # fmt: on

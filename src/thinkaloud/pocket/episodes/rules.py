@@ -6,8 +6,8 @@ are the first three items shown.
 
 The rule set. Numbers: count up or down by 2 to 10, double, halve, alternate between any two. Letters (no wrap), days
 and months (with wrap): move forward or back, by one or two. Other words: alternate between two, repeat three in turn.
-Two numbers or two such words leave the kind open, as any two may alternate; the third item settles it. Two letters,
-days or months settle the direction.
+Two numbers or two such words leave the kind open, as any two may alternate, and the third item settles it; but two
+numbers that no other rule joins already alternate. Two letters, days or months settle the direction.
 """
 
 from dataclasses import dataclass
@@ -177,8 +177,10 @@ def _numbers(dice: Dice, shown: int) -> Sequence:
             row.reverse()
     else:
         rule = "alternate between two numbers"
-        pair = dice.sample(range(1, 40), 2)
+        one, other = pair = dice.sample(range(1, 40), 2)
         row = [pair[i % 2] for i in range(shown + 1)]
+        if not 2 <= abs(one - other) <= 10 and max(pair) != 2 * min(pair):
+            return _sequence(kind, rule, "number", [str(n) for n in row], settled_by=2)
     return _sequence(kind, rule, "number", [str(n) for n in row], settled_by=3)
 
 

@@ -76,7 +76,7 @@ TRAITS = (
           "My right hand is good for nothing^.", "My sleeve wipes over the ink as I write^.",
           "I bump elbows with everyone at table, being turned the other way^.",
           "At school they tied my writing hand to make me use the right^.",
-          "I play the guitar with the strings the other way round^.", "The mouse of my computer is on the other side^.",
+          "I play the guitar with the strings the other way^ round.", "The mouse of my computer is on the other side^.",
           "My tennis partner hates my serve from the wrong side^."), ("practise drawing with a pen that dries fast",
           "ask for scissors made for you", "try a course with tools for either hand",
           "read about famous painters who held the brush like you", "play tennis from your strong side")),
