@@ -3,7 +3,7 @@
     python benchmarks/extract.py --shape qwen2.5-7b --device cuda
 
 Ours is the whole path: reading JSONL, tokenising, choosing positions, the forward pass to the site, shards and
-manifest on disk. The usual way is timed on its forward passes alone: batches of 16 in the order of the corpus, padded and
+manifest on disk. The usual way is timed on its forward passes alone: batches of 16 as the corpus has them, padded and
 masked, all blocks and the output head, the site's hidden states copied whole to the CPU in float32. Weights are random;
 the matmul ceiling that the floor rests on is measured in the same run. Prints one JSON line.
 """
