@@ -1,0 +1,98 @@
+"""What would the figure be if the words said nothing of this vector? Controls to set beside a reading's FVE."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.pair.scores import Scores
+
+
+@dataclass(frozen=True)
+class Control:
+    """One way of scoring, with its FVE over `n` vectors: `name` in a few words, `meaning` in a sentence.
+
+    `example` is a text that shows it, where there is one.
+    """
+
+    name: str
+    meaning: str
+    fve: float
+    n: int
+    example: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "meaning": self.meaning,
+            "fve": self.fve if math.isfinite(self.fve) else None,
+            "n": self.n,
+        }
+
+
+def partners(n: int, seed: int) -> np.ndarray:
+    """For each of `n` rows another row, every row once: one random cycle, so that no row is its own partner."""
+    if n < 2:
+        raise UserError(f"shuffled pairs need 2 vectors or more, found {n}")
+    cycle = np.random.default_rng(seed).permutation(n)
+    out = np.empty(n, dtype=np.int64)
+    out[cycle] = np.roll(cycle, -1)
+    return out
+
+
+def shuffled_pairs(
+    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], baseline: Baseline, seed: int = 0
+) -> Scores:
+    """Each prediction against another row's vector.
+
+    Well below 0 where words tell vectors apart; near the matched score where they say the same of all of them.
+    """
+    return Scores.of(pred, target[torch.from_numpy(partners(len(target), seed))], baseline)
+
+
+def foreign_pairs(
+    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, seed: int = 0
+) -> Scores:
+    """Each prediction against a random vector of another group (another text, another document)."""
+    ids = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1]
+    if len(set(ids.tolist())) < 2:
+        raise UserError("foreign pairs need vectors of 2 texts or more, found one text")
+    # In the order of groups, the rows outside one group are a ring without one arc: skip the arc, then draw.
+    order = np.argsort(ids, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(ids))
+    sizes = np.bincount(ids)
+    ends = np.cumsum(sizes)
+    draws = np.random.default_rng(seed).random(len(ids))
+    step = (draws * (len(ids) - sizes[ids])).astype(np.int64)
+    chosen = order[(ends[ids] + step) % len(ids)]
+    return Scores.of(pred, target[torch.from_numpy(chosen)], baseline)
+
+
+def nearest_neighbour(
+    target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, block: int = 2048
+) -> Scores:
+    """The best that copying can do: for each vector the one of highest cosine among those of other groups."""
+    ids = torch.from_numpy(np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1])
+    if len(ids.unique()) < 2:
+        raise UserError("a nearest neighbour needs vectors of 2 documents or more, found one")
+    unit = torch.nn.functional.normalize(target.float(), dim=-1)
+    best = [
+        (unit[i : i + block] @ unit.T).masked_fill(ids[i : i + block, None] == ids[None], -torch.inf).argmax(dim=1)
+        for i in range(0, len(unit), block)
+    ]
+    return Scores.of(target[torch.cat(best)], target, baseline)
+
+
+def random_directions(target: Float[Tensor, "n d"], seed: int = 0) -> Float[Tensor, "n d"]:
+    """Vectors of the same norms in random directions: nothing that a model thought, injected just as strongly."""
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(seed))
+    norms = target.float().norm(dim=-1, keepdim=True)
+    return torch.nn.functional.normalize(noise, dim=-1) * norms
