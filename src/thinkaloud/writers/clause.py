@@ -28,17 +28,21 @@ UNQUOTED = str.maketrans("", "", '“”"<>|')
 
 
 def clause_line(passage: Passage, genre: str) -> str:
-    """The second feature: ``In running text, early in a when-clause, subject he, verb came: "came out of the"``"""
+    """The second feature: ``In speech, midway in a when-clause, subject boat, verb comes: "out of the old"``
+
+    A subject that the quotation holds is not named again.
+    """
     lower = passage.lower
     start = _clause_start(lower, passage.sentence)
     so_far = sum(piece[0].isalnum() for piece in lower[passage.sentence :])
-    parts = [_container(passage, genre), _place_and_kind(passage, start, so_far)]
+    quotation = last_words(passage.text)
+    parts = [*_container(passage, genre), _place_and_kind(passage, start, so_far)]
     subject, verb = _subject_and_verb(passage, start)
-    if subject:
+    if subject and subject not in quotation.split():
         parts.append(f"subject {subject[:WORD_CHARS]}")
         parts.append(f"verb {verb[:WORD_CHARS]}" if verb else "verb to come")
-    quotation = last_words(passage.text)
-    return ", ".join(parts) + (f': "{quotation}"' if quotation else ".")
+    line = ", ".join(parts) + (f': "{quotation}"' if quotation else ".")
+    return line[0].upper() + line[1:]
 
 
 def last_words(text: str) -> str:
@@ -63,24 +67,25 @@ def _clause_start(lower: list[str], sentence: int) -> int:
     return sentence
 
 
-def _container(passage: Passage, genre: str) -> str:
+def _container(passage: Passage, genre: str) -> list[str]:
+    """What the clause stands in, as a list of one phrase, empty for running text."""
     if not passage.speaker and passage.lower and passage.lower[-1].startswith("<|"):
-        return "Between turns"
+        return ["between turns"]
     line_start = passage.text.rfind("\n") + 1
     line = passage.text[line_start:]
     if "verse" in genre and line_start and passage.text[line_start - 2 : line_start] != "\n\n":
         above = passage.text[: line_start - 1].rpartition("\n")[2].split()
         rhyme = above[-1].strip(".,;:!?”'—")[:WORD_CHARS] if above else ""
-        return f"In a line below {rhyme}" if rhyme else "In a line of verse"
+        return [f"in a line below {rhyme}" if rhyme else "in a line of verse"]
     if passage.in_speech:
-        return "In quoted speech"
+        return ["in speech"]
     if passage.speaker:
-        return f"In the {passage.speaker}'s turn"
+        return [f"the {passage.speaker}"]
     if line[:2] in ("- ", "* ") or (line[:1].isdigit() and line[1:3] == ". "):
-        return "In a list item"
+        return ["in a list item"]
     if line.rfind("(") > line.rfind(")"):
-        return "In brackets"
-    return "Between speeches" if passage.spoken > 0.3 else "In running text"
+        return ["in brackets"]
+    return ["between speeches"] if passage.spoken > 0.3 else []
 
 
 def _place_and_kind(passage: Passage, start: int, so_far: int) -> str:

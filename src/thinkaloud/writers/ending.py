@@ -6,9 +6,9 @@ from .passage import IS_MARKER, ROLES, Passage, role_of, speaker_of
 from .wordlists import words
 
 PIECE_CHARS = 16
-# An alternative below this probability is not worth a word.
-FLOOR = 0.004
-CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "wide open, say"))
+# Alternatives are told until this much of the probability is, and none below the floor.
+ENOUGH, FLOOR = 0.9, 0.015
+CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "open, say"))
 
 MARKS = {
     ",": "a comma",
@@ -53,7 +53,7 @@ LAST_NUMBER = re.compile(r"\d[\d.,]*$")
 
 
 def ending_line(passage: Passage, token: str, next_tokens: tuple[tuple[str, float], ...], most: int) -> str:
-    """The third feature: ``Ends on "the", an article; next is likely "house", or else "window" or "door".``"""
+    """The third feature: ``Ends on "the", an article; next is likely "house", or "window", "door".``"""
     return f"Ends on {_final(passage, token, next_tokens)}; {_expected(passage.text, next_tokens, most)}."
 
 
@@ -133,9 +133,11 @@ def _role_here(passage: Passage, word: str, next_tokens: tuple[tuple[str, float]
 def _expected(text: str, next_tokens: tuple[tuple[str, float], ...], most: int) -> str:
     inside, opens = text[-1:].isalpha(), text[-1:] in ("", " ", "\n", "(", "—", ">")
     named: list[str] = []
+    told = 0.0
     for token, probability in next_tokens:
-        if len(named) == most or (named and probability < FLOOR):
+        if len(named) == most or told >= ENOUGH or (named and probability < FLOOR):
             break
+        told += probability
         name = name_token(token, inside, opens)
         if name not in named:
             named.append(name)
@@ -143,8 +145,5 @@ def _expected(text: str, next_tokens: tuple[tuple[str, float], ...], most: int) 
         return "what comes next is not known"
     best = next_tokens[0][1]
     certainty = next((phrase for bound, phrase in CERTAINTY if best >= bound), CERTAINTY[-1][1])
-    first, others = named[0], named[1:]
-    if not others:
-        return f"next is {certainty} {first}"
-    tail = f"{', '.join(others[:-1])} or {others[-1]}" if len(others) > 1 else others[0]
-    return f"next is {certainty} {first}, or else {tail}"
+    others = f", or {', '.join(named[1:])}" if len(named) > 1 else ""
+    return f"next is {certainty} {named[0]}{others}"
