@@ -94,7 +94,7 @@ def embedding(model: nn.Module) -> Any:
     return getattr(inner, family_of(inner.config).embed)
 
 
-def embed(model: nn.Module, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
+def embed(model: nn.Module, ids: Int[Tensor, "*n"]) -> Float[Tensor, "*n d"]:
     """Token embeddings as `inputs_embeds` takes them: already scaled where the family scales, without positions."""
     return embedding(model)(ids)
 
