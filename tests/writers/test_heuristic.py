@@ -114,6 +114,14 @@ CASES = [
         id="paragraph break",
     ),
     pytest.param(
+        context(NOVEL + " harbour.\n\n", "\n", ("The", 0.1)), ["Ends on a paragraph break;"], id="second line break"
+    ),
+    pytest.param(
+        context("Task: find the rule.\nGiven: doll, top, bear, doll", " doll", (",", 0.9)),
+        ["A puzzle", "Early in a list"],
+        id="rule",
+    ),
+    pytest.param(
         context("The bill came to 1204", "4", (".", 0.3)),
         ['Ends on "4", a digit of 1204; next is likely a full stop.'],
         id="digit",

@@ -93,6 +93,8 @@ def _continues(token: str) -> bool:
 def _final(passage: Passage, token: str, next_tokens: tuple[tuple[str, float], ...]) -> str:
     tail = passage.text[-64:]
     bare = token.strip()
+    if not bare and tail.endswith("\n\n"):
+        return "a paragraph break"
     if not bare or not bare[-1].isalnum():
         named = name_token(token, False, tail.endswith("“"))
         before = passage.lower[-2] if bare and len(passage.lower) > 1 else ""
