@@ -1,4 +1,4 @@
-"""What every test may rely on: no network, one thread so that tests beside each other stay quick, and shapes checked."""
+"""What every test may rely on: no network, one thread so that parallel tests stay quick, and shapes checked."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checkpoints written by hand as the released ones are: config.json, safetensors, tokenizer, and nothing built by a class."""
+"""Checkpoints written by hand as the released ones are: config, safetensors, tokenizer; no model class is involved."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Llama, Qwen2 and Gemma-3 decoders in plain PyTorch, straight from a checkpoint's tensors: no model class is involved.
 
-Written from the architectures' published descriptions, to hold the package against something that shares no code with it.
+Written from the architectures' published descriptions: what the package computes is held against it.
 """
 
 import math
