@@ -2,6 +2,7 @@
 
 from thinkaloud.activations.corpus import Corpus, Document, read_corpus, split_of
 from thinkaloud.activations.extract import ExtractOptions, extract, extract_to
+from thinkaloud.activations.official import read_official, write_official
 from thinkaloud.activations.positions import choose_positions, parse_positions
 from thinkaloud.activations.store import Activations, iter_shards, read_manifest, write_explanations
 
@@ -17,6 +18,8 @@ __all__ = [
     "parse_positions",
     "read_corpus",
     "read_manifest",
+    "read_official",
     "split_of",
     "write_explanations",
+    "write_official",
 ]

@@ -178,7 +178,7 @@ def with_defaults(table: pa.Table, vectors: Float[Tensor, "n d"]) -> pa.Table:
     n = table.num_rows
     known: dict[str, Callable[[], Any]] = {
         "window": lambda: np.zeros(n, np.int32),
-        "norm": lambda: norms_of(vectors.to(torch.bfloat16).float()),
+        "norm": lambda: norms_of(vectors),
         "split": lambda: [split_of(doc) for doc in table["doc_id"].to_pylist()],
         "truncated": lambda: np.zeros(n, bool),
         "chat": lambda: np.zeros(n, bool),
