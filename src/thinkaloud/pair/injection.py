@@ -34,8 +34,12 @@ def check_vectors(vectors: Tensor, d_model: int) -> None:
 
 
 def scaled(vectors: Float[Tensor, "... d"], norm: float) -> Float[Tensor, "... d"]:
-    """Vectors scaled to L2 norm `norm`; the norm is taken in float32."""
-    return vectors / (vectors.float().norm(dim=-1, keepdim=True) / norm).to(vectors.dtype)
+    """Vectors scaled to L2 norm `norm`; the norm is taken in float32 or better."""
+    return vectors / (_wide(vectors).norm(dim=-1, keepdim=True) / norm).to(vectors.dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def replace_slots(
@@ -52,7 +56,7 @@ def add_at_slots(
     """h ← h + ‖h‖ · v/‖v‖ at the slots. Karvonen et al. 2025, "Activation Oracles", equation 1."""
     index = torch.tensor(list(slots), device=hidden.device)
     at = hidden.index_select(1, index)
-    unit = torch.nn.functional.normalize(vectors.float(), dim=-1).to(hidden.dtype)
+    unit = torch.nn.functional.normalize(_wide(vectors), dim=-1).to(hidden.dtype)
     return hidden.index_copy(1, index, at + at.norm(dim=-1, keepdim=True) * unit)
 
 
