@@ -38,7 +38,8 @@ class Sampling:
 
 def uniforms(seed: int, row: int, sample: int, n: int) -> np.ndarray:
     """The `n` uniform numbers in [0, 1) that draw sample `sample` of row `row`."""
-    return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), (row << 20) + sample])).random(n)
+    key = np.array([seed & (2**64 - 1), (row << 20) + sample], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).random(n)
 
 
 def closing_tokens(tokenizer: Any) -> frozenset[int]:
