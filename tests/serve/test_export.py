@@ -1,0 +1,173 @@
+"""Is the report one whole file that needs nothing else, says all without its script, and escapes what it is given?"""
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from thinkaloud.pair.controls import Control
+from thinkaloud.serve.export import report
+
+HOSTILE = (
+    "</script><script>alert(1)</script><!-- \" ' & <img src=x onerror=alert(2)> "
+    "\x1b[2J \x00 \u202e \u2028 \ud800 ${x} {{y}}"
+)
+
+
+class Outline(HTMLParser):
+    """Tags, attributes and texts of a page, and whether its tags close in order."""
+
+    VOID = ("meta", "link", "br", "img")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def embedded(self) -> dict[str, Any]:
+        return json.loads(self.texts["script"][0])
+
+
+@pytest.fixture
+def page(make_reading: Any) -> str:
+    plain = make_reading(
+        ["<|bos|>", "The", " sea", " is"],
+        {0: [("A start.", 2.0)], 2: [("A place.\nA verb is next.", 0.125), ("Water.", 0.75)]},
+        special=[0],
+        finish="cut",
+    )
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Good day."}]
+    tokens = ["<|bos|>", "<|user|>", "Hi", "<|end|>", "<|assistant|>", "Good", " day", ".", "<|end|>"]
+    chat = make_reading(tokens, {2: [("A greeting.", 0.25)], 6: [("A time of day.", 0.5)]}, text=messages)
+    controls = [Control("Own", "As read.", 0.31, 5), Control("Shuffled", "Dealt out.", -1.7, 5, "an <i>example</i>")]
+    return report([plain, chat], controls, title="Two <texts>")
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing_outside(page: str) -> None:
+    outline = Outline(page)
+    assert outline.open == []
+    assert page.startswith("<!doctype html>")
+    assert not re.search(r"https?:|//cdn|@import|url\(", page)
+    assert [attributes["href"] for attributes in outline.attributes("link")] == ["data:,"]
+    assert all("src" not in attributes for _, attributes in outline.tags)
+
+
+def test_every_position_stands_in_the_table_and_every_token_links_to_its_row(page: str) -> None:
+    outline = Outline(page)
+    rows = [attributes["id"] for attributes in outline.attributes("tr") if "id" in attributes]
+    links = [attributes["href"] for attributes in outline.attributes("a")]
+    assert rows == ["1.0", "1.2", "2.2", "2.6"]
+    assert links == [f"#{row}" for row in rows]
+    assert [text for text in outline.texts["li"] if text in ("A place.", "A verb is next.", "Water.")] == [
+        "A place.",
+        "A verb is next.",
+        "Water.",
+    ]
+    assert outline.texts["bdi"] == ["<|bos|>", "␣sea", "Hi", "␣day"]
+    assert "cut off at the token cap" in page
+    shown = outline.texts["td"]
+    assert "0.75" in shown
+    assert "−0.50" in shown
+    assert "−3.00" in shown
+
+
+def test_unread_tokens_are_shown_and_a_chat_by_its_turns(page: str) -> None:
+    outline = Outline(page)
+    assert [a.get("class") for a in outline.attributes("div") if "turn" in (a.get("class") or "")] == [
+        "turn user",
+        "turn assistant",
+    ]
+    classes = [attributes.get("class") for attributes in outline.attributes("span")]
+    assert classes.count("unread") == 4 + 9 - 4
+    assert [attributes["class"] for attributes in outline.attributes("a")] == [
+        "token special worse",
+        "token",
+        "token",
+        "token",
+    ]
+
+
+def test_the_script_gets_the_same_figures(page: str) -> None:
+    readings = Outline(page).embedded()["readings"]
+    sea = readings[0][1]
+    assert (sea["position"], sea["token"], sea["id"], sea["norm"]) == (2, "␣sea", 102, 7.5)
+    assert [(s["fve"], s["mse"], s["cos"], s["finish"]) for s in sea["said"]] == [
+        (0.75, 0.125, 0.9375, "cut"),
+        (-0.5, 0.75, 0.625, "cut"),
+    ]
+    assert sea["said"][0]["lines"] == ["A place.", "A verb is next."]
+
+
+def test_it_says_what_was_read_and_what_the_figures_rest_on(page: str) -> None:
+    for expected in (
+        "V 0.5000 on 4,096 vectors of 512 documents (heldout)",
+        "blocks.5.hook_resid_post",
+        "hidden_states[6] (index 0 is the embedding)",
+        "output of model.layers[5]",
+        "How far to believe it",
+        "negative = worse",
+        "Two &lt;texts&gt;",
+    ):
+        assert expected in page
+
+
+def test_controls_show_their_figure_and_stay_on_the_axis(page: str) -> None:
+    outline = Outline(page)
+    assert "−1.70" in outline.texts["td"]
+    bars = [a["style"] for a in outline.attributes("i") if a.get("class") in ("over", "below")]
+    assert bars == ["left:50.0%;width:15.5%", "left:0.0%;width:50.0%"]
+    assert "an &lt;i&gt;example&lt;/i&gt;" in page
+
+
+def test_no_controls_no_panel(make_reading: Any) -> None:
+    assert "<h2>Controls</h2>" not in report([make_reading(["a"], {0: [("b", 0.1)]})])
+
+
+def check_inert(page: str) -> None:
+    outline = Outline(page)
+    assert outline.open == []
+    assert len(outline.attributes("script")) == 2
+    assert outline.attributes("img") == []
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
+    page.encode("utf-8")
+
+
+def test_hostile_text_stays_text_everywhere(make_reading: Any) -> None:
+    chat = [{"role": HOSTILE, "content": "x"}]
+    readings = [
+        make_reading([HOSTILE, "x"], {0: [(HOSTILE, 0.1)]}, name=HOSTILE),
+        make_reading(["x"], {0: [(HOSTILE, 0.1)]}, text=chat),
+    ]
+    page = report(readings, [Control(HOSTILE, HOSTILE, 0.0, 1, HOSTILE)], title=HOSTILE)
+    check_inert(page)
+    said = Outline(page).embedded()["readings"][0][0]["said"][0]["lines"][0]
+    assert said.startswith("</script><script>alert(1)")
+    assert "<202E>" in said
+
+
+@given(st.text(st.characters(), max_size=30), st.text(st.characters(), max_size=60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_any_text_at_all_stays_text(make_reading: Any, token: str, said: str) -> None:
+    check_inert(report([make_reading([token], {0: [(said, 0.1)]}, text=token or "x")], title=said))
