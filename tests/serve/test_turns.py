@@ -16,7 +16,22 @@ CHAT = [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content"
     [
         (["<|bos|>", "<|user|>", "Hi", " there", "<|end|>", "<|assistant|>", "Good", " day", ".", "<|end|>"], 5),
         (
-            "<|im_start|>,user,\n,Hi, there,<|im_end|>,\n,<|im_start|>,assistant,\n,Good, day,.,<|im_end|>".split(","),
+            [
+                "<|im_start|>",
+                "user",
+                "\n",
+                "Hi",
+                " there",
+                "<|im_end|>",
+                "\n",
+                "<|im_start|>",
+                "assistant",
+                "\n",
+                "Good",
+                " day",
+                ".",
+                "<|im_end|>",
+            ],
             6,
         ),
         (["<s>", "[INST]", " Hi", " there", "[/INST]", " Good", " day", ".", "</s>"], 4),
