@@ -1,7 +1,7 @@
 """What the verbalizer said: the text, how it ended, its log-probabilities, and its parts with exact character spans."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ Finish = Literal["closed", "cut", "eos"]
 
 # A sentence ends at . ! ? or … with its closing quotes or brackets before white space, or at a line break.
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?…]+[\"')\]’”]*(?=\s)|(?=\n)|$)", re.MULTILINE)
-_PARAGRAPH = re.compile(r"\S(?:.*?\S)?(?=\n[^\S\n]*\n|\s*\Z)", re.DOTALL)
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Explanation:
     """One sampled explanation.
 
     `raw` is everything that was sampled, `text` what stands between the tags (or after the opening one, if it never
-    closes). `finish`: "closed" by its tag, "cut" at the token limit, "eos" ended without closing. `logprobs` are in nats,
-    one a token of `token_ids`, under the temperature that was sampled with.
+    closes). `finish`: "closed" by its tag, "cut" at the token limit, "eos" ended without closing. `logprobs` are in
+    nats, one a token of `token_ids`, under the temperature that was sampled with.
     """
 
     text: str
@@ -69,15 +69,16 @@ def unwrap(raw: str) -> str:
 
 def split_parts(text: str) -> tuple[Part, ...]:
     """Paragraphs (parted by blank lines) and sentences of `text`, with spans that hold no white space at their ends."""
-    paragraphs = [Part("paragraph", m.start(), m.end()) for m in _PARAGRAPH.finditer(text)]
-    sentences = list(_sentences(text))
-    return tuple(sorted(paragraphs + sentences, key=lambda part: (part.start, part.kind == "sentence")))
+    gaps = [(match.start(), match.end()) for match in _BLANK_LINE.finditer(text)]
+    starts, ends = [0, *(end for _, end in gaps)], [*(start for start, _ in gaps), len(text)]
+    paragraphs = _trimmed("paragraph", text, zip(starts, ends, strict=True))
+    sentences = _trimmed("sentence", text, (match.span() for match in _SENTENCE.finditer(text)))
+    return tuple(sorted([*paragraphs, *sentences], key=lambda part: (part.start, part.kind == "sentence")))
 
 
-def _sentences(text: str) -> Iterator[Part]:
-    for match in _SENTENCE.finditer(text):
-        raw = match.group()
-        start = match.start() + len(raw) - len(raw.lstrip())
-        end = match.start() + len(raw.rstrip())
-        if start < end:
-            yield Part("sentence", start, end)
+def _trimmed(kind: Literal["paragraph", "sentence"], text: str, spans: Iterable[tuple[int, int]]) -> Iterator[Part]:
+    """Parts at `spans` without white space at their ends; what was white space alone is none."""
+    for start, end in spans:
+        piece = text[start:end]
+        if piece.strip():
+            yield Part(kind, start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
