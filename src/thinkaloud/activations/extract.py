@@ -139,16 +139,16 @@ def extract_to(
     run = Pass(model, site, options.next_tokens)
     options = replace(options, batch_tokens=options.batch_tokens or default_batch_tokens(run.device))
     settings = {
-        "model": {
-            "name": model_name,
-            "commit": getattr(families.text_model(model).config, "_commit_hash", None),
-            "weights": weights_hash(model, site),
-            "dtype": str(run.dtype).removeprefix("torch."),
-            "tokenizer": loading.tokenizer_hash(tokenizer),
-        },
         "site": site.to_dict(),
         "corpus": corpus.name,
         "options": asdict(options),
+        "model": {
+            "name": model_name,
+            "commit": getattr(families.text_model(model).config, "_commit_hash", None),
+            "dtype": str(run.dtype).removeprefix("torch."),
+            "tokenizer": loading.tokenizer_hash(tokenizer),
+            "weights": weights_hash(model, site),
+        },
     }
     begin(directory, settings, worker, workers)
     maker = _ShardMaker(directory, tokenizer, run, options, context, worker)
@@ -224,9 +224,9 @@ def begin(directory: Path, settings: Mapping[str, Any], worker: int = 0, workers
 
 
 def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first field that differs between two nested mappings: (dotted name, old, new)."""
+    """The first field that differs between two nested mappings, in the order of `new`: (dotted name, old, new)."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(k for k in new if k not in old)]:
+        for key in [*new, *(k for k in old if k not in new)]:
             if found := first_difference(old.get(key), new.get(key), f"{name}.{key}" if name else key):
                 return found
         return None
