@@ -118,6 +118,7 @@ def from_dict(data: Mapping[str, Any]) -> Contract:
     d_model = _integer(data.get("d_model"), "d_model")
     extraction, tokens = _section(data, "extraction"), _section(data, "tokens")
     templates, ours = _section(data, "prompt_templates"), _section(data, "thinkaloud")
+    own_site, baseline = _section(ours, "site", "thinkaloud."), _section(ours, "baseline", "thinkaloud.")
     layer = _agree(
         "the AR's layer",
         {
@@ -126,28 +127,27 @@ def from_dict(data: Mapping[str, Any]) -> Contract:
             "ar.extraction_layer_index": _section(data, "ar").get("extraction_layer_index"),
             "ar.num_hidden_layers": _section(data, "ar").get("num_hidden_layers"),
             "extraction.layer_index": extraction.get("layer_index"),
-            "thinkaloud.site.layer": (ours.get("site") or {}).get("layer"),
+            "thinkaloud.site.layer": own_site.get("layer"),
         },
     )
-    site = None if layer is None else Site((ours.get("site") or {}).get("kind", "resid_post"), _integer(layer, "layer"))
-    baseline = ours.get("baseline")
+    site = None if layer is None else Site(own_site.get("kind", "resid_post"), _integer(layer, "layer"))
     return Contract(
         role=role,
         d_model=d_model,
         site=site,
-        av_template=_agree("the AV template", {k: templates.get(k) for k in ("av", "actor")}),
-        ar_template=_agree("the AR template", {k: templates.get(k) for k in ("ar", "critic")}),
+        av_template=_text("the AV template", {k: templates.get(k) for k in ("av", "actor")}),
+        ar_template=_text("the AR template", {k: templates.get(k) for k in ("ar", "critic")}),
         marker=_marker(tokens) if role == "av" else None,
         injection=ours.get("injection", "replace"),
         injection_scale=_scale(extraction.get("injection_scale"), d_model, "injection_scale"),
         mse_scale=_scale(extraction.get("mse_scale", "sqrt_d_model"), d_model, "mse_scale"),
         scaled_state=bool(ours.get("scaled_state", False)),
         final_norm=bool(ours.get("final_norm", False)),
-        ar_suffix_ids=tuple(_integer(i, "critic_suffix_ids") for i in tokens.get("critic_suffix_ids") or ()),
-        base_model=_agree("the base model", {k: data.get(k) for k in ("base_model", "base_checkpoint")}),
-        baseline=Baseline.from_dict(baseline) if baseline else None,
+        ar_suffix_ids=_integers(tokens.get("critic_suffix_ids") or [], "tokens.critic_suffix_ids"),
+        base_model=_text("the base model", {k: data.get(k) for k in ("base_model", "base_checkpoint")}),
+        baseline=_baseline(baseline) if baseline else None,
         stage=data.get("stage"),
-        provenance=ours.get("provenance") or {},
+        provenance=_section(ours, "provenance", "thinkaloud."),
     )
 
 
@@ -244,10 +244,10 @@ def check_marker(contract: Contract, tokenizer: Any) -> tuple[list[int], list[in
     return ids, places
 
 
-def _section(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _section(data: Mapping[str, Any], key: str, under: str = "") -> Mapping[str, Any]:
     value = data.get(key) or {}
     if not isinstance(value, Mapping):
-        raise UserError(f"{key} must be a mapping, found {type(value).__name__}")
+        raise UserError(f"{under}{key} must be a mapping, found {type(value).__name__}")
     return value
 
 
@@ -263,6 +263,27 @@ def _integer(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UserError(f"{name} must be a whole number, found {value!r}")
     return value
+
+
+def _integers(value: Any, name: str) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise UserError(f"{name} must be a list, found {type(value).__name__}")
+    return tuple(_integer(item, name) for item in value)
+
+
+def _text(what: str, spellings: Mapping[str, Any]) -> str | None:
+    value = _agree(what, spellings)
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{what} must be text, found {type(value).__name__}")
+    return value
+
+
+def _baseline(data: Mapping[str, Any]) -> Baseline:
+    try:
+        return Baseline.from_dict(dict(data))
+    except (KeyError, TypeError, ValueError):
+        found = ", ".join(f"{key} = {value!r}" for key, value in data.items())
+        raise UserError(f"thinkaloud.baseline must hold the numbers v, n, n_docs and a split, found {found}") from None
 
 
 def _scale(value: Any, d_model: int, name: str) -> float | None:

@@ -1,7 +1,7 @@
 """How a vector enters the prompt: in place of the marker's embedding, or added to the residual stream.
 
-Both ways take the vectors as an input of the call. Nothing is remembered between calls, so activation checkpointing, which
-runs a block a second time during the backward pass, finds the same vectors again.
+Both ways take the vectors as an input of the call. Nothing is remembered between calls, so activation checkpointing,
+which runs a block a second time during the backward pass, finds the same vectors again.
 """
 
 from collections.abc import Sequence

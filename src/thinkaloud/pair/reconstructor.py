@@ -103,7 +103,7 @@ class Reconstructor:
 
 
 def length_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Row indices in batches of near-equal lengths whose padded size stays within `budget` tokens (one row at least)."""
+    """Row indices in batches of near-equal lengths whose padded size stays within `budget` tokens (or of one row)."""
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:

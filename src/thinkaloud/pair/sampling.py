@@ -1,4 +1,4 @@
-"""Sampling responses to injected prompts, one token at a time for a whole batch, with a stream of its own for every row.
+"""Sampling responses to injected prompts, one token at a time for a whole batch, with a random stream for every row.
 
 A row's random numbers depend on the seed, its vector's index and its sample's index alone, so the batch size changes
 nothing about what is drawn.
@@ -50,7 +50,7 @@ def closing_tokens(tokenizer: Any) -> frozenset[int]:
 def draw(
     logits: Float[Tensor, "n v"], temperature: float, u: Float[Tensor, " n"] | None
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
-    """Next tokens and their log-probabilities (nats). Greedy where `u` is None, else by inverting the distribution at u."""
+    """Next tokens and their log-probabilities (nats): greedy where `u` is None, else the distribution inverted at u."""
     logprobs = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)
     if u is None:
         ids = logprobs.argmax(dim=-1)

@@ -22,7 +22,7 @@ from thinkaloud.pair.sampling import Sampling, sample
 class Verbalizer:
     """A causal language model, its tokenizer and the contract it was trained with.
 
-    `prompt_ids` [T] and `slots` (the marker's places in it) are fixed by the contract and checked against the tokenizer.
+    `prompt_ids` [T] and `slots` (the marker's places in it) are fixed by the contract and checked with the tokenizer.
     """
 
     model: Any
