@@ -115,11 +115,11 @@ def _summary(args: Args, manifest: dict[str, Any] | None, site: Any, first_probl
     lines += [str(Baseline.from_dict(baseline)) for baseline in manifest["baseline"].values()]
     if counts["truncated"]:
         lines.append(
-            f"{counts['truncated']:,} documents were longer than the context and cut there; --window reads them whole"
+            f"documents longer than the context, cut there: {counts['truncated']:,} (--window reads them whole)"
         )
     if counts["unreadable"]:
         example = f" (the first: {first_problem})" if first_problem else ""
-        lines.append(f"{counts['unreadable']:,} rows could not be read and were passed over{example}")
+        lines.append(f"rows that could not be read, passed over: {counts['unreadable']:,}{example}")
     if counts["rows"]:
         lines.append(f"next: thinkaloud explain --data {args.out}")
     else:
