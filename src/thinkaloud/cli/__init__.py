@@ -83,7 +83,7 @@ def guarded(action: Callable[[], int | None]) -> int:
         _drop_stdout()
         return PIPE_CLOSED
     except Exception as error:
-        line = explain(error)
+        line = one_line(error)
         if line is None:
             raise
         if isinstance(error, OSError):
@@ -92,7 +92,7 @@ def guarded(action: Callable[[], int | None]) -> int:
         return USAGE_ERROR
 
 
-def explain(error: Exception) -> str | None:
+def one_line(error: Exception) -> str | None:
     """The one line that tells a person what went wrong; None where only a traceback would help."""
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
