@@ -109,7 +109,10 @@ def load_config(path: str | Path) -> Any:
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a checkpoint, in the index's order; pickled weights are refused by name."""
     if (folder / INDEX).is_file():
-        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        try:
+            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{folder / INDEX} is not a list of weights: fetch it again") from None
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise UserError(f"{folder} lacks {missing[0]}, which its index names: fetch the checkpoint again")
@@ -181,7 +184,9 @@ def _load(
     if len(files) == 1 and quant.is_packed(files[0]):
         model = AutoModelForCausalLM.from_config(config)
         state = quant.unpack(load_file(str(files[0])))
-        result = model.load_state_dict(state, strict=False)
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        mismatched = [name for name, tensor in state.items() if shapes.get(name, tensor.shape) != tensor.shape]
+        result = model.load_state_dict({n: t for n, t in state.items() if n not in mismatched}, strict=False)
         missing, unexpected = set(result.missing_keys), set(result.unexpected_keys)
         if getattr(config, "tie_word_embeddings", False):
             missing = {key for key in missing if "lm_head" not in key}
@@ -196,15 +201,17 @@ def _load(
                     dtype=wanted,
                     trust_remote_code=False,
                     use_safetensors=True,
+                    ignore_mismatched_sizes=True,
                     output_loading_info=True,
                 )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{path} does not load: {str(error).strip().splitlines()[0]}") from None
         model, info = loaded
         missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
-        if info.get("mismatched_keys"):
-            raise UserError(f"{path}: {len(info['mismatched_keys'])} weights have other shapes than config.json says")
+        mismatched = list(info["mismatched_keys"])
         model = model.to(device)
+    if mismatched:
+        raise UserError(f"{path}: {len(mismatched)} weights have other shapes than its config.json says")
     lacking = sorted(key for key in missing if not set(key.split(".")) & set(optional))
     if lacking:
         raise UserError(
