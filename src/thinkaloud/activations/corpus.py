@@ -51,7 +51,11 @@ class Corpus:
         path = Path(spec).expanduser()
         if path.is_dir():
             self.name = path.resolve().name
-            found = (p for p in path.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts))
+            found = (
+                p
+                for p in path.rglob("*")
+                if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
+            )
             named = {p.relative_to(path).as_posix(): p for p in found if _kind(p) is not None}
             self._files = [(_stem(name), named[name]) for name in sorted(named)]
             if not self._files:

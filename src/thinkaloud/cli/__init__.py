@@ -1,7 +1,8 @@
 """The command `thinkaloud`: which verb is meant, and what a person sees when it fails.
 
 Every verb is a module of this folder with `Args`, a frozen dataclass (or a union of them, for sub-verbs) whose docs are
-the help, and `main(args) -> int | None`. Only the chosen verb's module is imported, so help costs no torch.
+the help, and `main(args) -> int | None`. A verb whose arguments depend on a file has `parse(arguments)` in place of
+`Args`. Only the chosen verb's module is imported, so help costs no torch.
 """
 
 import errno
@@ -46,9 +47,11 @@ def _dispatch(args: list[str]) -> int | None:
     if first not in VERBS:
         raise UserError(f"no verb {first!r}: expected one of {', '.join(VERBS)}")
     _quiet_libraries()
+    module = importlib.import_module(f"thinkaloud.cli.{first}")
+    if hasattr(module, "parse"):
+        return module.main(module.parse(args[1:]))
     import tyro
 
-    module = importlib.import_module(f"thinkaloud.cli.{first}")
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes)
     parsed = tyro.cli(module.Args, args=args[1:], prog=f"thinkaloud {first}", description=module.__doc__, config=config)
     return module.main(parsed)

@@ -1,11 +1,16 @@
-"""What do the verbs share? Loading a pair, naming its parts in one line, and writing a page."""
+"""What do the verbs share? Loading a pair, showing how far it is, printing for a person, writing a page."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from thinkaloud.pair.nla import NLA
 
 
@@ -18,6 +23,19 @@ def load_pair(
     if nla is None and av is None and ar is None:
         nla = "pocket"
     return NLA.from_pretrained(nla, av=av, ar=ar, base=base, device=device)
+
+
+def put(*parts: "RenderableType") -> None:
+    """Print for a person: styled on a terminal; plain in a pipe, 80 or COLUMNS wide, without blanks at the ends."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        console.print(*parts, sep="\n")
+        return
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
 def check_target(path: Path) -> None:
@@ -33,3 +51,24 @@ def write_page(path: Path, page: str) -> None:
     from thinkaloud.activations.atomic import write_whole
 
     write_whole(path, lambda file: file.write(page.encode("utf-8")))
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal's standard error that goes when the work is done; nothing in a pipe.
+
+    Gives the function to call with the number of explanations that have come since the last call.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    count = "{task.completed:,}" + (" of {task.total:,}" if total else "") + " explanations"
+    time = TimeRemainingColumn(elapsed_when_finished=True) if total else TimeElapsedColumn()
+    with Progress(
+        TextColumn(what), BarColumn(), TextColumn(count), time, console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)

@@ -2,19 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
-from thinkaloud.cli.common import check_target, load_pair, write_page
+from thinkaloud.cli.common import check_target, load_pair, progress, put, write_page
 from thinkaloud.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
 
@@ -60,16 +55,14 @@ def main(args: Args) -> int:
         check_target(args.html)
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
-    with progress() as watch:
+    with progress("reading") as watch:
         reading = nla.read(
             content, args.positions, args.samples, temperature, args.seed, max_tokens=args.max_tokens, watch=watch
         )
     if args.json:
         sys.stdout.write(reading.to_json_lines())
     else:
-        from rich.console import Console
-
-        Console(soft_wrap=False).print(reading)
+        put(reading)
     if args.html is not None:
         from thinkaloud.serve.export import report
 
@@ -140,18 +133,3 @@ def _message(message: Any, where: str) -> dict[str, str]:
     if any("\ud800" <= c <= "\udfff" for c in content):
         raise UserError(f"{where}: content holds half a surrogate pair, which is no character")
     return {"role": role, "content": content}
-
-
-@contextmanager
-def progress() -> "Iterator[Callable[[int], None]]":
-    """A bar on a terminal's standard error that goes when the work is done; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("reading"), BarColumn(), TextColumn("{task.completed} explanations"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-        yield lambda done: bar.advance(task, done)

@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path)
     parser.add_argument("--tokenizer-only", action="store_true")
+    parser.add_argument("--also", type=Path, help="further text for the tokenizer, such as a sample of explanations")
     for name, value in asdict(BaseConfig()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     args = parser.parse_args()
@@ -215,7 +216,8 @@ def main() -> None:
 
         tokenizer = load_tokenizer(args.tokenizer)
     else:
-        tokenizer = pocket_tokenizer.train(prose[::5] + chats[::5] + world[::40])
+        also = [args.also.read_text(encoding="utf-8")] if args.also else []
+        tokenizer = pocket_tokenizer.train(prose[::5] + chats[::5] + world[::40] + also)
     pocket_tokenizer.save(tokenizer, args.out)
     if args.tokenizer_only:
         return

@@ -31,7 +31,9 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def save(folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+def save(
+    folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> None:
     """Write `checkpoints/step-N` with weights, optimizer, generators and `state`; older ones go, `KEEP` stay."""
     final = folder / f"step-{step}"
     temporary = folder / f".step-{step}.tmp"

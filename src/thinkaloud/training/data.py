@@ -1,0 +1,100 @@
+"""The rows of a warm start: vectors with explanations, tokenised once, in an order that a step number determines."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud.activations import Activations
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.pair.injection import check_vectors
+
+_CHUNK = 16384
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of token ids of different lengths, laid end to end: row i is `flat[offsets[i]:offsets[i + 1]]`."""
+
+    flat: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[str], encode: Callable[[Sequence[str]], list[list[int]]]) -> "Ragged":
+        """Tokenise in chunks, so that Python lists of a whole corpus never exist at once."""
+        parts, lengths = [], [np.zeros(1, np.int64)]
+        for start in range(0, len(texts), _CHUNK):
+            rows = encode(texts[start : start + _CHUNK])
+            parts.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
+            lengths.append(np.asarray([len(row) for row in rows], dtype=np.int64))
+        return cls(np.concatenate(parts), np.cumsum(np.concatenate(lengths)))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self.flat[self.offsets[i] : self.offsets[i + 1]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Vectors [n, d] float32, an explanation for each, and the baseline of the split they are from."""
+
+    vectors: Float[Tensor, "n d"]
+    texts: list[str]
+    baseline: Baseline
+    prefixes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, index: Sequence[int]) -> "Rows":
+        rows = list(index)
+        texts, prefixes = [self.texts[i] for i in rows], [self.prefixes[i] for i in rows]
+        return Rows(self.vectors[torch.tensor(rows)], texts, self.baseline, prefixes)
+
+
+def load_rows(directory: str | Path, split: str, seed: int, limit: int | None = None) -> tuple[Rows, Activations]:
+    """The explained rows of a split; with `limit`, a sample of them drawn by `seed`, spread over the whole corpus."""
+    columns = ["doc_id", "explanation"] + (["text"] if split == "heldout" else [])
+    found = Activations.load(directory, split=split, columns=columns)
+    texts = found.column("explanation")
+    empty = sum(not text for text in texts)
+    if empty == len(texts):
+        raise UserError(f"{directory} has no explanations yet: run thinkaloud explain --data {directory}")
+    if empty:
+        raise UserError(f"{directory}: {empty} of {len(texts)} rows have no explanation; run thinkaloud explain again")
+    check_vectors(found.vectors, found.vectors.shape[1])
+    prefixes = found.column("text") if split == "heldout" else [""] * len(texts)
+    rows = Rows(found.vectors, texts, found.baseline(split), prefixes)
+    if limit is not None and limit < len(rows):
+        order = np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(len(rows))[:limit]
+        rows = rows.take([int(i) for i in order])
+    return rows, found
+
+
+def step_rows(step: int, n: int, batch: int, seed: int) -> list[int]:
+    """The rows of a 0-based step: every epoch is a permutation of its own, its last batch may be short."""
+    per_epoch = -(-n // batch)
+    epoch, place = divmod(step, per_epoch)
+    return _order(n, seed, epoch)[place * batch : (place + 1) * batch].tolist()
+
+
+_cached: tuple[tuple[int, int, int], np.ndarray] | None = None
+
+
+def _order(n: int, seed: int, epoch: int) -> np.ndarray:
+    global _cached
+    key = (n, seed, epoch)
+    if _cached is None or _cached[0] != key:
+        _cached = (key, np.random.Generator(np.random.Philox(key=[seed, 1000 + epoch])).permutation(n))
+    return _cached[1]

@@ -1,0 +1,156 @@
+"""Warm start: supervised training of an AV or an AR on written explanations, resumable to the bit on a CPU.
+
+A run folder holds `config.json`, `metrics.jsonl`, `samples.jsonl`, `checkpoints/step-N/`, `STATUS` and, when it is
+done, `model/` in the official layout.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thinkaloud import __version__
+from thinkaloud.errors import UserError
+from thinkaloud.pair.reconstructor import length_batches
+from thinkaloud.training import checkpoint
+from thinkaloud.training.config import WarmStart, cosine_lr
+from thinkaloud.training.data import load_rows, step_rows
+from thinkaloud.training.tasks import ARTask, AVTask, build
+
+LOG_EVERY = 20
+# Where a run is computed and how often it saves may change between a stop and its resumption; nothing else may.
+FREE = ("device", "save_every", "out")
+
+
+def warm_start(config: WarmStart, watch: Callable[[dict[str, Any]], None] = lambda metrics: None) -> Path:
+    """Run, or resume, a warm start; returns the folder of the finished model. `watch` sees every metrics line."""
+    out = Path(config.out)
+    if status(out) == "finished":
+        _same_config(out, config)
+        return out / "model"
+    train, found = load_rows(config.data, "train", config.seed, config.rows)
+    held, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
+    assert found.manifest is not None  # loaded from a folder
+    task = build(config, train, held, found.manifest)
+    steps = config.epochs * -(-len(train) // config.batch)
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / "config.json").exists():
+        _same_config(out, config)
+    run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "versions": _versions()}
+    checkpoint.write_text(out / "config.json", json.dumps(run, indent=1))
+    _run(config, task, steps, out, watch)
+    task.save(out / "model")
+    checkpoint.write_text(out / "STATUS", "finished")
+    return out / "model"
+
+
+def status(out: Path) -> str:
+    """The state a run folder says it is in; empty if it has none."""
+    path = out / "STATUS"
+    return path.read_text(encoding="utf-8").split()[0] if path.is_file() else ""
+
+
+def _run(
+    config: WarmStart, task: AVTask | ARTask, steps: int, out: Path, watch: Callable[[dict[str, Any]], None]
+) -> None:
+    parameters = checkpoint.trainable(task.module)
+    matrices = [p for p in parameters.values() if p.ndim >= 2]
+    vectors = [p for p in parameters.values() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=config.lr,
+        betas=(0.9, 0.95),
+    )
+    device = next(iter(parameters.values())).device
+    folder, start, skipped = out / "checkpoints", 0, 0
+    done = checkpoint.steps(folder)
+    if done:
+        state = checkpoint.load(folder, done[-1], task.module, optimizer)
+        start, skipped = state["step"], state["skipped"]
+    _forget_after(out / "metrics.jsonl", start)
+    _forget_after(out / "samples.jsonl", start)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_computes_in_bfloat16(config, device))
+    since, tokens, total, counted = time.time(), 0, 0.0, 0
+    for step in range(start, steps):
+        rows = step_rows(step, len(task.train), config.batch, config.seed)
+        lr = cosine_lr(step, steps, config.lr, config.final_lr, config.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        sizes, weight = task.sizes(rows), task.weight(rows)
+        step_loss = torch.zeros((), device=device)
+        for micro in length_batches(sizes, config.micro_tokens):
+            with autocast:
+                loss = task.loss([rows[i] for i in micro]) / weight
+            loss.backward()
+            step_loss += loss.detach()
+        norm = float(torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip))
+        if math.isfinite(norm):
+            optimizer.step()
+            total, counted = total + float(step_loss), counted + 1
+        else:
+            skipped += 1
+        optimizer.zero_grad(set_to_none=True)
+        tokens += sum(sizes)
+        last = step + 1 == steps
+        if (step + 1) % LOG_EVERY == 0 or last or (step + 1) % config.eval_every == 0:
+            seconds = max(time.time() - since, 1e-9)
+            metrics: dict[str, Any] = {
+                "step": step + 1,
+                "steps": steps,
+                "loss": total / counted if counted else None,
+                "lr": lr,
+                "grad_norm": norm if math.isfinite(norm) else None,
+                "skipped": skipped,
+                "tokens_per_second": round(tokens / seconds),
+            }
+            tokens, total, counted = 0, 0.0, 0
+            if last or (step + 1) % config.eval_every == 0:
+                with autocast:
+                    held, samples = task.evaluate()
+                metrics |= held
+                _append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
+            _append(out / "metrics.jsonl", [metrics])
+            watch(metrics)
+            since = time.time()
+        if (step + 1) % config.save_every == 0 or last:
+            checkpoint.save(folder, step + 1, task.module, optimizer, {"skipped": skipped})
+            checkpoint.write_text(out / "STATUS", f"running {step + 1} of {steps}")
+        if skipped > 20 and skipped > (step + 1) // 2:
+            raise UserError(f"{skipped} of {step + 1} steps had non-finite gradients: lower --lr, or look at the data")
+
+
+def _computes_in_bfloat16(config: WarmStart, device: torch.device) -> bool:
+    return config.dtype == "bfloat16" or (config.dtype == "auto" and device.type != "cpu")
+
+
+def _same_config(out: Path, config: WarmStart) -> None:
+    """Refuse to go on with a run under another configuration, naming the first field that differs."""
+    before = json.loads((out / "config.json").read_text(encoding="utf-8"))["config"]
+    for name, value in config.to_dict().items():
+        if name not in FREE and before.get(name) != value:
+            raise UserError(
+                f"{out} is a run with {name} = {before.get(name)!r}, asked for {value!r}: choose another --out"
+            )
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drop log lines of steps that a resumed run will do again."""
+    if path.exists():
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        checkpoint.write_text(path, "".join(line + "\n" for line in kept))
+
+
+def _append(path: Path, lines: list[dict[str, Any]]) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _versions() -> dict[str, str]:
+    import transformers
+
+    return {"thinkaloud": __version__, "torch": torch.__version__, "transformers": transformers.__version__}

@@ -1,0 +1,294 @@
+"""What a warm start learns: the AV's cross-entropy on explanations, the AR's direction MSE, and their controls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from thinkaloud import contract as contracts
+from thinkaloud import families
+from thinkaloud.contract import Contract
+from thinkaloud.errors import UserError
+from thinkaloud.loading import load_backbone, load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from thinkaloud.pair.explanation import wrap
+from thinkaloud.pair.formats import adapters, official
+from thinkaloud.pair.reconstructor import Reconstructor, pad
+from thinkaloud.pair.sampling import Sampling
+from thinkaloud.pair.scores import Scores, fve
+from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.site import Site
+from thinkaloud.training.config import MARKERS, ARWarmStart, AVWarmStart, WarmStart
+from thinkaloud.training.data import Ragged, Rows
+from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
+
+_LOGITS = 1 << 28  # logits held at once (1 GiB in float32); beyond it they are made in pieces and recomputed
+
+
+C = TypeVar("C", bound=WarmStart)
+
+
+@dataclass
+class Task(Generic[C]):
+    """One learner. `weights` of a set of rows is what their summed loss is divided by; `module` holds what learns."""
+
+    module: nn.Module
+    train: Rows
+    held: Rows
+    tokens: Ragged
+    held_tokens: Ragged
+    config: C
+
+    def sizes(self, rows: Sequence[int]) -> list[int]:
+        """Tokens each row takes in a forward pass."""
+        return [int(n) for n in self.tokens.lengths[np.asarray(rows)]]
+
+    def targets(self, rows: Sequence[int]) -> list[int]:
+        """The rows whose vectors go with these texts: themselves, or others in the shuffled control."""
+        if self.config.control == "none":
+            return list(rows)
+        return [(i + len(self.train) // 2) % len(self.train) for i in rows]
+
+
+@dataclass
+class AVTask(Task[AVWarmStart]):
+    """Vector to text: cross-entropy on the response alone."""
+
+    verbalizer: Verbalizer
+    critic: Reconstructor | None
+
+    def sizes(self, rows: Sequence[int]) -> list[int]:
+        return [n + len(self.verbalizer.prompt_ids) for n in super().sizes(rows)]
+
+    def weight(self, rows: Sequence[int]) -> float:
+        return float(self.tokens.lengths[np.asarray(rows)].sum())
+
+    def loss(self, rows: Sequence[int]) -> Tensor:
+        return self._loss(self.train.vectors[self.targets(rows)], [self.tokens[i] for i in rows])
+
+    def _loss(self, vectors: Tensor, responses: Sequence[np.ndarray]) -> Tensor:
+        """Summed cross-entropy of the responses given the vectors, nats."""
+        model, device = self.verbalizer.model, self.verbalizer.device
+        ids, lengths = pad([response.tolist() for response in responses], device)
+        prompt, arguments = self.verbalizer.inputs(self.verbalizer.slot_vectors(vectors))
+        embeds = torch.cat([prompt, families.embed(model, ids[:, :-1])], dim=1)
+        hidden = families.text_model(model)(inputs_embeds=embeds, use_cache=False, **arguments).last_hidden_state
+        hidden = hidden[:, prompt.shape[1] - 1 :]
+        real = torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]
+        states, targets = hidden[real], ids[real].long()
+
+        def piece(states: Tensor, targets: Tensor) -> Tensor:
+            return response_cross_entropy(families.logits(model, states), targets)
+
+        size = max(1, _LOGITS // families.text_model(model).config.vocab_size)
+        if len(states) <= size:
+            return piece(states, targets)
+        pieces = zip(states.split(size), targets.split(size), strict=True)
+        losses: list[Any] = [checkpoint(piece, s, t, use_reentrant=False) for s, t in pieces]
+        return torch.stack(losses).sum()
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Held-out cross-entropy with the right and with shuffled vectors; FVE of its own words, where there is an AR."""
+        n = len(self.held)
+        right = self._held_ce(list(range(n)))
+        wrong = self._held_ce([(i + n // 2) % n for i in range(n)])
+        metrics = {"heldout_ce": right, "heldout_ce_shuffled_vectors": wrong, "heldout_ce_gap": wrong - right}
+        samples: list[dict[str, Any]] = []
+        if self.critic is not None:
+            some = self.held.take(range(min(self.config.eval_texts, n)))
+            explained = [row[0] for row in self.verbalizer.explain(some.vectors, 1, Sampling(max_tokens=self._cap()))]
+            scores = Scores.of(self.critic.reconstruct([e.text for e in explained]), some.vectors, some.baseline)
+            metrics |= {
+                "heldout_fve": scores.fve,
+                "closed": sum(e.finish == "closed" for e in explained) / len(explained),
+                "length": sum(len(e.token_ids) for e in explained) / len(explained),
+            }
+            samples = [
+                {
+                    "prefix": some.prefixes[i][-200:],
+                    "written": some.texts[i],
+                    "read": explained[i].text,
+                    "fve": scores[i].fve,
+                }
+                for i in range(min(8, len(explained)))
+            ]
+        return metrics, samples
+
+    def _cap(self) -> int:
+        longest = int(self.held_tokens.lengths.max())
+        room = families.context_length(self.verbalizer.model) - len(self.verbalizer.prompt_ids)
+        return min(room, longest + longest // 4)
+
+    def _held_ce(self, order: Sequence[int]) -> float:
+        """Nats a token over the held-out texts, with text i beside the vector of row `order[i]`."""
+        total = 0.0
+        for start in range(0, len(self.held), 64):
+            rows = range(start, min(start + 64, len(self.held)))
+            vectors = self.held.vectors[[order[i] for i in rows]]
+            total += float(self._loss(vectors, [self.held_tokens[i] for i in rows]))
+        return total / float(self.held_tokens.lengths.sum())
+
+    def save(self, folder: Path) -> None:
+        _store(self.verbalizer.model, self.config)
+        if self.config.mode == "adapter":
+            adapters.save_av_adapter(self.verbalizer, folder)
+        else:
+            official.save_av(self.verbalizer, folder, packed=self.config.store == "int8")
+
+
+@dataclass
+class ARTask(Task[ARWarmStart]):
+    """Text to vector: direction MSE at the last token."""
+
+    reconstructor: Reconstructor
+
+    def weight(self, rows: Sequence[int]) -> float:
+        return float(len(rows))
+
+    def loss(self, rows: Sequence[int]) -> Tensor:
+        pred = self._predict([self.tokens[i] for i in rows])
+        return reconstruction_loss(pred, self.train.vectors[self.targets(rows)].to(pred.device))
+
+    def _predict(self, prompts: Sequence[np.ndarray]) -> Tensor:
+        return self.reconstructor.predict(*pad([prompt.tolist() for prompt in prompts], self.reconstructor.device))
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Held-out direction MSE and FVE of the written texts, and of texts paired with other rows' vectors."""
+        n = len(self.held)
+        parts = [self._predict([self.held_tokens[i] for i in range(s, min(s + 64, n))]).cpu() for s in range(0, n, 64)]
+        scores = Scores.of(torch.cat(parts), self.held.vectors, self.held.baseline)
+        other = Scores.of(torch.cat(parts).roll(n // 2, dims=0), self.held.vectors, self.held.baseline)
+        return {
+            "heldout_mse": scores.mse,
+            "heldout_fve": fve(scores.mse, self.held.baseline),
+            "heldout_fve_shuffled_pairs": fve(other.mse, self.held.baseline),
+        }, []
+
+    def save(self, folder: Path) -> None:
+        _store(self.reconstructor.backbone, self.config)
+        if self.config.mode == "adapter":
+            adapters.save_ar_adapter(self.reconstructor, folder)
+        else:
+            official.save_ar(self.reconstructor, folder, packed=self.config.store == "int8")
+
+
+def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) -> AVTask | ARTask:
+    """The task that a configuration describes, with fresh weights from its base model."""
+    name = config.model or manifest["model"]["name"]
+    device = pick_device(config.device)
+    dtype = torch.float32 if config.mode == "full" else pick_dtype(device, config.dtype)
+    site, tokenizer = Site(**manifest["site"]), load_tokenizer(name)
+    d_model = int(train.vectors.shape[1])
+    torch.manual_seed(config.seed)
+    common = {
+        "d_model": d_model,
+        "site": site,
+        "base_model": str(name),
+        "baseline": held.baseline,
+        "stage": "warmstart",
+    }
+    if isinstance(config, AVWarmStart):
+        model = _learner(load_causal_lm(name, str(device), dtype), config)
+        contract = _av_contract(config, tokenizer, manifest, common)
+        verbalizer = Verbalizer(model, tokenizer, contract)
+
+        def encode(texts: Sequence[str]) -> list[list[int]]:
+            ids = tokenizer([wrap(text) for text in texts], add_special_tokens=False)["input_ids"]
+            return [[*row, tokenizer.eos_token_id] for row in ids]
+
+        critic = Reconstructor.from_pretrained(config.ar, device=str(device)) if config.ar else None
+        tokens, held_tokens = Ragged.of(train.texts, encode), Ragged.of(held.texts, encode)
+        longest = max(int(tokens.lengths.max()), int(held_tokens.lengths.max())) + len(verbalizer.prompt_ids)
+        if longest > families.context_length(model):
+            context = families.context_length(model)
+            raise UserError(f"the longest prompt and explanation take {longest} tokens, the context is {context}")
+        return AVTask(model, train, held, tokens, held_tokens, config, verbalizer, critic)
+    assert isinstance(config, ARWarmStart)  # there are two kinds
+    backbone = _learner(load_backbone(name, site.layer, str(device), dtype), config)
+    head = official.head_from(torch.eye(d_model)).to(device).requires_grad_(True)
+    contract = Contract(
+        role="ar",
+        ar_template=config.ar_template,
+        mse_scale=d_model**0.5,
+        ar_suffix_ids=template_suffix(tokenizer, config.ar_template),
+        **common,
+    )
+    reconstructor = Reconstructor(backbone, head, tokenizer, contract)
+    module = nn.ModuleDict({"backbone": backbone, "head": head})
+    tokens, held_tokens = Ragged.of(train.texts, reconstructor.encode), Ragged.of(held.texts, reconstructor.encode)
+    return ARTask(module, train, held, tokens, held_tokens, config, reconstructor)
+
+
+def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
+    """The ids every prompt of an AR template ends with, whatever the explanation: its anchor, checked at every call."""
+    ends = [tokenizer(template.replace("{explanation}", text))["input_ids"] for text in ("One.", "two", '"3"')]
+    suffix: list[int] = []
+    for column in zip(*(reversed(ids) for ids in ends), strict=False):
+        if len(set(column)) > 1:
+            break
+        suffix.insert(0, column[0])
+    if not suffix:
+        raise UserError(
+            "the AR template must end with text behind {explanation}: its last token is where the AR is read"
+        )
+    return tuple(suffix)
+
+
+def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], common: dict[str, Any]) -> Contract:
+    chars = [config.marker] if config.marker else list(MARKERS)
+    found = None
+    for char in chars:
+        try:
+            _, _, found = contracts.find_marker(tokenizer, config.av_template, char)
+            break
+        except UserError:
+            if config.marker:
+                raise
+    if found is None:
+        raise UserError(f"none of {' '.join(MARKERS)} is one token of this tokenizer: name one with --marker")
+    scale = config.injection_scale or float(manifest["norm_percentiles"]["75"])
+    return Contract(
+        role="av",
+        av_template=config.av_template,
+        marker=found,
+        injection=config.injection,
+        injection_scale=scale if config.injection == "replace" else None,
+        **common,
+    )
+
+
+def _learner(model: Any, config: WarmStart) -> Any:
+    """`model` with the parameters that the mode trains asking for gradients."""
+    if config.mode == "adapter":
+        from peft import LoraConfig, get_peft_model
+
+        lora = LoraConfig(
+            r=config.adapter_rank,
+            lora_alpha=config.adapter_alpha,
+            use_rslora=True,
+            lora_dropout=0.0,
+            bias="none",
+            target_modules="all-linear",
+        )
+        model = get_peft_model(model, lora)
+    else:
+        model.requires_grad_(True)
+    if config.checkpointing:
+        inner = families.text_model(model)
+        inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.train()
+    return model
+
+
+def _store(model: Any, config: WarmStart) -> None:
+    """Bring trained weights to the dtype they are stored in (eight-bit packing starts from float32)."""
+    if config.store == "bfloat16" and config.mode == "full":
+        model.to(torch.bfloat16)
+        return
+    model.to(torch.float32)

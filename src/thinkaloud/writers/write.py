@@ -1,0 +1,62 @@
+"""Who writes the explanations of a whole extraction? One writer, shard by shard; finished shards are kept."""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from thinkaloud.activations import read_manifest, write_explanations
+from thinkaloud.activations.store import explanations_path, read_shard
+from thinkaloud.errors import UserError
+from thinkaloud.writers.base import Context, Writer
+
+COLUMNS = ("text", "token", "chat", "next_tokens", "next_probs")
+
+
+def write_all(
+    directory: str | Path,
+    writer: Writer,
+    workers: int = 1,
+    watch: Callable[[int], None] = lambda rows: None,
+) -> int:
+    """Write `explanations-N.parquet` beside every shard that has none yet; returns the rows written.
+
+    `writer` is picklable where `workers` > 1. UserError if the extraction kept no next tokens, which a writer sees.
+    """
+    manifest = read_manifest(directory)
+    if manifest["n_shards"] and "next_tokens" not in read_shard(directory, 0).column_names:
+        raise UserError(
+            f"{directory} kept no next tokens: run thinkaloud extract with --next-tokens 6 into a new folder"
+        )
+    missing = [s for s in range(manifest["n_shards"]) if not explanations_path(directory, s).is_file()]
+    job = partial(write_one, directory, writer)
+    written = 0
+    if workers == 1:
+        counts: Any = map(job, missing)
+    else:
+        # Workers start afresh: a fork would copy the threads' locks of the parent.
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        counts = pool.map(job, missing)
+    for count in counts:
+        written += count
+        watch(count)
+    return written
+
+
+def write_one(directory: str | Path, writer: Writer, shard: int) -> int:
+    """Write the explanations of one shard; returns its rows."""
+    texts = writer.write(contexts(directory, shard))
+    write_explanations(directory, shard, texts, writer.name)
+    return len(texts)
+
+
+def contexts(directory: str | Path, shard: int) -> list[Context]:
+    """What a writer sees of a shard's rows."""
+    table = read_shard(directory, shard, COLUMNS)
+    columns = (table.column(name).to_pylist() for name in COLUMNS)
+    return [
+        Context(text, token, tuple(zip(tokens, probs, strict=True)), chat)
+        for text, token, chat, tokens, probs in zip(*columns, strict=True)
+    ]
