@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from thinkaloud.serve.turns import Turn, turns
 
 CHAT = [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Good day."}]
+CHATML = ["<|im_start|>", "user", "\n", "Hi", " there", "<|im_end|>", "\n", "<|im_start|>", "assistant", "\n"]
+CHATML += ["Good", " day", ".", "<|im_end|>", "\n"]
 
 
 @pytest.mark.parametrize(
@@ -16,22 +18,7 @@ CHAT = [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content"
     [
         (["<|bos|>", "<|user|>", "Hi", " there", "<|end|>", "<|assistant|>", "Good", " day", ".", "<|end|>"], 5),
         (
-            [
-                "<|im_start|>",
-                "user",
-                "\n",
-                "Hi",
-                " there",
-                "<|im_end|>",
-                "\n",
-                "<|im_start|>",
-                "assistant",
-                "\n",
-                "Good",
-                " day",
-                ".",
-                "<|im_end|>",
-            ],
+            CHATML,
             6,
         ),
         (["<s>", "[INST]", " Hi", " there", "[/INST]", " Good", " day", ".", "</s>"], 4),

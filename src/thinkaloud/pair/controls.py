@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,10 @@ from torch import Tensor
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.scores import Scores
+
+if TYPE_CHECKING:
+    from thinkaloud.pair.nla import NLA
+    from thinkaloud.pair.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,54 @@ def random_directions(target: Float[Tensor, "n d"], seed: int = 0) -> Float[Tens
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(seed))
     norms = target.float().norm(dim=-1, keepdim=True)
     return torch.nn.functional.normalize(noise, dim=-1) * norms
+
+
+def beside(
+    readings: "Sequence[Reading]", nla: "NLA", noise: int = 32, seed: int = 0, max_tokens: int = 200
+) -> list[Control]:
+    """The score of several texts' first explanations, and the controls that belong beside it.
+
+    Special tokens are left out. `noise` random directions are explained anew; everything else is scored from what the
+    readings hold. All readings must have their vectors and one baseline.
+    """
+    rows = [
+        (number, position.explanations[0].text, vector)
+        for number, reading in enumerate(readings)
+        if reading.vectors is not None
+        for position, vector in zip(reading, reading.vectors, strict=True)
+        if not position.special
+    ]
+    groups, texts = [row[0] for row in rows], [row[1] for row in rows]
+    target, baseline, n = torch.stack([row[2] for row in rows]).float(), readings[0].baseline, len(rows)
+    pred = nla.reconstruct(texts)
+    directions = random_directions(target[:: -(-n // noise)], seed)
+    said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
+    of_noise = nla.score(said, directions, baseline)
+    return [
+        Control(
+            "Its own explanation",
+            "Each text against the vector it was written for.",
+            Scores.of(pred, target, baseline).fve,
+            n,
+        ),
+        Control("Always the mean vector", "No words at all: 0 by definition.", 0.0, n),
+        Control(
+            "Another position's explanation",
+            "The same texts, dealt out to other positions.",
+            shuffled_pairs(pred, target, baseline, seed).fve,
+            n,
+        ),
+        Control(
+            "Another text's explanation",
+            "Each text against a vector of another passage.",
+            foreign_pairs(pred, target, groups, baseline, seed).fve,
+            n,
+        ),
+        Control(
+            "A random direction",
+            "Noise of the same norm, explained and scored against itself: the words sound as sure as ever.",
+            of_noise.fve,
+            len(said),
+            said[0],
+        ),
+    ]

@@ -3,6 +3,7 @@
 import math
 import shutil
 import unicodedata
+from collections.abc import Sequence
 from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from rich.text import Text
 from thinkaloud.site import Site
 
 if TYPE_CHECKING:
+    from thinkaloud.pair.controls import Control
     from thinkaloud.pair.explanation import Explanation
     from thinkaloud.pair.reading import Reading, ReadPosition
 
@@ -82,7 +84,7 @@ def fve_line(reading: "Reading") -> str:
 
 def table(reading: "Reading") -> RenderableType:
     """The reading as a rich table with its footer."""
-    return Group(rows(reading), Padding(footer(reading), (0, 1)))
+    return Group(rows(reading), Padding(footer(reading, fve_line(reading)), (0, 1)))
 
 
 def rows(reading: "Reading") -> Table:
@@ -122,14 +124,34 @@ def _words(explanation: "Explanation", dim: bool) -> Table:
     return grid
 
 
-def footer(reading: "Reading") -> Table:
-    """Which pair, which vector, the mean FVE and its baseline, and how to read the figure."""
+def controls_table(controls: "Sequence[Control]") -> Table:
+    """Controls under one another, each with its FVE on one axis from −1 to 1."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, header_style="bold")
+    grid.add_column("what is scored", ratio=1)
+    grid.add_column("FVE", no_wrap=True)
+    grid.add_column("−1        0        1", no_wrap=True, width=19)
+    for control in controls:
+        words = Text.assemble((control.name, "bold"), "\n", (control.meaning, "dim"))
+        color = tone(control.fve)
+        grid.add_row(words, Text(figure(control.fve), style=f"bold {color}"), Text(axis(control.fve), style=color))
+    return grid
+
+
+def axis(value: float, half: int = 9) -> str:
+    """A value from −1 to 1 as a bar on either side of 0, `half` characters each."""
+    share = max(-1.0, min(1.0, value)) if math.isfinite(value) else 0.0
+    size = round(abs(share) * half)
+    return ("░" * size).rjust(half) + "│" + " " * half if share < 0 else " " * half + "│" + ("█" * size).ljust(half)
+
+
+def footer(reading: "Reading", fve: str) -> Table:
+    """Which pair, which vector, what there is to say of the FVE, and how to read it."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row("pair", Text(clean(reading.name)))
     grid.add_row("site", Text(site_line(reading.site)))
-    grid.add_row("FVE", Text(fve_line(reading)))
+    grid.add_row("FVE", Text(fve))
     grid.add_row("", Text(HOW_TO_READ, style="dim"))
     return grid
 

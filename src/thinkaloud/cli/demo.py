@@ -1,0 +1,77 @@
+"""Read a few sentences and a chat with the bundled pair, set the controls beside them, and write a report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinkaloud.cli.common import check_target, load_pair, progress, put, write_page
+
+if TYPE_CHECKING:
+    from thinkaloud.pair.reading import Reading
+
+TEXTS: tuple[str | list[dict[str, str]], ...] = (
+    "The old lighthouse keeper had lived alone on the rock for eleven years, and he knew every sound the sea could "
+    "make. But on the night of the great storm he heard something new: far out in the darkness, between two waves, a "
+    "child was calling his name.",
+    "Anna has 12 apples. She gives 5 of them to her brother and buys 4 more at the market. How many apples does Anna "
+    "have now? She starts with 12 and gives away 5, so she has",
+    [
+        {
+            "role": "user",
+            "content": "Hello! I would like to order a large coffee with milk for my grandmother, please.",
+        },
+        {"role": "assistant", "content": "Of course. Would she like it hot or iced, and shall I add any sugar?"},
+        {"role": "user", "content": "Hot please, she is always cold. No sugar, thank you."},
+    ],
+)
+SHOWN = 4
+MAX_TOKENS = 120
+
+
+@dataclass(frozen=True)
+class Args:
+    out: Path = Path("thinkaloud-demo.html")
+    """The report to write."""
+    nla: str = "pocket"
+    """The pair: pocket (the bundled one), a folder with av and ar in it, or a hub name."""
+
+
+def main(args: Args) -> int:
+    """Read, print what was found, and write the report."""
+    check_target(args.out)
+    from rich.text import Text
+
+    from thinkaloud.pair import controls, show
+    from thinkaloud.serve.export import report
+
+    nla = load_pair(args.nla)
+    with progress("reading") as watch:
+        readings = [nla.read(text, max_tokens=MAX_TOKENS, watch=watch) for text in TEXTS]
+        beside = controls.beside(readings, nla, max_tokens=MAX_TOKENS)
+    for number, reading in enumerate(readings, 1):
+        few = spread(reading, SHOWN)
+        put(
+            "",
+            f"{number}. {len(few)} of {len(reading)} positions, evenly spread, of:",
+            Text(shown(reading.text), "italic"),
+        )
+        put(show.rows(few))
+    put(show.footer(readings[0], f"relative to {readings[0].baseline}"), show.controls_table(beside))
+    write_page(args.out, report(readings, beside, title=f"What the {nla.name} model holds, in words"))
+    print(f"Every position is in the report: {args.out} (open it in a browser).")
+    print('Next: thinkaloud read "A sentence of your own" --html mine.html')
+    return 0
+
+
+def spread(reading: "Reading", n: int) -> "Reading":
+    """`n` of the positions, evenly spread over the text and ending with its last; special tokens are left out."""
+    plain = [position for position in reading if not position.special]
+    steps = [round((i + 1) * len(plain) / n) - 1 for i in range(n)]
+    chosen = tuple(plain[i] for i in sorted(set(steps)) if i >= 0)
+    return replace(reading, positions=chosen, vectors=None)
+
+
+def shown(text: "str | Sequence[object]") -> str:
+    """A text as it is, a chat a line each."""
+    return text if isinstance(text, str) else "\n".join(f"{m['role']}: {m['content']}" for m in text)  # type: ignore[index]

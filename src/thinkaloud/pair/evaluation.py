@@ -1,0 +1,110 @@
+"""What are a pair's explanations of stored activations worth, beside the controls, and how sure is that?"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from thinkaloud.activations import Activations
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.pair.controls import nearest_neighbour, shuffled_pairs
+from thinkaloud.pair.intervals import cluster_bootstrap
+from thinkaloud.pair.nla import MAX_TOKENS, NLA
+from thinkaloud.pair.scores import Scores, fve
+from thinkaloud.site import Site
+
+
+@dataclass(frozen=True)
+class Line:
+    """One way of rebuilding `n` vectors of `n_docs` documents: its mean FVE, cosine and direction MSE.
+
+    `low` and `high` bound the FVE by a 95 % bootstrap over documents, V taken as known; NaN for a single document.
+    """
+
+    name: str
+    fve: float
+    low: float
+    high: float
+    cos: float
+    mse: float
+    n: int
+    n_docs: int
+
+    @classmethod
+    def of(cls, name: str, scores: Scores, docs: Sequence[Any]) -> "Line":
+        """The line of `scores`, whose rows belong to the documents `docs`."""
+        low, high = cluster_bootstrap([score.mse for score in scores], docs)
+        bounds = fve(high, scores.baseline), fve(low, scores.baseline)
+        return cls(name, scores.fve, *bounds, scores.cos, scores.mse, len(scores), len(set(docs)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The lines, what they rest on, and how the explanations ended and how long they are (tokens, tags included)."""
+
+    lines: tuple[Line, ...]
+    baseline: Baseline
+    site: Site
+    closed: float
+    tokens: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; figures that are not numbers are None."""
+        lines = [{k: _number(v) for k, v in asdict(line).items()} for line in self.lines]
+        site, baseline = self.site.to_dict(), self.baseline.to_dict()
+        return {"site": site, "baseline": baseline, "lines": lines, "closed": self.closed, "tokens": self.tokens}
+
+
+def evaluate(
+    nla: NLA,
+    data: Activations,
+    baseline: Baseline,
+    samples: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
+    max_tokens: int = MAX_TOKENS,
+    watch: Callable[[int], None] = lambda rows: None,
+) -> Evaluation:
+    """Score the pair on `data`: its own explanations, the written ones where the table has them, and the controls.
+
+    Rows without a written explanation are left out of the lines that need one. UserError where the vectors are of
+    another site than the pair's.
+    """
+    if data.site is not None and data.site != nla.site:
+        raise UserError(f"the activations are of {data.site}, the pair reads {nla.site}: extract with --nla")
+    docs = [doc for doc in data.column("doc_id") for _ in range(samples)]
+    target = data.vectors.repeat_interleave(samples, dim=0)
+    said = [e for row in nla.explain(data.vectors, samples, temperature, seed, max_tokens, watch) for e in row]
+    pred = nla.reconstruct([explanation.text for explanation in said])
+    lines = [Line.of("AV → AR", Scores.of(pred, target, baseline), docs)]
+    if len(target) > 1:
+        lines.append(Line.of("AV → AR, shuffled pairs", shuffled_pairs(pred, target, baseline, seed), docs))
+    lines += _written(nla, data, baseline, seed)
+    ids = data.column("doc_id")
+    if len(set(ids)) > 1:
+        lines.append(Line.of("nearest vector of another document", nearest_neighbour(data.vectors, ids, baseline), ids))
+    lines.append(Line("always the mean vector", 0.0, 0.0, 0.0, math.nan, baseline.v, len(data.vectors), len(set(ids))))
+    closed = sum(explanation.finish == "closed" for explanation in said) / len(said)
+    tokens = sum(len(explanation.token_ids) for explanation in said) / len(said)
+    return Evaluation(tuple(lines), baseline, nla.site, closed, tokens)
+
+
+def _written(nla: NLA, data: Activations, baseline: Baseline, seed: int) -> list[Line]:
+    if "explanation" not in data.table.column_names:
+        return []
+    texts = data.column("explanation")
+    data = data.filter([text is not None for text in texts])
+    texts = [text for text in texts if text is not None]
+    if not texts:
+        return []
+    pred, docs = nla.reconstruct(texts), data.column("doc_id")
+    lines = [Line.of("written explanation → AR", Scores.of(pred, data.vectors, baseline), docs)]
+    if len(texts) > 1:
+        shuffled = shuffled_pairs(pred, data.vectors, baseline, seed)
+        lines.append(Line.of("written explanation → AR, shuffled pairs", shuffled, docs))
+    return lines
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,92 @@
+"""Does `thinkaloud score` say how a pair does on stored activations, as a table and as JSON?"""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import tiny
+
+from thinkaloud import cli
+from thinkaloud.activations import Activations
+from thinkaloud.pair.formats.official import save_ar, save_av
+from thinkaloud.site import Site
+
+N = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair in `pair` and its activations in `data`: documents of three rows, a third of them held out."""
+    root = tmp_path_factory.mktemp("score")
+    save_av(tiny.verbalizer(), root / "pair" / "av")
+    save_ar(tiny.reconstructor(), root / "pair" / "ar")
+    columns = {
+        "doc_id": [f"doc-{i // 3}" for i in range(N)],
+        "position": list(range(N)),
+        "split": ["heldout" if i // 3 % 3 == 0 else "train" for i in range(N)],
+        "explanation": [f"Row {i}." for i in range(N)],
+    }
+    Activations(tiny.vectors(N), pa.table(columns), Site("resid_post", 2)).save(root / "data")
+    return root
+
+
+def score(folder: Path, *more: str) -> int:
+    pair = ["--nla", str(folder / "pair"), "--max-tokens", "4", "--device", "cpu"]
+    return cli.main(["score", "--data", str(folder / "data"), *pair, *more])
+
+
+def test_json_is_one_object_with_the_split_its_baseline_and_every_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score(folder, "--json") == 0
+    out = capsys.readouterr()
+    found = json.loads(out.out)
+    assert out.out.count("\n") == 1
+    assert (found["split"], found["samples"], found["temperature"]) == ("heldout", 1, 0.0)
+    assert found["site"] == {"kind": "resid_post", "layer": 2}
+    assert (found["baseline"]["n"], found["baseline"]["n_docs"], found["baseline"]["split"]) == (9, 3, "heldout")
+    lines = {line["name"]: line for line in found["lines"]}
+    assert lines["AV → AR"]["n"] == 9
+    assert lines["AV → AR"]["low"] <= lines["AV → AR"]["fve"] <= lines["AV → AR"]["high"]
+    assert lines["written explanation → AR"]["n_docs"] == 3
+    assert lines["always the mean vector"]["cos"] is None
+    assert found["tokens"] == 4.0
+
+
+def test_the_table_says_what_the_figures_rest_on(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert score(folder, "--samples", "2", "--limit", "5", "--split", "train") == 0
+    out = capsys.readouterr().out
+    assert "on 15 vectors of 5 documents (train)" in out  # the whole split, though five rows are scored
+    assert "2 sampled at temperature 1" in out
+    assert "0.0 % closed, 4.0 tokens on average" in out
+    own = next(line for line in out.splitlines() if "AV → AR " in line and "shuffled" not in line)
+    assert own.split()[-2] == "10"
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--limit", "0"], "limit must be 1 or more"),
+        (["--split", "none"], "no rows in"),
+        (["--samples", "0"], "samples must be 1 or more"),
+        (["--temperature", "-1"], "temperature must be 0"),
+    ],
+)
+def test_mistakes_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    assert score(folder, *arguments) == 2
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert expected in out.err
+    assert len(out.err.splitlines()) == 1
+
+
+def test_a_folder_without_activations_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["score", "--data", str(folder / "pair")]) == 2
+    assert "run thinkaloud extract first" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Does an evaluation score what it names, leave out what is not there, and bound it by documents?"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tiny
+import torch
+
+from thinkaloud.activations import Activations
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.pair.evaluation import evaluate
+from thinkaloud.pair.nla import NLA
+from thinkaloud.site import Site
+
+N = 12
+BASELINE = Baseline(0.9, 100, 10, "heldout")
+
+
+@pytest.fixture(scope="module")
+def nla() -> NLA:
+    return NLA(tiny.verbalizer(), tiny.reconstructor(), name="tiny")
+
+
+def stored(explanations: Sequence[str | None] | None = None, docs: int = 4) -> Activations:
+    columns = {"doc_id": [f"doc-{i % docs}" for i in range(N)], "position": list(range(N))}
+    if explanations is not None:
+        columns["explanation"] = explanations
+    return Activations(tiny.vectors(N), pa.table(columns), Site("resid_post", 2))
+
+
+def test_the_pairs_own_line_is_what_its_parts_give(nla: NLA) -> None:
+    data = stored()
+    found = evaluate(nla, data, BASELINE, max_tokens=6)
+    texts = [row[0].text for row in nla.explain(data.vectors, max_tokens=6)]
+    cos = torch.nn.functional.cosine_similarity(nla.reconstruct(texts), data.vectors)
+    own = found.lines[0]
+    assert (own.name, own.n, own.n_docs) == ("AV → AR", N, 4)
+    assert own.fve == pytest.approx(1 - float((2 - 2 * cos).mean()) / 0.9, abs=1e-5)
+    assert own.low <= own.fve <= own.high
+    assert found.tokens == 6
+    assert found.closed == 0
+
+
+def test_written_explanations_are_scored_where_they_are(nla: NLA) -> None:
+    names = [line.name for line in evaluate(nla, stored(), BASELINE, max_tokens=2).lines]
+    assert names == [
+        "AV → AR",
+        "AV → AR, shuffled pairs",
+        "nearest vector of another document",
+        "always the mean vector",
+    ]
+    written = ["A word.", None, "Another.", None, "A third."] + [None] * (N - 5)
+    lines = {line.name: line for line in evaluate(nla, stored(written), BASELINE, max_tokens=2).lines}
+    rows = [0, 2, 4]
+    cos = torch.nn.functional.cosine_similarity(
+        nla.reconstruct(["A word.", "Another.", "A third."]), tiny.vectors(N)[rows]
+    )
+    line = lines["written explanation → AR"]
+    assert (line.n, line.n_docs) == (3, 2)
+    assert line.cos == pytest.approx(float(cos.mean()), abs=1e-5)
+    assert lines["written explanation → AR, shuffled pairs"].n == 3
+    none = [line.name for line in evaluate(nla, stored([None] * N), BASELINE, max_tokens=2).lines]
+    assert none == names
+
+
+def test_samples_count_as_rows_of_their_document(nla: NLA) -> None:
+    found = evaluate(nla, stored(), BASELINE, samples=3, temperature=1.0, max_tokens=2)
+    assert (found.lines[0].n, found.lines[0].n_docs) == (3 * N, 4)
+
+
+def test_one_document_has_no_interval_and_no_neighbour(nla: NLA) -> None:
+    found = evaluate(nla, stored(docs=1), BASELINE, max_tokens=2)
+    assert math.isnan(found.lines[0].low)
+    assert "nearest vector of another document" not in [line.name for line in found.lines]
+    assert found.to_dict()["lines"][0]["low"] is None
+
+
+def test_the_mean_vector_has_fve_0(nla: NLA) -> None:
+    mean = evaluate(nla, stored(), BASELINE, max_tokens=2).lines[-1]
+    assert (mean.fve, mean.mse) == (0.0, 0.9)
+    assert np.isnan(mean.cos)
+
+
+def test_vectors_of_another_site_are_refused(nla: NLA) -> None:
+    with pytest.raises(UserError, match="activations are of resid_post:1, the pair reads resid_post:2"):
+        evaluate(nla, replace(stored(), site=Site("resid_post", 1)), BASELINE)
