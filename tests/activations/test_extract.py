@@ -254,6 +254,17 @@ def test_other_weights_or_documents_in_the_same_folder_are_refused(tmp_path: Pat
         run(out, path)
 
 
+def test_a_model_from_the_hub_is_known_by_its_commit(tmp_path: Path) -> None:
+    from thinkaloud.activations.settings import commit_of
+    from thinkaloud.loading import load_backbone, load_causal_lm
+
+    folder = tmp_path / "models--owner--name" / "snapshots" / ("0123456789" * 4)
+    folder.mkdir(parents=True)
+    tiny.save_base("llama", folder)
+    assert commit_of(load_causal_lm(folder)) == commit_of(load_backbone(folder, 1)) == "0123456789" * 4
+    assert commit_of(model()) is None
+
+
 def test_a_limit_takes_the_first_documents(tmp_path: Path) -> None:
     path = corpus_file(tmp_path)
     run(tmp_path / "all", path)

@@ -1,0 +1,120 @@
+"""What decides the bytes of an extraction? The options, the model, the site and the corpus, written down at the start.
+
+A folder that was begun with other settings is refused, so that no folder ever holds rows of two kinds.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from thinkaloud import families, loading
+from thinkaloud.activations import store
+from thinkaloud.activations.atomic import write_json
+from thinkaloud.errors import UserError
+from thinkaloud.site import Site
+
+SETTINGS = "extraction.json"
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What is read of each document. `positions` None reads every allowed token of a window; `window` None takes a
+    document whole, up to the model's context; `next_tokens` keeps M's own top-k expectation at each position.
+    """
+
+    positions: int | None = 10
+    seed: int = 0
+    min_position: int = 50
+    window: int | None = None
+    next_tokens: int = 0
+    heldout: float = 0.02
+    batch_tokens: int | None = None
+    limit: int | None = None
+    shard_docs: int = store.SHARD_DOCS
+
+    def __post_init__(self) -> None:
+        for name in ("positions", "window", "batch_tokens", "limit", "shard_docs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, found {value}")
+        if self.min_position < 0 or self.next_tokens < 0:
+            raise UserError("min_position and next_tokens must not be negative")
+        if not 0 <= self.heldout < 1:
+            raise UserError(f"heldout must be a share of the documents from 0 to below 1, found {self.heldout}")
+        if self.window is not None and self.window <= self.min_position:
+            raise UserError(f"a window of {self.window} tokens has none from min_position {self.min_position} on")
+
+
+def settings_of(
+    model: nn.Module, tokenizer: Any, model_name: str, site: Site, corpus_name: str, options: ExtractOptions
+) -> dict[str, Any]:
+    """The settings as they are written: what a person chose first, then which model and tokenizer exactly."""
+    return {
+        "site": site.to_dict(),
+        "corpus": corpus_name,
+        "options": asdict(options),
+        "model": {
+            "name": model_name,
+            "commit": commit_of(model),
+            "dtype": str(families.embedding(model).weight.dtype).removeprefix("torch."),
+            "tokenizer": loading.tokenizer_hash(tokenizer),
+            "weights": weights_hash(model, site),
+        },
+    }
+
+
+def begin(directory: Path, settings: Mapping[str, Any], worker: int = 0, workers: int = 1) -> None:
+    """Write down the settings of a new folder, or refuse to go on in one that has others."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for stale in directory.glob(".*.partial-*" if workers == 1 else f".*.partial-{worker}"):
+        stale.unlink()
+    path = directory / SETTINGS
+    if not path.is_file():
+        if any(directory.glob("shard-*.parquet")):
+            raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
+        write_json(path, settings, worker)
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from None
+    if difference := first_difference(before, json.loads(json.dumps(settings))):
+        name, old, new = difference
+        raise UserError(
+            f"{directory} was begun with {name} = {old!r}, now it is {new!r}: use another folder or that setting"
+        )
+
+
+def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first field that differs between two nested mappings, in the order of `new`: (dotted name, old, new)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*new, *(k for k in old if k not in new)]:
+            if found := first_difference(old.get(key), new.get(key), f"{name}.{key}" if name else key):
+                return found
+        return None
+    return None if old == new else (name, old, new)
+
+
+def commit_of(model: nn.Module) -> str | None:
+    """The commit of a model that was loaded from the hub's cache, whose folders are named so; else None."""
+    folder = str(getattr(families.text_model(model).config, "_name_or_path", ""))
+    found = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})", folder)
+    return found.group(1) if found else None
+
+
+def weights_hash(model: nn.Module, site: Site) -> str:
+    """A short hash of the weights that make the vectors at `site`: 1,024 evenly spaced values of each tensor."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(families.truncated(model, site.layer).named_parameters()):
+        flat = tensor.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // 1024)].contiguous().cpu()
+        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(sample.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
