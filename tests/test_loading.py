@@ -104,6 +104,15 @@ def test_names(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         loading.load_config(tmp_path)
 
 
+def test_the_folder_of_a_run_means_its_finished_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "STATUS").write_text("finished")
+    assert loading.resolve(tmp_path) == tmp_path / "model"
+    (tmp_path / "STATUS").write_text("running 5 of 9")
+    with pytest.raises(UserError, match=r"is not finished \(running 5 of 9\): give its command again"):
+        loading.resolve(tmp_path)
+
+
 def test_weights_that_are_not_whole(folder: Path) -> None:
     file = folder / "model.safetensors"
     whole = file.read_bytes()

@@ -38,13 +38,16 @@ def pocket_dir() -> Path:
 
 
 def resolve(name: str | Path) -> Path:
-    """The folder that a user's name means: "pocket" (or "pocket/av"), a local folder, or a hub repository."""
+    """The folder that a user's name means: "pocket" (or "pocket/av"), a local folder, or a hub repository.
+
+    The folder of a training run means the model it ended with.
+    """
     text = str(name)
     if text == "pocket" or text.startswith("pocket/"):
         return pocket_dir() / text.removeprefix("pocket").lstrip("/")
     path = Path(text).expanduser()
     if path.is_dir():
-        return path
+        return _model_of_run(path) if (path / "STATUS").is_file() else path
     if path.exists():
         raise UserError(f"{text} is a file: expected a checkpoint folder or a hub name")
     if text.startswith((".", "/", "~")) or text.count("/") != 1:
@@ -57,6 +60,13 @@ def resolve(name: str | Path) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{text} is neither a folder here nor to be had from the hub: {reason}") from None
+
+
+def _model_of_run(folder: Path) -> Path:
+    status = (folder / "STATUS").read_text(encoding="utf-8").strip()
+    if status != "finished":
+        raise UserError(f"the run in {folder} is not finished ({status}): give its command again, it goes on")
+    return folder / "model"
 
 
 def pick_device(device: str | None = None) -> torch.device:

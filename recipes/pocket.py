@@ -1,0 +1,34 @@
+"""The pocket pair on its base model: how the AV and the AR in models/pocket were made.
+
+thinkaloud run recipes/pocket.py --extract.corpus TEXTS --out runs/pocket
+"""
+
+from pathlib import Path
+
+from thinkaloud.cli import explain, extract, score
+from thinkaloud.cli.recipe import Recipe
+from thinkaloud.training.config import ARWarmStart, AVWarmStart
+
+# A small model learns whole and fast; large learning rates would ruin a large one.
+POCKET = {"data": "data", "mode": "full", "batch": 256, "store": "int8"}
+
+
+def recipe() -> Recipe:
+    """Every window of 300 tokens, six positions each; one epoch for both halves."""
+    return Recipe(
+        out=Path("runs/pocket"),
+        extract=extract.Args(
+            corpus="texts",
+            out=Path("data"),
+            model="pocket/base",
+            layer=5,
+            positions=6,
+            min_position=40,
+            window=300,
+            next_tokens=6,
+        ),
+        explain=explain.Args(data=Path("data"), workers=2),
+        ar=ARWarmStart(**POCKET, out="ar", lr=5e-4, final_lr=5e-5),
+        av=AVWarmStart(**POCKET, out="av", ar="ar", lr=1e-3, final_lr=1e-4, injection_scale=3.0),
+        score=score.Args(data=Path("data"), limit=2000),
+    )

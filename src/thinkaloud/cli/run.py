@@ -1,0 +1,56 @@
+"""Do a whole recipe: extract, explain, warm-start the reconstructor and the verbalizer, score. What is done is kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from thinkaloud.cli.recipe import Recipe, follow, load
+from thinkaloud.errors import UserError
+
+USAGE = """usage: thinkaloud run RECIPE.py [--STEP.OPTION VALUE ...]
+
+Does every step of a recipe that is not done yet: extract, explain, ar, av, score. Run it again after a stop.
+
+RECIPE.py has a function recipe() that returns the whole run; recipes/ holds some to start from. Any value of it can be
+changed here, as in --out runs/mine --extract.corpus texts --ar.lr 1e-4.
+
+thinkaloud run RECIPE.py --help lists the values of that recipe."""
+
+
+def parse(args: list[str]) -> Recipe | None:
+    """The recipe that the arguments name, with their changes; None where only help was asked for."""
+    import tyro
+
+    if not args or args[0] in ("-h", "--help"):
+        print(USAGE)
+        return None
+    if args[0].startswith("-"):
+        raise UserError("the recipe comes first: thinkaloud run RECIPE.py [--STEP.OPTION VALUE ...]")
+    path = Path(args[0])
+    return tyro.cli(
+        Recipe,
+        default=load(path),
+        args=args[1:],
+        prog=f"thinkaloud run {path}",
+        description=__doc__,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def main(recipe: Recipe | None) -> None:
+    if recipe is not None:
+        follow(recipe, verbs())
+        print(f"next: thinkaloud read --nla {recipe.out} TEXT")
+
+
+def verbs() -> dict[str, Callable[[Any], Any]]:
+    """What does each step."""
+    from thinkaloud.cli import explain, extract, score, warmstart
+
+    return {
+        "extract": extract.main,
+        "explain": explain.main,
+        "ar": warmstart.main,
+        "av": warmstart.main,
+        "score": score.main,
+    }
