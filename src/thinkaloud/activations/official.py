@@ -55,7 +55,7 @@ def read_official(path: str | Path) -> Activations:
             for batch in file.iter_batches(batch_size=ROWS):
                 vectors[at : at + len(batch)] = _vectors(batch.column(VECTOR), d_model, path, at)
                 at += len(batch)
-                tables.append(pa.table(batch.select(rest)))
+                tables.append(pa.Table.from_batches([batch.select(rest)]))
     except FileNotFoundError:
         raise UserError(f"no file {path}: expected an official Parquet data set") from None
     except pa.ArrowInvalid as error:

@@ -94,7 +94,7 @@ class Activations:
     ) -> "Activations":
         """The activations in `directory`: of one split, with these columns only, at most the first `limit` rows."""
         manifest = read_manifest(directory)
-        vectors: list[Tensor] = []
+        parts: list[Tensor] = []
         tables: list[pa.Table] = []
         left = manifest["counts"]["rows"] if limit is None else limit
         for shard in range(manifest["n_shards"]):
@@ -109,11 +109,15 @@ class Activations:
             table, bits = table.slice(0, left), bits[:left]
             left -= table.num_rows
             tables.append(table.select(list(columns)) if columns else table)
-            vectors.append(bits.float())
+            parts.append(bits)
         if not sum(t.num_rows for t in tables):
             raise UserError(f"no rows in {directory}" + (f" in the split {split!r}" if split else ""))
         table = pa.concat_tables(tables, promote_options="default")
-        return cls(torch.cat(vectors), table, Site(**manifest["site"]), manifest)
+        vectors, at = torch.empty(table.num_rows, manifest["d_model"]), 0
+        for bits in parts:
+            vectors[at : at + len(bits)] = bits
+            at += len(bits)
+        return cls(vectors, table, Site(**manifest["site"]), manifest)
 
     def save(self, directory: str | Path) -> Path:
         """Write shards, explanations where there are any, and the manifest; returns the folder."""
