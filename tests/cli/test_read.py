@@ -76,10 +76,18 @@ def test_text_from_a_file_standard_input_and_chats(
 def test_options_reach_the_pair(pair: WordByWord, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["read", "x", "--positions", "0,-1", "--samples", "3", "--seed", "7", "--max-tokens", "9"]) == 0
     assert pair.asked == ("0,-1", 3, 1.0, 7, 9)
-    assert cli.main(["read", "x", "--positions=-1"]) == 0
+    assert cli.main(["read", "x", "--positions", "-1"]) == 0
     assert pair.asked == ("-1", 1, 0.0, 0, 200)
+    assert cli.main(["read", "x", "--positions", "-4:"]) == 0
+    assert pair.asked == ("-4:", 1, 0.0, 0, 200)
     assert cli.main(["read", "x", "--samples", "2", "--temperature", "0.5", "--positions", "50:"]) == 0
     assert pair.asked == ("50:", 2, 0.5, 0, 200)
+
+
+def test_a_text_that_looks_like_nothing_is_a_text(pair: WordByWord, capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("None", "--flag"):
+        assert cli.main(["read", "--json", "--", text]) == 0
+        assert tokens(capsys.readouterr().out) == [text]
 
 
 def test_the_table_is_for_people(

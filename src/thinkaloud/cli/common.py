@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from thinkaloud.errors import UserError
 
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from thinkaloud.pair.nla import NLA
+
+# Options that may be left out, shown in the help as one word and without a default that says nothing.
+Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="", constructor=str)]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="", constructor=Path)]
+Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="", constructor=float)]
 
 
 def load_pair(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from thinkaloud.cli.common import check_target, load_pair, progress, put, write_page
+from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, progress, put, write_page
 from thinkaloud.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -16,25 +16,27 @@ ROLES = ("system", "user", "assistant", "tool", "developer")
 
 @dataclass(frozen=True)
 class Args:
-    text: Annotated[str | None, tyro.conf.Positional] = None
+    text: Annotated[
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="", constructor=str)
+    ] = None
     """The text to read; - reads it from standard input."""
-    file: Path | None = None
+    file: File = None
     """A text file to read."""
-    chat: Path | None = None
+    chat: File = None
     """A JSON file to read: a list of {"role": …, "content": …}, or an object with that list under "messages"."""
-    nla: str | None = None
+    nla: Name = None
     """The pair: pocket (the bundled one, if nothing is said), a folder with av and ar in it, or a hub name."""
-    av: str | None = None
+    av: Name = None
     """The verbalizer alone: a folder or a hub name. Give --ar with it."""
-    ar: str | None = None
+    ar: Name = None
     """The reconstructor alone: a folder or a hub name."""
-    base: str | None = None
+    base: Name = None
     """The model that is read, where the pair does not say it."""
     positions: str = "all"
-    """Which tokens: all, last, indices like 0,-1 (negative from the end; write --positions=-1) or ranges like 50:."""
+    """Which tokens: all, last, indices like 0,-1 (negative from the end) or ranges like 50:."""
     samples: int = 1
     """Explanations for each token."""
-    temperature: float | None = None
+    temperature: Number = None
     """0 is greedy. If nothing is said: 0 for one sample, 1 for several."""
     seed: int = 0
     """The same seed draws the same samples."""
@@ -42,9 +44,9 @@ class Args:
     """The longest explanation, in tokens."""
     json: bool = False
     """Print one JSON object a position, and nothing else, on standard output."""
-    html: Path | None = None
+    html: File = None
     """Write a report of one file here."""
-    device: str | None = None
+    device: Name = None
     """cpu, cuda or cuda:N; the best there is, if nothing is said."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from thinkaloud.cli.common import load_pair, progress, put
+from thinkaloud.cli.common import Name, Number, load_pair, progress, put
 from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 class Args:
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """A folder that thinkaloud extract wrote."""
-    nla: str | None = None
+    nla: Name = None
     """The pair: pocket (the bundled one, if nothing is said), a folder with av and ar in it, or a hub name."""
-    av: str | None = None
+    av: Name = None
     """The verbalizer alone: a folder or a hub name. Give --ar with it."""
-    ar: str | None = None
+    ar: Name = None
     """The reconstructor alone: a folder or a hub name."""
-    base: str | None = None
+    base: Name = None
     """The model that was read, where an adapter does not say it."""
     split: str = "heldout"
     """Which documents: heldout or train."""
@@ -35,7 +35,7 @@ class Args:
     """At most so many vectors, evenly spread over the split."""
     samples: int = 1
     """Explanations for each vector."""
-    temperature: float | None = None
+    temperature: Number = None
     """0 is greedy. If nothing is said: 0 for one sample, 1 for several."""
     seed: int = 0
     """The same seed draws the same samples and the same shuffled pairs."""
@@ -43,7 +43,7 @@ class Args:
     """The longest explanation, in tokens."""
     json: bool = False
     """Print one JSON object, and nothing else, on standard output."""
-    device: str | None = None
+    device: Name = None
     """cpu, cuda or cuda:N; the best there is, if nothing is said."""
 
 
