@@ -3,10 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+from thinkaloud.contract import Contract
 from thinkaloud.loading import resolve
 from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
+
+
+def read_contract(path: str | Path, role: str) -> Contract:
+    """The contract of an AV or AR ("av" or "ar"), before its weights are loaded."""
+    folder = resolve(path)
+    is_adapter = adapters.is_av_adapter if role == "av" else adapters.is_ar_adapter
+    return adapters.read_contract(folder, role) if is_adapter(folder) else official.read_contract(folder, role)
 
 
 def load_verbalizer(

@@ -43,7 +43,7 @@ def is_ar_adapter(folder: Path) -> bool:
 
 def load_av(folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None) -> Verbalizer:
     """An AV adapter over `base`, else over the model that its contract or its adapter_config.json names."""
-    contract, config = _contract(folder, "av"), _lora_config(folder)
+    contract, config = read_contract(folder, "av"), _lora_config(folder)
     state = load_state(_weights(folder))
     base = _base(folder, base, contract, config.base_model_name_or_path)
     model = _adapted(folder, load_causal_lm(base, device, dtype), config, state)
@@ -56,11 +56,27 @@ def load_ar(
     """An AR adapter with its head, over the first blocks of `base`."""
     if (folder / FOREIGN_AR).is_file() or (folder / FOREIGN_AR_META).is_file():
         return _load_foreign_ar(folder, base, device, dtype)
-    contract, config = _contract(folder, "ar"), _lora_config(folder)
+    contract, config = read_contract(folder, "ar"), _lora_config(folder)
     head = load_head(folder, contract.d_model, device)
     state = load_state(_weights(folder))
     base = _base(folder, base, contract, config.base_model_name_or_path)
     return _reconstructor(folder, base, contract, config, state, head, device, dtype)
+
+
+def read_contract(folder: Path, role: str) -> Contract:
+    """The contract in `folder`; their RL checkpoints keep the sidecar at the root of the run, one or two folders up."""
+    places = (folder, *folder.resolve().parents[:2])
+    found = next((place for place in places if (place / contracts.FILE).is_file()), folder)
+    data = contracts.load(found)
+    layer = _meta(folder)["ar_num_layers"] - 1 if (folder / FOREIGN_AR_META).is_file() else None
+    try:
+        theirs = data.get("kind") == "nla_dataset"
+        contract = from_dataset_sidecar(data, role, layer) if theirs else contracts.from_dict(data)
+    except UserError as error:
+        raise UserError(f"{found / contracts.FILE}: {error}") from None
+    if contract.role != role:
+        raise UserError(f"{folder} is an {contract.role.upper()}: expected an {role.upper()}")
+    return contract
 
 
 def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
@@ -99,10 +115,7 @@ def from_dataset_sidecar(data: Mapping[str, Any], role: str, layer: int | None =
 
 
 def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, dtype: Any) -> Reconstructor:
-    meta = _json(folder / FOREIGN_AR_META)
-    lacking = [key for key in ("ar_num_layers", "lora_r", "lora_alpha", "target_modules") if meta.get(key) is None]
-    if lacking:
-        raise UserError(f"{folder / FOREIGN_AR_META} has no {lacking[0]}: expected what the training script wrote")
+    meta = _meta(folder)
     if meta.get("quant") == "4bit":
         raise UserError(
             f"{folder} was trained over a 4-bit backbone and makes up for its rounding: over the full weights it would "
@@ -111,8 +124,7 @@ def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, 
     if not (folder / FOREIGN_AR).is_file():
         raise UserError(f"no {FOREIGN_AR} in {folder}: an AR is useless without its head; fetch the whole checkpoint")
     state = load_state(folder / FOREIGN_AR)
-    contract = _contract(folder, "ar", int(meta["ar_num_layers"]) - 1)
-    contract = replace(contract, final_norm=not meta.get("final_norm_stripped", False))
+    contract = replace(read_contract(folder, "ar"), final_norm=not meta.get("final_norm_stripped", False))
     weight, width = state.pop("value_head.weight", None), contract.d_model
     if weight is None or weight.shape != (width, width):
         found = "none" if weight is None else str(tuple(weight.shape))
@@ -190,21 +202,6 @@ def _tail(name: str) -> str:
     return _WRAPPERS.sub("", name).replace(".default", "")
 
 
-def _contract(folder: Path, role: str, layer: int | None = None) -> Contract:
-    """The contract in `folder`; their RL checkpoints keep the sidecar at the root of the run, one or two folders up."""
-    places = (folder, *folder.resolve().parents[:2])
-    found = next((place for place in places if (place / contracts.FILE).is_file()), folder)
-    data = contracts.load(found)
-    try:
-        theirs = data.get("kind") == "nla_dataset"
-        contract = from_dataset_sidecar(data, role, layer) if theirs else contracts.from_dict(data)
-    except UserError as error:
-        raise UserError(f"{found / contracts.FILE}: {error}") from None
-    if contract.role != role:
-        raise UserError(f"{folder} is an {contract.role.upper()}: expected an {role.upper()}")
-    return contract
-
-
 def _lora_config(folder: Path) -> Any:
     from peft import LoraConfig
 
@@ -214,6 +211,15 @@ def _lora_config(folder: Path) -> Any:
     if kind != "LORA":
         raise UserError(f"{folder / CONFIG} is of peft type {kind!r}: only LORA adapters are read")
     return LoraConfig.from_pretrained(str(folder))
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    """What nanoNLA and EasyNLA note beside an AR adapter."""
+    meta = _json(folder / FOREIGN_AR_META)
+    lacking = [key for key in ("ar_num_layers", "lora_r", "lora_alpha", "target_modules") if meta.get(key) is None]
+    if lacking:
+        raise UserError(f"{folder / FOREIGN_AR_META} has no {lacking[0]}: expected what the training script wrote")
+    return meta
 
 
 def _json(path: Path) -> dict[str, Any]:

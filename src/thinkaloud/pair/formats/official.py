@@ -20,13 +20,13 @@ HEAD = "value_head.safetensors"
 
 def load_av(folder: Path, device: str | None = None, dtype: Any = None) -> Verbalizer:
     """An AV saved whole."""
-    contract = _contract(folder, "av")
+    contract = read_contract(folder, "av")
     return Verbalizer(load_causal_lm(folder, device, dtype), load_tokenizer(folder), contract)
 
 
 def load_ar(folder: Path, device: str | None = None, dtype: Any = None) -> Reconstructor:
     """An AR saved whole: the first K+1 blocks, and the head beside them."""
-    contract = _contract(folder, "ar")
+    contract = read_contract(folder, "ar")
     assert contract.site is not None  # an AR's contract has one
     head = load_head(folder, contract.d_model, device)
     backbone = load_backbone(folder, contract.site.layer, device, dtype, contract.final_norm)
@@ -109,7 +109,8 @@ def causal_class(config: Any) -> Any:
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(families.text_config(config))]
 
 
-def _contract(folder: Path, role: str) -> Contract:
+def read_contract(folder: Path, role: str) -> Contract:
+    """The contract of a whole checkpoint of `role`, held against its config.json."""
     contract = contracts.read(folder)
     if contract.role != role:
         raise UserError(f"{folder} is an {contract.role.upper()}: expected an {role.upper()}")

@@ -1,0 +1,65 @@
+"""Check a model or a pair, and say what is off. Exit code 0: all good; 1: something is off; 2: could not look."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from thinkaloud.cli.common import put
+from thinkaloud.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from thinkaloud.pair.doctor import Check
+
+OFF = 1
+
+
+@dataclass(frozen=True)
+class Args:
+    model: Annotated[str | None, tyro.conf.Positional] = None
+    """A base model, a pair, an AV or an AR: pocket, a folder or a hub name."""
+    av: str | None = None
+    """A verbalizer to check with the model."""
+    ar: str | None = None
+    """A reconstructor to check with the model."""
+    layer: int | None = None
+    """The block whose output is meant, where no contract names it; two thirds of the depth, if nothing is said."""
+    device: str | None = None
+    """cpu, cuda or cuda:N; the best there is, if nothing is said."""
+
+
+def main(args: Args) -> int:
+    """Run the checks that apply to what `args` names, and print a line each."""
+    if args.model is None and args.av is None and args.ar is None:
+        raise UserError("expected a MODEL, --av or --ar to look at, found none")
+    from thinkaloud.pair.doctor import diagnose, find
+
+    checks = diagnose(find(args.model, args.av, args.ar), args.layer, args.device)
+    put(table(checks), verdict(checks))
+    return OFF if any(check.ok is False for check in checks) else 0
+
+
+def table(checks: "list[Check]") -> "Table":
+    """A line a check, with advice where it is off."""
+    from rich.table import Table
+    from rich.text import Text
+
+    out = Table.grid(padding=(0, 2))
+    out.add_column()
+    out.add_column(no_wrap=True)
+    out.add_column(overflow="fold")
+    for check in checks:
+        mark = {True: Text("ok", "green"), False: Text("off", "bold red"), None: Text("-", "dim")}[check.ok]
+        found = Text(check.found)
+        if check.ok is False and check.advice:
+            found.append(f"\n{check.advice}", "yellow")
+        out.add_row(mark, Text(check.name), found)
+    return out
+
+
+def verdict(checks: "list[Check]") -> str:
+    """One line that sums up."""
+    off, seen = sum(check.ok is False for check in checks), sum(check.ok is not None for check in checks)
+    return f"{off} of {seen} checks off" if off else f"all {seen} checks good"

@@ -1,0 +1,86 @@
+"""What is a check, and what do all of them need: probe texts, distances, and a look at what passes through blocks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thinkaloud import families
+from thinkaloud.errors import UserError
+
+TEXT = "The ferry left at noon, and by three the harbour was empty."
+OTHER = "Add the flour slowly; the batter should fall from the spoon in ribbons."
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `ok` is None where nothing can be said; `advice` is what to do where it is off."""
+
+    name: str
+    ok: bool | None
+    found: str
+    advice: str = ""
+
+
+def attempt(name: str, advice: str, look: Callable[[], Check]) -> Check:
+    """What `look` finds; a refusal is a finding too."""
+    try:
+        return look()
+    except UserError as error:
+        return Check(name, False, str(error), advice)
+
+
+def probe_ids(model: Any, tokenizer: Any) -> Tensor:
+    """The ids [1, t] of a probe text, where the model is."""
+    device = families.embedding(model).weight.device
+    return torch.tensor([list(tokenizer(TEXT)["input_ids"])], device=device)
+
+
+def leading(ids: Sequence[int], bos: int | None) -> int:
+    """How many BOS tokens `ids` begin with."""
+    return next((i for i, token in enumerate(ids) if token != bos), len(ids))
+
+
+def relative(found: Float[Tensor, "..."], wanted: Float[Tensor, "..."]) -> float:
+    """The largest difference, as a share of the largest value."""
+    return float((found.float() - wanted.float()).abs().max() / wanted.float().abs().max())
+
+
+def tolerance(x: Tensor) -> float:
+    """How far two ways of the same sum may be apart: a few roundings of the dtype."""
+    return 16 * torch.finfo(x.dtype).eps
+
+
+@contextmanager
+def behind(block: nn.Module) -> Iterator[list[Tensor]]:
+    """What comes out of `block` during the `with`."""
+    seen: list[Tensor] = []
+
+    def note(_module: nn.Module, _args: Any, out: Any) -> None:
+        seen.append(out[0] if isinstance(out, tuple) else out)
+
+    hook = block.register_forward_hook(note)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def entering(blocks: nn.ModuleList) -> Iterator[list[Tensor]]:
+    """What enters each of `blocks` during the `with`."""
+    seen: list[Tensor] = []
+
+    def note(_module: nn.Module, args: tuple, kwargs: dict) -> None:
+        seen.append(args[0] if args else kwargs["hidden_states"])
+
+    hooks = [block.register_forward_pre_hook(note, with_kwargs=True) for block in blocks]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()

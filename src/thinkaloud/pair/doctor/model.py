@@ -1,0 +1,106 @@
+"""Is a target model what its site and its prompts rely on?"""
+
+from typing import Any
+
+import torch
+
+from thinkaloud import families
+from thinkaloud.pair.doctor.check import TEXT, Check, attempt, behind, leading, probe_ids, relative, tolerance
+from thinkaloud.site import Site
+
+
+def check_model(model: Any, tokenizer: Any, site: Site) -> list[Check]:
+    """A target model M and its tokenizer, at `site`."""
+    return [
+        check_weights(model),
+        attempt("site", "choose a layer that the model has", lambda: _site(model, site)),
+        _truncation(model, tokenizer, site),
+        _embedding_scale(model, tokenizer),
+        check_bos(tokenizer),
+        _ends(model, tokenizer),
+        _context(model, tokenizer),
+    ]
+
+
+def check_weights(model: Any, name: str = "weights") -> Check:
+    """Family, shape, and whether every weight is a number."""
+    inner = families.text_model(model)
+    bad = [key for key, parameter in model.named_parameters() if not torch.isfinite(parameter).all()]
+    shape = f"{families.n_blocks(model)} blocks, {families.d_model(model)} wide"
+    if bad:
+        advice = "fetch or train the checkpoint again"
+        return Check(name, False, f"{len(bad)} weights hold NaN or infinity, {bad[0]} first", advice)
+    return Check(name, True, f"{families.family_of(inner.config).name}, {shape}, all finite")
+
+
+def _site(model: Any, site: Site) -> Check:
+    site.check(families.n_blocks(model))
+    return Check("site", True, "; ".join(f"{convention}: {name}" for convention, name in site.names().items()))
+
+
+@torch.inference_mode()
+def _truncation(model: Any, tokenizer: Any, site: Site) -> Check:
+    layer = min(site.layer, families.n_blocks(model) - 1)
+    probe = probe_ids(model, tokenizer)
+    with behind(families.blocks(model)[layer]) as seen:
+        families.text_model(model)(input_ids=probe, use_cache=False)
+    cut = families.truncated(model, layer)(input_ids=probe, use_cache=False).last_hidden_state
+    off = relative(cut, seen[0])
+    advice = "a hook, dropout or wrapper changes one of the two; load the plain model in evaluation mode"
+    return Check("truncated forward", off <= tolerance(cut), f"full forward at block {layer}, off by {off:.1e}", advice)
+
+
+@torch.inference_mode()
+def _embedding_scale(model: Any, tokenizer: Any) -> Check:
+    probe, scale = probe_ids(model, tokenizer), families.embed_scale(model)
+    rows = families.embedding(model).weight[probe].float() * scale
+    off = relative(families.embed(model, probe), rows)
+    what = f"× {scale:.4g} inside the embedding" if scale != 1 else "token embeddings enter as they are"
+    advice = "the embedding module is not the family's own"
+    return Check("embedding scale", off <= 1e-2, f"{what}, off by {off:.1e}", advice)
+
+
+def check_bos(tokenizer: Any, name: str = "BOS") -> Check:
+    """Whether plain text and chats begin with the same number of BOS tokens, one at most."""
+    bos, plain = tokenizer.bos_token_id, list(tokenizer(TEXT)["input_ids"])
+    if bos is None:
+        return Check(name, True, "the tokenizer has none")
+    alone = leading(plain, bos)
+    if not tokenizer.chat_template:
+        return Check(name, alone <= 1, f"{alone} before plain text; no chat template", "let one step add it")
+    chat = leading(_chat(tokenizer, add_generation_prompt=True), bos)
+    found = f"{alone} before plain text, {chat} before a chat"
+    if max(alone, chat) > 1:
+        return Check(name, False, found, "it is doubled: template and tokenizer both add it")
+    advice = "the tokenizer drops it from plain text: set add_bos_token, or its post-processor"
+    return Check(name, alone >= chat, found, advice)
+
+
+def _ends(model: Any, tokenizer: Any) -> Check:
+    ends = families.end_ids(model, tokenizer)
+    found = ", ".join(f"{i} {tokenizer.decode([i])!r}" for i in ends) or "none"
+    if not ends:
+        return Check("end ids", False, found, "name eos_token_id in generation_config.json")
+    if tokenizer.chat_template:
+        turn = [i for i in _chat(tokenizer, reply="x") if tokenizer.decode([i]).strip()][-1]
+        if turn not in ends:
+            missing = f"{found}; a turn ends with {turn} {tokenizer.decode([turn])!r}"
+            return Check("end ids", False, missing, "add it to eos_token_id in generation_config.json")
+    return Check("end ids", True, found)
+
+
+def _context(model: Any, tokenizer: Any) -> Check:
+    length, most = families.context_length(model), len(tokenizer)
+    rows = families.embedding(model).weight.shape[0]
+    found = f"{length:,} tokens; {most:,} token ids, {rows:,} embeddings"
+    return Check("context", most <= rows, found, "the tokenizer knows ids the model has no embedding for")
+
+
+def _chat(tokenizer: Any, reply: str | None = None, add_generation_prompt: bool = False) -> list[int]:
+    messages = [{"role": "user", "content": TEXT}]
+    if reply is not None:
+        messages.append({"role": "assistant", "content": reply})
+    encoded = tokenizer.apply_chat_template(
+        messages, tokenize=True, add_generation_prompt=add_generation_prompt, return_dict=True
+    )
+    return list(encoded["input_ids"])

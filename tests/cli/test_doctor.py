@@ -1,0 +1,54 @@
+"""Does `thinkaloud doctor` print a line a check and say by its exit code whether all is well?"""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import save_file
+
+from thinkaloud.cli import main
+from thinkaloud.pair.formats import official
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pair")
+    tiny.save_base("llama", folder / "base")
+    official.save_av(tiny.verbalizer(), folder / "av")
+    official.save_ar(tiny.reconstructor(seed=0), folder / "ar")
+    return folder
+
+
+def test_all_good_is_0(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(pair)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "all 21 checks good"
+    assert "blocks.2.hook_resid_post" in out
+    assert sum(line.startswith("ok ") for line in out.splitlines()) == 21
+
+
+def test_something_off_is_1_with_advice(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ar = tmp_path / "ar"
+    official.save_ar(tiny.reconstructor(seed=3), ar)
+    save_file({"weight": torch.eye(32)}, str(ar / "value_head.safetensors"))
+    assert main(["doctor", str(pair / "base"), "--ar", str(ar)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("off") and "AR head" in line)
+    assert "is the identity, as before training" in lines[at]
+    assert lines[at + 1].strip() == "train the AR, or fetch its head"
+    assert lines[-1] == "2 of 14 checks off"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "expected a MODEL, --av or --ar to look at, found none"),
+        (["./not-there"], "no folder ./not-there: expected a checkpoint folder, a hub name (owner/name) or pocket"),
+    ],
+)
+def test_nothing_to_look_at_is_2(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", *arguments]) == 2
+    seen = capsys.readouterr()
+    assert seen.err == f"thinkaloud: {line}\n"
+    assert seen.out == ""
