@@ -144,6 +144,11 @@ def test_bar(value: float, width: int, expected: str) -> None:
     assert show.bar(value, width) == expected
 
 
+def test_figures_round_to_a_plain_zero_and_stay_narrow() -> None:
+    values = (0.421, -0.004, -0.31, -31.7, -5e6, float("nan"))
+    assert [show.figure(value) for value in values] == [" 0.42", " 0.00", "-0.31", "  -32", "<-999", "  n/a"]
+
+
 @given(st.floats(max_value=1))
 def test_a_figure_is_five_characters_and_a_bar_as_wide_as_asked(value: float) -> None:
     assert len(show.figure(value)) == 5

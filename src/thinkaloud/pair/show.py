@@ -52,6 +52,7 @@ def figure(value: float) -> str:
     """An FVE as five characters: ` 0.42`, `-0.31`; `  n/a` where it is not a number."""
     if not math.isfinite(value):
         return "  n/a"
+    value = value if abs(value) >= 0.005 else 0.0  # no minus sign before a zero
     return f"{value:5.2f}" if value > -9.995 else f"{value:5.0f}" if value > -999.5 else "<-999"
 
 
@@ -94,12 +95,12 @@ def rows(reading: "Reading") -> Table:
     grid.add_column("token", no_wrap=True, max_width=TOKEN_WIDTH, overflow="ellipsis")
     grid.add_column("FVE", no_wrap=True, width=6 + BAR)
     grid.add_column("in words", overflow="fold", ratio=1)
-    for position in reading:
-        _add(grid, position)
+    for i, position in enumerate(reading, 1):
+        _add(grid, position, gap=int(i < len(reading)))
     return grid
 
 
-def _add(grid: Table, position: "ReadPosition") -> None:
+def _add(grid: Table, position: "ReadPosition", gap: int) -> None:
     samples = list(zip(position.explanations, position.scores, strict=True))
     for i, (explanation, score) in enumerate(samples):
         token = Text(visible(position.token), style="dim" if position.special else "bold") if i == 0 else Text()
@@ -108,7 +109,7 @@ def _add(grid: Table, position: "ReadPosition") -> None:
             str(position.position) if i == 0 else "",
             token,
             Text.assemble((figure(score.fve), f"bold {tone(score.fve)}"), " ", (bar(score.fve), tone(score.fve))),
-            Padding(words, (0, 0, int(i == len(samples) - 1), 0)),
+            Padding(words, (0, 0, gap if i == len(samples) - 1 else 0, 0)),
         )
 
 
@@ -129,7 +130,7 @@ def controls_table(controls: "Sequence[Control]") -> Table:
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, header_style="bold")
     grid.add_column("what is scored", ratio=1)
     grid.add_column("FVE", no_wrap=True)
-    grid.add_column("−1        0        1", no_wrap=True, width=19)
+    grid.add_column("−1       0        1", no_wrap=True, width=19)
     for control in controls:
         words = Text.assemble((control.name, "bold"), "\n", (control.meaning, "dim"))
         color = tone(control.fve)
