@@ -128,9 +128,9 @@ class Activations:
             raise UserError(f"{directory} already holds activations: choose another folder")
         if self.site is None:
             raise UserError("these activations do not say their site: give them one before saving")
-        directory.mkdir(parents=True, exist_ok=True)
         source = {k: (self.manifest or {}).get(k) for k in ("model", "corpus", "options")}
         table = with_defaults(self.table, self.vectors)
+        directory.mkdir(parents=True, exist_ok=True)
         ids = table.column("doc_id").to_numpy(zero_copy_only=False)
         new_doc = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.zeros(0, np.int64)
         edges = [*new_doc[::SHARD_DOCS].tolist(), len(ids)]

@@ -82,12 +82,11 @@ def main(args: Args) -> None:
 
 def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
     """(name to write down, where to load, site) of the model that a pair reads."""
-    from thinkaloud import contract
-    from thinkaloud.loading import resolve
+    from thinkaloud.pair.formats import read_contract
     from thinkaloud.pair.nla import pair_paths
 
     _, ar, base = pair_paths(pair)
-    found = contract.read(resolve(ar))
+    found = read_contract(ar, "ar")
     if base is not None:
         return f"{pair}/base", base, found.site
     assert found.site is not None  # an AR's contract has one

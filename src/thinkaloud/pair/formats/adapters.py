@@ -20,7 +20,7 @@ from thinkaloud import contract as contracts
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_backbone, load_causal_lm, load_state, load_tokenizer, pick_device
-from thinkaloud.pair.formats.official import HEAD, head_from, load_head
+from thinkaloud.pair.formats.official import HEAD, head_from, load_head, whole_folder
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 
@@ -81,17 +81,19 @@ def read_contract(folder: Path, role: str) -> Contract:
 
 def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
     """Write the adapter of an AV whose model is a PeftModel, with tokenizer and contract; the base is not written."""
-    _save_adapter(verbalizer.model, folder)
-    verbalizer.tokenizer.save_pretrained(str(folder))
-    contracts.write(verbalizer.contract, folder)
+    with whole_folder(folder) as partial:
+        _save_adapter(verbalizer.model, partial)
+        verbalizer.tokenizer.save_pretrained(str(partial))
+        contracts.write(verbalizer.contract, partial)
 
 
 def save_ar_adapter(reconstructor: Reconstructor, folder: Path) -> None:
     """Write the adapter of an AR whose backbone is a PeftModel, with head, tokenizer and contract."""
-    _save_adapter(reconstructor.backbone, folder)
-    save_file({"weight": reconstructor.head.weight.detach().float().cpu().contiguous()}, str(folder / HEAD))
-    reconstructor.tokenizer.save_pretrained(str(folder))
-    contracts.write(reconstructor.contract, folder)
+    with whole_folder(folder) as partial:
+        _save_adapter(reconstructor.backbone, partial)
+        save_file({"weight": reconstructor.head.weight.detach().float().cpu().contiguous()}, str(partial / HEAD))
+        reconstructor.tokenizer.save_pretrained(str(partial))
+        contracts.write(reconstructor.contract, partial)
 
 
 def from_dataset_sidecar(data: Mapping[str, Any], role: str, layer: int | None = None) -> Contract:
@@ -183,7 +185,6 @@ def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Te
 
 def _save_adapter(model: Any, folder: Path) -> None:
     config = model.peft_config[model.active_adapter]
-    folder.mkdir(parents=True, exist_ok=True)
     config.save_pretrained(str(folder))
     state = {
         name.replace(f".{model.active_adapter}", ""): parameter.detach().cpu().contiguous()

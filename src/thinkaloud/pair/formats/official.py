@@ -1,5 +1,9 @@
 """The official checkpoint layout: a Transformers folder, `nla_meta.yaml`, and for an AR `value_head.safetensors`."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +24,13 @@ HEAD = "value_head.safetensors"
 
 def load_av(folder: Path, device: str | None = None, dtype: Any = None) -> Verbalizer:
     """An AV saved whole."""
-    contract = read_contract(folder, "av")
+    contract = _checked_contract(folder, "av")
     return Verbalizer(load_causal_lm(folder, device, dtype), load_tokenizer(folder), contract)
 
 
 def load_ar(folder: Path, device: str | None = None, dtype: Any = None) -> Reconstructor:
     """An AR saved whole: the first K+1 blocks, and the head beside them."""
-    contract = read_contract(folder, "ar")
+    contract = _checked_contract(folder, "ar")
     assert contract.site is not None  # an AR's contract has one
     head = load_head(folder, contract.d_model, device)
     backbone = load_backbone(folder, contract.site.layer, device, dtype, contract.final_norm)
@@ -56,23 +60,41 @@ def head_from(weight: torch.Tensor) -> nn.Linear:
 
 def save_av(verbalizer: Verbalizer, folder: Path, packed: bool = False) -> None:
     """Write an AV in the official layout; `packed` stores eight-bit weights, which only this package reads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_model(verbalizer.model, folder, packed)
-    verbalizer.tokenizer.save_pretrained(str(folder))
-    contracts.write(verbalizer.contract, folder)
+    with whole_folder(folder) as partial:
+        save_model(verbalizer.model, partial, packed)
+        verbalizer.tokenizer.save_pretrained(str(partial))
+        contracts.write(verbalizer.contract, partial)
 
 
 def save_ar(reconstructor: Reconstructor, folder: Path, packed: bool = False) -> None:
     """Write an AR in the official layout. Its config.json says K+1 blocks, so no loader makes up further ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_model(reconstructor.backbone, folder, packed)
     weight = {"weight": reconstructor.head.weight.detach().float().cpu().contiguous()}
-    if packed:
-        quant.save(weight, folder / HEAD)
-    else:
-        save_file(weight, str(folder / HEAD))
-    reconstructor.tokenizer.save_pretrained(str(folder))
-    contracts.write(reconstructor.contract, folder)
+    with whole_folder(folder) as partial:
+        save_model(reconstructor.backbone, partial, packed)
+        if packed:
+            quant.save(weight, partial / HEAD)
+        else:
+            save_file(weight, str(partial / HEAD))
+        reconstructor.tokenizer.save_pretrained(str(partial))
+        contracts.write(reconstructor.contract, partial)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write in, whose files move to `folder` once all are written; nothing of it stays if one fails."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for file in partial.iterdir():
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+        folder.mkdir(exist_ok=True)
+        for file in partial.iterdir():
+            os.replace(file, folder / file.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def save_model(model: Any, folder: Path, packed: bool) -> None:
@@ -110,10 +132,15 @@ def causal_class(config: Any) -> Any:
 
 
 def read_contract(folder: Path, role: str) -> Contract:
-    """The contract of a whole checkpoint of `role`, held against its config.json."""
+    """The contract of a whole checkpoint of `role`."""
     contract = contracts.read(folder)
     if contract.role != role:
         raise UserError(f"{folder} is an {contract.role.upper()}: expected an {role.upper()}")
+    return contract
+
+
+def _checked_contract(folder: Path, role: str) -> Contract:
+    contract = read_contract(folder, role)
     width = families.text_config(load_config(folder)).hidden_size
     if width != contract.d_model:
         raise UserError(f"{folder}: the contract says d_model {contract.d_model}, config.json {width}")
