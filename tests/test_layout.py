@@ -50,7 +50,7 @@ def imported(path: Path) -> Iterator[str]:
             continue
         for name in names:
             parts = name.split(".")
-            if parts[0] != "thinkaloud" or len(parts) == 1:
+            if parts[0] != "thinkaloud" or parts[1:] in ([], ["__version__"]):
                 continue
             if (SRC / parts[1]).is_dir():
                 yield parts[1] + "/"

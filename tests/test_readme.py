@@ -1,7 +1,7 @@
 """Does every command and every line of Python in the README do what the README says?
 
 All fenced blocks run from top to bottom in one folder, as a reader would run them. Two things stand in for what a test
-cannot have: names of large models mean tiny random ones (`STAND_INS`), and the texts are a dozen short documents.
+cannot have: names of large models mean small ones (`STAND_INS`), and the texts are a dozen short documents.
 """
 
 import os
@@ -17,17 +17,14 @@ import pytest
 import tiny
 
 from thinkaloud.activations import read_corpus, split_of
-from thinkaloud.pair.formats.official import save_ar, save_av
+from thinkaloud.loading import load_tokenizer
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LAYERS = 20
-# What the README calls a model that no test can download -> the folder that stands in for it.
-STAND_INS = {
-    "Qwen/Qwen2.5-1.5B-Instruct": "stand-ins/model",
-    "kitft/nla-qwen2.5-7b-L20": "stand-ins/pair",
-}
+# What the README calls a model that no test can download -> what stands in for it: a random model of as many blocks as
+# the commands need, and the bundled pair.
+STAND_INS = {"Qwen/Qwen2.5-1.5B-Instruct": "stand-in", "kitft/nla-qwen2.5-7b-L20": "pocket"}
 # These set up an environment and run this very test; make itself says whether they are real (and tests/test_makefile.py
 # what they do).
 MAKE = re.compile(r"make \w+")
@@ -54,8 +51,8 @@ def documents(folder: Path) -> None:
     folder.mkdir()
     weather = ("rain", "wind", "frost", "fog", "thunder", "sunshine")
     for i in range(200):
-        path = folder / f"letter-{i:03d}.txt"
-        path.write_text(f"Dear friend, we had {weather[i % 6]} on day {i}, and the boats stayed in the harbour.\n")
+        text = f"Dear friend, we had {weather[i % 6]} on day {i}, and the boats stayed in the harbour. "
+        (folder / f"letter-{i:03d}.txt").write_text(4 * text)
     wanted = {"train": 10, "heldout": 2}
     for document, path in zip(list(read_corpus(folder)), sorted(folder.iterdir()), strict=True):
         split = split_of(document.id)
@@ -65,14 +62,17 @@ def documents(folder: Path) -> None:
     assert len(list(folder.iterdir())) == 12
 
 
-def stand_ins(folder: Path) -> None:
-    """A random model with enough blocks, and a random pair with its base model."""
-    changes = {"num_hidden_layers": LAYERS, "max_position_embeddings": 2048}
-    tiny.model("llama", **changes).save_pretrained(folder / "model")
-    tiny.tokenizer().save_pretrained(folder / "model")
-    tiny.save_base("llama", folder / "pair" / "base")
-    save_av(tiny.verbalizer(), folder / "pair" / "av")
-    save_ar(tiny.reconstructor(), folder / "pair" / "ar")
+def stand_in(folder: Path) -> None:
+    """A random model of 20 blocks that reads what the pocket tokenizer makes of a text."""
+    tokenizer = load_tokenizer("pocket/base")
+    changes = {
+        "num_hidden_layers": 20,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 2048,
+        **{name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")},
+    }
+    tiny.model("llama", **changes).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     """What every runnable block printed, by its line in the README; the first that fails fails here."""
     place = tmp_path_factory.mktemp("reader")
     documents(place / "texts")
-    stand_ins(place / "stand-ins")
+    stand_in(place / "stand-in")
+    (place / "recipes").symlink_to(ROOT / "recipes")
     tools = Path(sys.executable).parent
     assert (tools / "thinkaloud").is_file(), "the command is not installed beside this Python: run make setup"
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "COLUMNS": "100", "HF_HUB_OFFLINE": "1"}
@@ -89,8 +90,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
         if block.is_make or block.language == "text":
             continue
         body = block.body
-        for name, folder in STAND_INS.items():
-            body = body.replace(name, str(place / folder))
+        for name, other in STAND_INS.items():
+            body = body.replace(name, other)
         command = {"bash": ["bash", "-euo", "pipefail", "-c", body], "python": [sys.executable, "-c", body]}
         result = subprocess.run(command[block.language], cwd=place, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, f"README.md:{block.line} fails:\n{body}\n{result.stderr}"
