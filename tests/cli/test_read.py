@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from thinkaloud import cli
 from thinkaloud.baseline import Baseline
@@ -157,6 +159,26 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_2(
     assert out.out == ""
     assert len(out.err.splitlines()) == 1
     assert expected in out.err
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=8) | st.sampled_from(["user", "assistant"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["messages", "role", "content"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(VALUES.map(json.dumps) | st.text(max_size=40) | st.integers(1, 3000).map(lambda depth: "[" * depth))
+def test_a_chat_file_is_messages_or_one_line(text: str) -> None:
+    try:
+        messages = read.parse_chat(text, "chat.json")
+    except UserError:
+        return
+    assert messages
+    assert all(set(m) == {"role", "content"} and m["role"] in read.ROLES and m["content"].strip() for m in messages)
 
 
 def test_bytes_on_standard_input_that_are_not_text(pair: WordByWord, monkeypatch: pytest.MonkeyPatch) -> None:
