@@ -1,4 +1,4 @@
-"""thinkaloud: natural language autoencoders. Read a model's activations in words, and see how far to believe the words."""
+"""thinkaloud: natural language autoencoders. Read a model's activations in words, and see how far to believe them."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """What the pocket family is trained on: prose, chats and episodes of the pocket world, one stream of documents.
 
-A document is held out by a hash of its id (`activations.corpus.split_of`), before anything is trained; held-out episodes
-come from wordings and combinations of values that the training split never holds.
+A document is held out by a hash of its id (`activations.corpus.split_of`), before anything is trained; held-out
+episodes come from wordings and combinations of values that the training split never holds.
 """
 
 import json
@@ -62,7 +62,7 @@ def as_text(document: dict[str, Any]) -> str:
 
 
 def write_mix(folder: Path, out: Path, world_documents: int, seed: int = 0) -> dict[str, int]:
-    """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns the number of documents of each kind."""
+    """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind."""
     out.mkdir(parents=True, exist_ok=True)
     counts = {}
     for name, documents in (

@@ -1,4 +1,4 @@
-"""The pocket tokenizer: a byte-level BPE of 6,144 tokens with single digits, a chat template, the marker and the tags."""
+"""The pocket tokenizer: a byte-level BPE of 6,144 tokens, single digits, a chat template, the marker and the tags."""
 
 from collections.abc import Iterable
 from pathlib import Path

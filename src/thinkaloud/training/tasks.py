@@ -93,7 +93,7 @@ class AVTask(Task[AVWarmStart]):
 
     @torch.no_grad()
     def evaluate(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Held-out cross-entropy with the right and with shuffled vectors; FVE of its own words, where there is an AR."""
+        """Held-out cross-entropy with the right and with shuffled vectors; FVE of its own words, given an AR."""
         n = len(self.held)
         right = self._held_ce(list(range(n)))
         wrong = self._held_ce([(i + n // 2) % n for i in range(n)])
