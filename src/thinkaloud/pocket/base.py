@@ -76,7 +76,7 @@ def encode(tokenizer: Any, texts: list[str]) -> list[np.ndarray]:
 
 
 def rows(documents: Iterable[np.ndarray], bos: int, context: int) -> np.ndarray:
-    """Documents laid end to end in rows of `context` + 1 tokens; each row and each piece of a document opens with BOS."""
+    """Documents laid end to end in rows of `context` + 1 tokens; rows and pieces of documents open with BOS."""
     out, row = [], []
     for ids in documents:
         start = 0
