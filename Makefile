@@ -24,8 +24,9 @@ help:
 demo: setup
 	@$(OFFLINE) $(BIN)/thinkaloud demo
 
+# Two processes, a file of tests on one of them: torch uses one thread in each.
 test: setup
-	@$(OFFLINE) $(BIN)/python -m pytest
+	@$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
