@@ -57,7 +57,7 @@ def test_json_is_one_object_with_the_split_its_baseline_and_every_line(
 def test_the_table_says_what_the_figures_rest_on(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "300")
     assert score(folder, "--samples", "2", "--limit", "5", "--split", "train") == 0
     out = capsys.readouterr().out
     assert "on 15 vectors of 5 documents (train)" in out  # the whole split, though five rows are scored
