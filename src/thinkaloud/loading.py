@@ -224,9 +224,12 @@ def _load(
         raise UserError(f"{path}: {len(mismatched)} weights have other shapes than its config.json says")
     lacking = sorted(key for key in missing if not set(key.split(".")) & set(optional))
     if lacking:
-        raise UserError(
-            f"{path} lacks {len(lacking)} weights that its config.json names, {lacking[0]} first: it is not whole"
+        why = (
+            f"it holds {len(unexpected)} others: a foreign checkpoint"
+            if unexpected and keep is None
+            else "it is not whole"
         )
+        raise UserError(f"{path} lacks {len(lacking)} weights that its config.json names, {lacking[0]} first: {why}")
     if keep is None and len(unexpected) > len(list(model.parameters())):
         raise UserError(f"{path} holds {len(unexpected)} weights its config.json knows nothing of: foreign checkpoint")
     return model.eval().requires_grad_(False)

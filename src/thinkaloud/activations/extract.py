@@ -3,7 +3,7 @@
 While the device reads one shard, a thread tokenises the next and another writes the last.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -20,7 +20,7 @@ from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.activations.manifest import build_manifest
 from thinkaloud.activations.positions import allowed_positions, choose_positions, parse_positions, special_ids
 from thinkaloud.activations.progress import Progress
-from thinkaloud.activations.settings import ExtractOptions, begin, settings_of
+from thinkaloud.activations.settings import ExtractOptions, abandon, begin, settings_of
 from thinkaloud.activations.shards import Prepared, ShardMaker, rows_table
 from thinkaloud.activations.store import Activations
 from thinkaloud.activations.tokens import Reader, Window, encode
@@ -108,7 +108,25 @@ def extract_to(
     options = replace(options, batch_tokens=options.batch_tokens or default_batch_tokens(run.device))
     settings = settings_of(model, tokenizer, model_name, site, corpus.name, options)
     begin(directory, settings, worker, workers)
-    maker = ShardMaker(directory, tokenizer, options, context, worker)
+    try:
+        return _extract_begun(directory, run, tokenizer, corpus, options, settings, worker, workers)
+    except Exception:
+        if workers == 1:  # another worker may be at its first shard
+            abandon(directory)
+        raise
+
+
+def _extract_begun(
+    directory: Path,
+    run: Pass,
+    tokenizer: Any,
+    corpus: Corpus,
+    options: ExtractOptions,
+    settings: Mapping[str, Any],
+    worker: int,
+    workers: int,
+) -> dict[str, Any] | None:
+    maker = ShardMaker(directory, tokenizer, options, families.context_length(run.model), worker)
     n_shards = 0
 
     def mine() -> Iterator[Prepared]:

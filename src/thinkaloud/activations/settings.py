@@ -72,6 +72,8 @@ def settings_of(
 
 def begin(directory: Path, settings: Mapping[str, Any], worker: int = 0, workers: int = 1) -> None:
     """Write down the settings of a new folder, or refuse to go on in one that has others."""
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file: give the name of a folder to write")
     directory.mkdir(parents=True, exist_ok=True)
     for stale in directory.glob(".*.partial-*" if workers == 1 else f".*.partial-{worker}"):
         stale.unlink()
@@ -90,6 +92,14 @@ def begin(directory: Path, settings: Mapping[str, Any], worker: int = 0, workers
         raise UserError(
             f"{directory} was begun with {name} = {old!r}, now it is {new!r}: use another folder or that setting"
         )
+
+
+def abandon(directory: Path) -> None:
+    """Take back the settings of a folder in which no shard came to be: a mistake leaves nothing behind."""
+    if not any(directory.glob("shard-*.parquet")):
+        (directory / SETTINGS).unlink(missing_ok=True)
+        if not any(directory.iterdir()):
+            directory.rmdir()
 
 
 def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:
