@@ -196,6 +196,29 @@ def test_checkpointed_gradients_equal_plain_ones(name: str, how: str) -> None:
         assert torch.equal(checkpointed[key], value), key
 
 
+@pytest.mark.parametrize("how", ["replace", "add"])
+def test_checkpointed_gradients_of_an_adapter(how: str) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    grads = []
+    for checkpointing in (False, True):
+        tok = tiny.tokenizer()
+        torch.manual_seed(0)
+        wrapped: Any = get_peft_model(tiny.model("llama"), LoraConfig(r=2, target_modules=["q_proj", "down_proj"]))
+        reader = Verbalizer(wrapped, tok, tiny.av_contract(tok, injection=how))
+        if checkpointing:
+            wrapped.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        wrapped.train()
+        loss(reader, tiny.vectors(2)[:, None]).backward()
+        found = {name: p.grad for name, p in wrapped.named_parameters() if p.grad is not None}
+        assert found
+        assert all("lora_" in name for name in found)
+        grads.append(found)
+    assert grads[0].keys() == grads[1].keys()
+    assert all(torch.equal(grads[0][name], grads[1][name]) for name in grads[0])
+    assert max(float(gradient.abs().max()) for gradient in grads[0].values()) > 1e-4
+
+
 def test_the_caller_keeps_its_vectors() -> None:
     """Nothing is written in place: neither the embeddings' table nor the vectors handed in."""
     for how in ("replace", "add"):
