@@ -8,7 +8,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from thinkaloud import loading
+from thinkaloud import families, loading
 from thinkaloud.errors import UserError
 from thinkaloud.pair.formats import official
 
@@ -38,6 +38,26 @@ def test_eight_bit_models_load_as_they_were_stored(name: str, tmp_path: Path) ->
         assert torch.equal(again(input_ids=IDS).logits, logits)
     assert torch.nn.functional.cosine_similarity(logits, wanted, dim=-1).min() > 0.98
     assert (tmp_path / "a" / "model.safetensors").stat().st_size < 0.5 * sum(p.numel() * 4 for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3_text"])
+def test_eight_bit_models_equal_plain_ones_in_half_precision(name: str, tmp_path: Path) -> None:
+    official.save_model(tiny.model(name), tmp_path / "packed", packed=True)
+    official.save_model(loading.load_causal_lm(tmp_path / "packed"), tmp_path / "plain", packed=False)
+    packed = loading.load_causal_lm(tmp_path / "packed", dtype="bfloat16")
+    plain = loading.load_causal_lm(tmp_path / "plain", dtype="bfloat16")
+    assert {name: b.dtype for name, b in packed.named_buffers()} == {n: b.dtype for n, b in plain.named_buffers()}
+    with torch.no_grad():
+        assert torch.equal(packed(input_ids=IDS).logits, plain(input_ids=IDS).logits)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_end_id_is_stored(packed: bool, tmp_path: Path) -> None:
+    model = tiny.model("llama")
+    model.generation_config.eos_token_id = [257, 9]
+    official.save_model(model, tmp_path, packed)
+    loaded = loading.load_causal_lm(tmp_path)
+    assert families.end_ids(loaded, tiny.tokenizer()) == (9, 257)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
 
 from thinkaloud import families, quant
@@ -192,7 +192,9 @@ def _load(
         else:
             config.text_config = cut
     if len(files) == 1 and quant.is_packed(files[0]):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, dtype=wanted)
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(str(folder))
         state = quant.unpack(load_file(str(files[0])))
         shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
         mismatched = [name for name, tensor in state.items() if shapes.get(name, tensor.shape) != tensor.shape]
@@ -201,7 +203,7 @@ def _load(
         if getattr(config, "tie_word_embeddings", False):
             missing = {key for key in missing if "lm_head" not in key}
             model.tie_weights()
-        model = model.to(device=device, dtype=wanted)
+        model = model.to(device)  # never to a dtype: that would round the rotary frequencies too
     else:
         try:
             with _quiet():

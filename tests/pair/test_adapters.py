@@ -280,15 +280,19 @@ def test_our_adapters_save_and_load(family: str, packed: bool, tmp_path: Path) -
     base.mkdir()
     official.save_model(tiny.model(family), base, packed)
     tiny.tokenizer().save_pretrained(str(base))
+    named = tmp_path / "named"
+    named.symlink_to(base)
     wrapper = family == "gemma3"  # its vision tower has projections of the same names
     targets: Any = ["c_attn", "c_proj"] if family == "gpt2" else LIST
     tok, vectors = tiny.tokenizer(), tiny.vectors(2)
     av_model = adapted(load_causal_lm(base), r".*language_model.*_proj" if wrapper else targets)
-    av = Verbalizer(av_model, tok, tiny.av_contract(tok, base_model=str(base)))
+    av = Verbalizer(av_model, tok, tiny.av_contract(tok, base_model=str(named)))
     ar_model = adapted(load_backbone(base, 2), targets)
-    ar = Reconstructor(ar_model, tiny.head(), tok, tiny.ar_contract(base_model=str(base)))
+    ar = Reconstructor(ar_model, tiny.head(), tok, tiny.ar_contract(base_model=str(named)))
     adapters.save_av_adapter(av, tmp_path / "av")
     adapters.save_ar_adapter(ar, tmp_path / "ar")
+    elsewhere = json.loads((tmp_path / "av" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert elsewhere == str(named), "the contract's name of the base, not where it lay when it was loaded"
     assert sorted(p.name for p in (tmp_path / "ar").glob("*.safetensors")) == [
         "adapter_model.safetensors",
         "value_head.safetensors",

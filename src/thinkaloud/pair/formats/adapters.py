@@ -5,6 +5,7 @@ Theirs keep a copy of the data set's sidecar instead of a contract, which leaves
 adds its vector at block 1, the AR scales its state to √d before the head.
 """
 
+import copy
 import json
 import re
 from collections.abc import Mapping
@@ -82,7 +83,7 @@ def read_contract(folder: Path, role: str) -> Contract:
 def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
     """Write the adapter of an AV whose model is a PeftModel, with tokenizer and contract; the base is not written."""
     with whole_folder(folder) as partial:
-        _save_adapter(verbalizer.model, partial)
+        _save_adapter(verbalizer.model, verbalizer.contract, partial)
         verbalizer.tokenizer.save_pretrained(str(partial))
         contracts.write(verbalizer.contract, partial)
 
@@ -90,7 +91,7 @@ def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
 def save_ar_adapter(reconstructor: Reconstructor, folder: Path) -> None:
     """Write the adapter of an AR whose backbone is a PeftModel, with head, tokenizer and contract."""
     with whole_folder(folder) as partial:
-        _save_adapter(reconstructor.backbone, partial)
+        _save_adapter(reconstructor.backbone, reconstructor.contract, partial)
         save_file({"weight": reconstructor.head.weight.detach().float().cpu().contiguous()}, str(partial / HEAD))
         reconstructor.tokenizer.save_pretrained(str(partial))
         contracts.write(reconstructor.contract, partial)
@@ -183,8 +184,9 @@ def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Te
     return adapted.eval().requires_grad_(False)
 
 
-def _save_adapter(model: Any, folder: Path) -> None:
-    config = model.peft_config[model.active_adapter]
+def _save_adapter(model: Any, contract: Contract, folder: Path) -> None:
+    config = copy.copy(model.peft_config[model.active_adapter])
+    config.base_model_name_or_path = contract.base_model  # peft would note where the base lies on this machine
     config.save_pretrained(str(folder))
     state = {
         name.replace(f".{model.active_adapter}", ""): parameter.detach().cpu().contiguous()

@@ -109,6 +109,8 @@ def save_model(model: Any, folder: Path, packed: bool) -> None:
         state = {key: value for key, value in state.items() if not key.startswith("lm_head.")}
     config.architectures = [causal_class(config).__name__]
     config.save_pretrained(str(folder))
+    if causal is None:
+        model.generation_config.save_pretrained(str(folder))  # its end ids may be more than the config's
     if packed:
         quant.save(state, folder / "model.safetensors")
     else:
