@@ -165,6 +165,7 @@ def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Te
     """`model` as a PeftModel that holds exactly the tensors of `state`; one too many or too few is refused."""
     from peft import get_peft_model
 
+    config.base_model_name_or_path = None  # peft would warn that the base lies elsewhere now
     try:
         adapted: Any = get_peft_model(model, config)
     except ValueError as error:
