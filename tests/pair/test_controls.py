@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair import controls
-from thinkaloud.pair.controls import Control
 from thinkaloud.pair.scores import Scores
 
 BASELINE = Baseline(0.8, 100, 10, "heldout")
@@ -83,7 +82,3 @@ def test_random_directions_keep_the_norms_and_nothing_else() -> None:
 def test_one_vector_has_no_partner() -> None:
     with pytest.raises(UserError, match="2 vectors or more"):
         controls.partners(1, 0)
-
-
-def test_a_control_without_a_figure_is_null_in_json() -> None:
-    assert Control("x", "y", float("nan"), 0).to_dict()["fve"] is None

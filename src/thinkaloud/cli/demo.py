@@ -1,6 +1,6 @@
 """Read a few sentences and a chat with the bundled pair, set the controls beside them, and write a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +72,6 @@ def spread(reading: "Reading", n: int) -> "Reading":
     return replace(reading, positions=chosen, vectors=None)
 
 
-def shown(text: "str | Sequence[object]") -> str:
+def shown(text: str | Sequence[Mapping[str, str]]) -> str:
     """A text as it is, a chat a line each."""
-    return text if isinstance(text, str) else "\n".join(f"{m['role']}: {m['content']}" for m in text)  # type: ignore[index]
+    return text if isinstance(text, str) else "\n".join(f"{m['role']}: {m['content']}" for m in text)

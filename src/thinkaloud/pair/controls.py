@@ -1,6 +1,5 @@
 """What would the figure be if the words said nothing of this vector? Controls to set beside a reading's FVE."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,14 +31,6 @@ class Control:
     n: int
     example: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "meaning": self.meaning,
-            "fve": self.fve if math.isfinite(self.fve) else None,
-            "n": self.n,
-        }
-
 
 def partners(n: int, seed: int) -> np.ndarray:
     """For each of `n` rows another row, every row once: one random cycle, so that no row is its own partner."""
@@ -70,8 +61,6 @@ def foreign_pairs(
         raise UserError("foreign pairs need vectors of 2 texts or more, found one text")
     # In the order of groups, the rows outside one group are a ring without one arc: skip the arc, then draw.
     order = np.argsort(ids, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(ids))
     sizes = np.bincount(ids)
     ends = np.cumsum(sizes)
     draws = np.random.default_rng(seed).random(len(ids))
@@ -108,7 +97,7 @@ def beside(
     """The score of several texts' first explanations, and the controls that belong beside it.
 
     Special tokens are left out. `noise` random directions are explained anew; everything else is scored from what the
-    readings hold. All readings must have their vectors and one baseline.
+    readings hold. FVE is relative to the pair's baseline, or to the variance of these very vectors where it has none.
     """
     rows = [
         (number, position.explanations[0].text, vector)
@@ -118,7 +107,8 @@ def beside(
         if not position.special
     ]
     groups, texts = [row[0] for row in rows], [row[1] for row in rows]
-    target, baseline, n = torch.stack([row[2] for row in rows]).float(), readings[0].baseline, len(rows)
+    target, n = torch.stack([row[2] for row in rows]).float(), len(rows)
+    baseline = nla.baseline or Baseline.of(target.numpy(), groups, "these texts")
     pred = nla.reconstruct(texts)
     directions = random_directions(target[:: -(-n // noise)], seed)
     said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
