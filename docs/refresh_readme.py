@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
-SHOWN = re.compile(r"```bash\n(.*?)```\n\n```text\n(.*?)```\n", re.DOTALL)
+SHOWN = re.compile(r"```bash\n([^`]*)```\n\n```text\n[^`]*```\n")
 
 
 def printed(commands: str) -> str:
