@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
-SHOWN = re.compile(r"```bash\n([^`]*)```\n\n```text\n[^`]*```\n")
+SHOWN = re.compile(r"```bash\n([^`]*)```\n\n```text\n.*?^```\n", re.MULTILINE | re.DOTALL)
 
 
 def printed(commands: str) -> str:
