@@ -1,6 +1,7 @@
 """The pocket pair on its base model: how the AV and the AR in models/pocket were made.
 
-thinkaloud run recipes/pocket.py --extract.corpus TEXTS --out runs/pocket
+python -m thinkaloud.pocket.corpus CORPUS texts
+thinkaloud run recipes/pocket.py --extract.corpus texts --out runs/pocket
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ POCKET = {"data": "data", "mode": "full", "batch": 256, "store": "int8"}
 
 
 def recipe() -> Recipe:
-    """Every window of 300 tokens, six positions each; one epoch for both halves."""
+    """Every window of 256 tokens, six positions each; one epoch for both halves; prompts as short as they can be."""
     return Recipe(
         out=Path("runs/pocket"),
         extract=extract.Args(
@@ -23,12 +24,20 @@ def recipe() -> Recipe:
             model="pocket/base",
             layer=5,
             positions=6,
-            min_position=40,
-            window=300,
-            next_tokens=6,
+            min_position=4,
+            window=256,
+            next_tokens=8,
         ),
         explain=explain.Args(data=Path("data"), workers=2),
-        ar=ARWarmStart(**POCKET, out="ar", lr=5e-4, final_lr=5e-5),
-        av=AVWarmStart(**POCKET, out="av", ar="ar", lr=1e-3, final_lr=1e-4, injection_scale=3.0),
+        ar=ARWarmStart(**POCKET, out="ar", lr=5e-4, final_lr=5e-5, ar_template="{explanation}\nVector:"),
+        av=AVWarmStart(
+            **POCKET,
+            out="av",
+            ar="ar",
+            lr=1e-3,
+            final_lr=1e-4,
+            injection_scale=3.0,
+            av_template="Vector: {injection_char} Words:",
+        ),
         score=score.Args(data=Path("data"), limit=2000),
     )

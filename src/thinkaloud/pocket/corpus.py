@@ -4,6 +4,7 @@ A document is held out by a hash of its id (`activations.corpus.split_of`), befo
 episodes come from wordings and combinations of values that the training split never holds.
 """
 
+import argparse
 import json
 import lzma
 from collections.abc import Iterator
@@ -76,3 +77,16 @@ def write_mix(folder: Path, out: Path, world_documents: int, seed: int = 0) -> d
                 file.write(json.dumps(document, ensure_ascii=False) + "\n")
                 counts[name] += 1
     return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m thinkaloud.pocket.corpus", description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", type=Path, help="folder with prose-*.txt.xz and chat-*.jsonl.xz")
+    parser.add_argument("out", type=Path, help="folder to write, for thinkaloud extract --corpus")
+    parser.add_argument("--world-documents", type=int, default=40_000)
+    args = parser.parse_args()
+    print(", ".join(f"{name} {n:,}" for name, n in write_mix(args.corpus, args.out, args.world_documents).items()))
+
+
+if __name__ == "__main__":
+    main()
