@@ -80,7 +80,8 @@ class Reconstructor:
         state = hidden[torch.arange(len(ids), device=ids.device), lengths - 1].float()
         if self.contract.scaled_state:
             state = scaled(state, self.contract.d_model**0.5)
-        return self.head(state)
+        with torch.autocast(state.device.type, enabled=False):  # the head is float32, whatever the blocks compute in
+            return self.head(state)
 
     @torch.inference_mode()
     def reconstruct(
