@@ -10,7 +10,6 @@ the matmul ceiling that the floor rests on is measured in the same run. Prints o
 
 import argparse
 import json
-import platform
 import random
 import tempfile
 import time
@@ -20,53 +19,15 @@ from typing import Any
 
 import pyarrow.compute as pc
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config
+from shapes import LAYER, SHAPES, machine, make_model, make_tokenizer, matmul_ceiling
 
 from thinkaloud import families
 from thinkaloud.activations import Activations, ExtractOptions, extract_to, read_corpus
 from thinkaloud.activations.tokens import encode
 from thinkaloud.site import Site
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "qwen2.5-7b": {
-        "hidden_size": 3584,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "intermediate_size": 18944,
-        "vocab_size": 152064,
-        "max_position_embeddings": 32768,
-    },
-    "tiny": {
-        "hidden_size": 256,
-        "num_hidden_layers": 9,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 2,
-        "intermediate_size": 1024,
-        "vocab_size": 8192,
-        "max_position_embeddings": 4096,
-    },
-}
-LAYER = {"qwen2.5-7b": 20, "tiny": 5}
 DOCUMENTS = {"qwen2.5-7b": (512, 160), "tiny": (32, 16)}  # ours, the usual way
 PEER_BATCH = 16
-
-
-def make_tokenizer(vocab_size: int) -> Any:
-    """One token a word, `w0` to the end of the vocabulary: any text of such words has a known length."""
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(vocab_size)}, unk_token="w0"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=words)
-
-
-def make_model(shape: str, device: torch.device) -> Any:
-    """A model of the shape with random weights, drawn on the device."""
-    config = Qwen2Config(**SHAPES[shape], tie_word_embeddings=False)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    return model.eval().requires_grad_(False)
 
 
 def write_corpus(path: Path, n: int, vocab_size: int, seed: int) -> None:
@@ -112,20 +73,6 @@ def time_usual_way(documents: Sequence[Sequence[int]], model: Any, site: Site, d
     return seconds
 
 
-def matmul_ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large square matmul: the best of ten."""
-    n = 8192 if device.type == "cuda" else 1024
-    a = torch.randn(n, n, device=device, dtype=dtype)
-    best = float("inf")
-    for _ in range(10):
-        begin = time.perf_counter()
-        torch.matmul(a, a)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - begin)
-    return 2 * n**3 / best
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
@@ -150,9 +97,7 @@ def main() -> None:
     peer = sum(map(len, peer_documents)) / peer_seconds
     result = {
         "benchmark": "extract",
-        "machine": torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else platform.processor() or platform.machine(),
+        "machine": machine(device),
         "torch": torch.__version__,
         "shape": args.shape,
         "layer": site.layer,

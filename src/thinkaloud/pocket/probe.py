@@ -1,0 +1,170 @@
+"""What does the base model in fact hold of the pocket world? Linear probes at the site, and word problems answered.
+
+A probe is a multinomial logistic regression from the vector to the fact's value, fitted on train episodes and read on
+held-out ones. It reads the token at which the text has just settled the fact, and the last token before the text states
+it. `python -m thinkaloud.pocket.probe --model pocket/base` prints the model card's tables.
+"""
+
+import argparse
+import json
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from thinkaloud import loading
+from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.pocket.chat import END
+from thinkaloud.pocket.world import FAMILIES, Episode, Fact, episodes
+from thinkaloud.site import Site
+
+AT = ("settled", "before stated")
+ANSWER = re.compile(r"####\s*(-?[\d,]+)")
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Held-out accuracy of one probe. `majority` is the share of the commonest value among the held-out rows."""
+
+    family: str
+    fact: str
+    at: str
+    accuracy: float
+    majority: float
+    values: int
+    n_train: int
+    n: int
+
+
+def settled_token(ends: Sequence[int], fact: Fact) -> int:
+    """Index of the first token with which the fact is settled; `ends` are the characters at which tokens end."""
+    return int(np.searchsorted(ends, fact.known_from))
+
+
+def last_before(ends: Sequence[int], fact: Fact) -> int:
+    """Index of the last token that ends before the text states the fact."""
+    assert fact.stated_at is not None
+    return int(np.searchsorted(ends, fact.stated_at, side="right")) - 1
+
+
+def places(episode: Episode, ends: Sequence[int]) -> Iterator[tuple[str, str, str, int]]:
+    """(fact, value, where it is read, token index) of every fact that can be probed. `place:Vera:2` counts as place."""
+    for fact in episode.facts:
+        settled = settled_token(ends, fact)
+        name = fact.name.partition(":")[0]
+        yield name, fact.value, "settled", settled
+        if fact.stated_at is not None and last_before(ends, fact) >= settled:
+            yield name, fact.value, "before stated", last_before(ends, fact)
+
+
+def rows(
+    run: Pass, tokenizer: Any, some: Sequence[Episode]
+) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
+    """For each (family, fact, where): vectors [n, d] and values [n] of these episodes."""
+    encoded = tokenizer([e.text for e in some], return_offsets_mapping=True)
+    keys, values, wanted = [], [], []
+    for episode, offsets in zip(some, encoded["offset_mapping"], strict=True):
+        found = list(places(episode, [end for _, end in offsets]))
+        wanted.append([index for *_, index in found])
+        keys += [(episode.family, name, at) for name, _, at, _ in found]
+        values += [value for _, value, _, _ in found]
+    vectors = run(encoded["input_ids"], wanted, default_batch_tokens(run.device))().vectors.float().numpy()
+    table: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] = {}
+    by_key = np.array(["|".join(key) for key in keys])
+    for key in dict.fromkeys(keys):
+        mine = by_key == "|".join(key)
+        table[key] = vectors[mine], np.array(values)[mine]
+    return table
+
+
+def probe(model: Any, tokenizer: Any, site: Site, n_train: int, n_heldout: int, seed: int = 0) -> list[Probed]:
+    """A probe for each family, fact and place, on `n_train` and `n_heldout` episodes of each family."""
+    run, out = Pass(model, site), []
+    for family in FAMILIES:
+        train = rows(run, tokenizer, list(episodes(seed + 1_000_003, n_train, "train", [family])))
+        held = rows(run, tokenizer, list(episodes(seed + 1_000_003, n_heldout, "heldout", [family])))
+        for key, (x, y) in train.items():
+            if key in held and len(set(y)) > 1:
+                x_held, y_held = held[key]
+                commonest = Counter(y_held).most_common(1)[0][1] / len(y_held)
+                found = float((fitted(x, y).predict(x_held) == y_held).mean())
+                out.append(Probed(*key, found, commonest, len(set(y)), len(y), len(y_held)))
+    return out
+
+
+def fitted(x: np.ndarray, y: np.ndarray) -> Any:
+    """A logistic regression on standardised vectors [n, d]; its ridge is fixed, not tuned."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a probe that has not converged is a probe all the same
+        return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)).fit(x, y)
+
+
+def question_of(episode: Episode) -> str:
+    """A word problem up to where its working begins: the whole question, and the turn's opening in a chat."""
+    first = min(fact.stated_at for fact in episode.facts if fact.stated_at is not None)
+    return episode.text[: max(episode.text.rfind(mark, 0, first) + len(mark) for mark in ("\n", "<|assistant|>"))]
+
+
+@torch.no_grad()
+def solved(model: Any, tokenizer: Any, n: int, seed: int = 0, max_tokens: int = 64) -> float:
+    """Share of `n` held-out word problems that the model works to the right `#### N` by itself, greedily."""
+    right, device = 0, next(model.parameters()).device
+    some = list(episodes(seed + 2_000_003, n, "heldout", ["problems"]))
+    end = tokenizer.convert_tokens_to_ids(END)
+    for episode in some:
+        ids = torch.tensor([tokenizer(question_of(episode))["input_ids"]], device=device)
+        made = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            eos_token_id=[tokenizer.eos_token_id, end],
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        said = ANSWER.search(tokenizer.decode(made[0, ids.shape[1] :]))
+        answer = next(fact.value for fact in episode.facts if fact.name == "answer")
+        right += said is not None and said.group(1) == answer
+    return right / n
+
+
+def table(found: Sequence[Probed]) -> str:
+    """The probes as a Markdown table."""
+    lines = ["| family | fact | values | settled | before stated | commonest value |", "|---|---|---|---|---|---|"]
+    for family, fact in dict.fromkeys((p.family, p.fact) for p in found):
+        here = {p.at: p for p in found if (p.family, p.fact) == (family, fact)}
+        one = next(iter(here.values()))
+        shown = [f"{here[at].accuracy:.2f}" if at in here else "" for at in AT]
+        lines.append(f"| {family} | {fact} | {one.values} | {shown[0]} | {shown[1]} | {one.majority:.2f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m thinkaloud.pocket.probe", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="pocket/base")
+    parser.add_argument("--layer", type=int, default=5)
+    parser.add_argument("--train", type=int, default=3000, help="train episodes a family")
+    parser.add_argument("--heldout", type=int, default=1000, help="held-out episodes a family")
+    parser.add_argument("--problems", type=int, default=400, help="held-out word problems to answer")
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
+    args = parser.parse_args()
+    model, tokenizer = loading.load_causal_lm(args.model), loading.load_tokenizer(args.model)
+    share = solved(model, tokenizer, args.problems)
+    found = probe(model, tokenizer, Site("resid_post", args.layer), args.train, args.heldout)
+    print(table(found))
+    print(f"\nword problems answered right: {100 * share:.1f} % of {args.problems}")
+    if args.out:
+        args.out.write_text(json.dumps({"problems": share, "probes": [asdict(p) for p in found]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
