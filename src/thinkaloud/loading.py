@@ -206,7 +206,7 @@ def _load(
         model = model.to(device)  # never to a dtype: that would round the rotary frequencies too
     else:
         try:
-            with _quiet():
+            with quiet():
                 loaded: Any = AutoModelForCausalLM.from_pretrained(
                     str(folder),
                     config=config,
@@ -238,7 +238,7 @@ def _load(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No report of missing weights (they are refused, or known to be unused), and no bar in a pipe."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from thinkaloud.activations import store
-from thinkaloud.activations.atomic import sha256_of, write_json
+from thinkaloud.atomic import sha256_of, write_json
 from thinkaloud.baseline import Baseline
 
 PERCENTILES = (25, 50, 75, 95)

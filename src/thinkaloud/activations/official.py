@@ -17,8 +17,8 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.atomic import write_whole
 from thinkaloud.activations.store import Activations, refuse_bad, with_defaults
+from thinkaloud.atomic import write_whole
 from thinkaloud.contract import CLOSE, OPEN, Contract
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site

@@ -16,7 +16,7 @@ from torch import nn
 
 from thinkaloud import families, loading
 from thinkaloud.activations import store
-from thinkaloud.activations.atomic import write_json
+from thinkaloud.atomic import write_json
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.atomic import write_whole
 from thinkaloud.activations.corpus import split_of
+from thinkaloud.atomic import write_whole
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site

@@ -55,7 +55,7 @@ def check_target(path: Path) -> None:
 
 def write_page(path: Path, page: str) -> None:
     """Write a page whole or not at all."""
-    from thinkaloud.activations.atomic import write_whole
+    from thinkaloud.atomic import write_whole
 
     write_whole(path, lambda file: file.write(page.encode("utf-8")))
 

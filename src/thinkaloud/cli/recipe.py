@@ -99,7 +99,7 @@ def _read(ledger: Path) -> dict[str, Any]:
 
 
 def _write(ledger: Path, done: dict[str, Any]) -> None:
-    from thinkaloud.activations.atomic import write_json
+    from thinkaloud.atomic import write_json
 
     write_json(ledger, done)
 

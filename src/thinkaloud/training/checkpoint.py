@@ -1,7 +1,6 @@
 """The state of a run on disk: written whole or not at all, without pickle, and read back to the bit."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,19 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from thinkaloud.atomic import whole_folder, write_text
 from thinkaloud.errors import UserError
 
 KEEP = 2
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -35,10 +25,6 @@ def save(
     folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
 ) -> None:
     """Write `checkpoints/step-N` with weights, optimizer, generators and `state`; older ones go, `KEEP` stay."""
-    final = folder / f"step-{step}"
-    temporary = folder / f".step-{step}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     names = {id(p): name for name, p in trainable(module).items()}
     moments: dict[str, Tensor] = {}
     for parameter, slots in optimizer.state.items():
@@ -47,19 +33,11 @@ def save(
     generators = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         generators["cuda"] = torch.cuda.get_rng_state()
-    try:
-        save_file(_plain(trainable(module)), str(temporary / "weights.safetensors"))
-        save_file(moments, str(temporary / "optimizer.safetensors"))
-        save_file(generators, str(temporary / "generators.safetensors"))
-        write_text(temporary / "state.json", json.dumps({"step": step, **state}))
-        for path in temporary.iterdir():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with whole_folder(folder / f"step-{step}") as partial:
+        save_file(_plain(trainable(module)), str(partial / "weights.safetensors"))
+        save_file(moments, str(partial / "optimizer.safetensors"))
+        save_file(generators, str(partial / "generators.safetensors"))
+        write_text(partial / "state.json", json.dumps({"step": step, **state}))
     for old in steps(folder)[:-KEEP]:
         shutil.rmtree(folder / f"step-{old}")
 

@@ -79,6 +79,10 @@ class WarmStart:
                 raise UserError(f"{name} must be 1 or more, found {getattr(self, name)}")
         if self.warmup < 0 or (self.rows is not None and self.rows < 1):
             raise UserError(f"warmup must be 0 or more and rows 1 or more, found {self.warmup} and {self.rows}")
+        if not (math.isfinite(self.clip) and self.clip > 0):
+            raise UserError(f"clip must be a positive number, found {self.clip}")
+        if not self.weight_decay >= 0:
+            raise UserError(f"weight_decay must be 0 or more, found {self.weight_decay}")
         if not (self.lr > 0 and 0 <= self.final_lr <= self.lr):
             raise UserError(f"expected 0 ≤ final_lr ≤ lr and lr > 0, found lr {self.lr}, final_lr {self.final_lr}")
 

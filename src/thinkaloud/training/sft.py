@@ -4,6 +4,7 @@ A run folder holds `config.json`, `metrics.jsonl`, `samples.jsonl`, `checkpoints
 done, `model/` in the official layout.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -13,12 +14,14 @@ from typing import Any
 
 import torch
 
-from thinkaloud import __version__
+from thinkaloud.activations import read_manifest
+from thinkaloud.atomic import sha256_of, write_text
 from thinkaloud.errors import UserError
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training import checkpoint
 from thinkaloud.training.config import WarmStart, cosine_lr
 from thinkaloud.training.data import load_rows, step_rows
+from thinkaloud.training.provenance import provenance
 from thinkaloud.training.tasks import ARTask, AVTask, build
 
 LOG_EVERY = 20
@@ -32,19 +35,22 @@ def warm_start(config: WarmStart, watch: Callable[[dict[str, Any]], None] = lamb
     if status(out) == "finished":
         _same_config(out, config)
         return out / "model"
+    begun = (out / "config.json").exists()
+    if begun:
+        _same_config(out, config)
+        _same_data(out, config)
     train, found = load_rows(config.data, "train", config.seed, config.rows)
     held, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
     assert found.manifest is not None  # loaded from a folder
     task = build(config, train, held, found.manifest)
     steps = config.epochs * -(-len(train) // config.batch)
     out.mkdir(parents=True, exist_ok=True)
-    if (out / "config.json").exists():
-        _same_config(out, config)
-    run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "versions": _versions()}
-    checkpoint.write_text(out / "config.json", json.dumps(run, indent=1))
+    run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": _digest(config.data)}
+    if not begun:
+        write_text(out / "config.json", json.dumps({**run, **provenance()}, indent=1))
     _run(config, task, steps, out, watch)
     task.save(out / "model")
-    checkpoint.write_text(out / "STATUS", "finished")
+    write_text(out / "STATUS", "finished")
     return out / "model"
 
 
@@ -67,14 +73,15 @@ def _run(
     )
     device = next(iter(parameters.values())).device
     folder, start, skipped = out / "checkpoints", 0, 0
+    total, counted = 0.0, 0  # what the next line of the log is the mean of
     done = checkpoint.steps(folder)
     if done:
         state = checkpoint.load(folder, done[-1], task.module, optimizer)
-        start, skipped = state["step"], state["skipped"]
+        start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
     _forget_after(out / "metrics.jsonl", start)
     _forget_after(out / "samples.jsonl", start)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_computes_in_bfloat16(config, device))
-    since, tokens, total, counted = time.time(), 0, 0.0, 0
+    since, tokens = time.time(), 0
     for step in range(start, steps):
         rows = step_rows(step, len(task.train), config.batch, config.seed)
         lr = cosine_lr(step, steps, config.lr, config.final_lr, config.warmup)
@@ -117,8 +124,9 @@ def _run(
             watch(metrics)
             since = time.time()
         if (step + 1) % config.save_every == 0 or last:
-            checkpoint.save(folder, step + 1, task.module, optimizer, {"skipped": skipped})
-            checkpoint.write_text(out / "STATUS", f"running {step + 1} of {steps}")
+            state = {"skipped": skipped, "total": total, "counted": counted}
+            checkpoint.save(folder, step + 1, task.module, optimizer, state)
+            write_text(out / "STATUS", f"running {step + 1} of {steps}")
         if skipped > 20 and skipped > (step + 1) // 2:
             raise UserError(f"{skipped} of {step + 1} steps had non-finite gradients: lower --lr, or look at the data")
 
@@ -137,20 +145,26 @@ def _same_config(out: Path, config: WarmStart) -> None:
             )
 
 
+def _same_data(out: Path, config: WarmStart) -> None:
+    if json.loads((out / "config.json").read_text(encoding="utf-8"))["data"] != _digest(config.data):
+        raise UserError(f"{out} is a run on other data than {config.data} holds now: choose another --out")
+
+
+def _digest(data: str) -> str:
+    """What an extraction and its explanations are, whole: a hash over the manifest and the explanations' files."""
+    read_manifest(data)  # refuses a folder that is no extraction, in words
+    files = [Path(data) / "manifest.json", *sorted(Path(data).glob("explanations-*.parquet"))]
+    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
+
+
 def _forget_after(path: Path, step: int) -> None:
     """Drop log lines of steps that a resumed run will do again."""
     if path.exists():
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         kept = [line for line in lines if json.loads(line)["step"] <= step]
-        checkpoint.write_text(path, "".join(line + "\n" for line in kept))
+        write_text(path, "".join(line + "\n" for line in kept))
 
 
 def _append(path: Path, lines: list[dict[str, Any]]) -> None:
     with open(path, "a", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-
-
-def _versions() -> dict[str, str]:
-    import transformers
-
-    return {"thinkaloud": __version__, "torch": torch.__version__, "transformers": transformers.__version__}

@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from thinkaloud import contract as contracts
+from thinkaloud.atomic import whole_folder
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_backbone, load_causal_lm, load_state, load_tokenizer, pick_device
-from thinkaloud.pair.formats.official import HEAD, head_from, load_head, whole_folder
+from thinkaloud.pair.formats.official import HEAD, head_from, load_head
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 

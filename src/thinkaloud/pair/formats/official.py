@@ -1,9 +1,5 @@
 """The official checkpoint layout: a Transformers folder, `nla_meta.yaml`, and for an AR `value_head.safetensors`."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +9,18 @@ from torch import nn
 
 from thinkaloud import contract as contracts
 from thinkaloud import families, quant
+from thinkaloud.atomic import whole_folder
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
-from thinkaloud.loading import load_backbone, load_causal_lm, load_config, load_state, load_tokenizer, pick_device
+from thinkaloud.loading import (
+    load_backbone,
+    load_causal_lm,
+    load_config,
+    load_state,
+    load_tokenizer,
+    pick_device,
+    quiet,
+)
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 
@@ -79,30 +84,13 @@ def save_ar(reconstructor: Reconstructor, folder: Path, packed: bool = False) ->
         contracts.write(reconstructor.contract, partial)
 
 
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write in, whose files move to `folder` once all are written; nothing of it stays if one fails."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        for file in partial.iterdir():
-            with open(file, "rb") as opened:
-                os.fsync(opened.fileno())
-        folder.mkdir(exist_ok=True)
-        for file in partial.iterdir():
-            os.replace(file, folder / file.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def save_model(model: Any, folder: Path, packed: bool) -> None:
     """Write a causal model, or a decoder stack under the key names its causal model would have."""
     causal = causal_names(model)
     config = families.text_model(model).config if causal is not None else model.config
     if not packed and causal is None:
-        model.save_pretrained(str(folder))
+        with quiet():
+            model.save_pretrained(str(folder))
         return
     state = causal if causal is not None else dict(model.state_dict())
     if getattr(config, "tie_word_embeddings", False):

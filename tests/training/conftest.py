@@ -1,0 +1,43 @@
+"""What do these warm starts learn from? A tiny model, its activations of a few texts, and words on them."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
+from thinkaloud.site import Site
+from thinkaloud.writers import HeuristicWriter
+from thinkaloud.writers.write import write_all
+
+TEXTS = [
+    f"On day {i} the {what} stayed in the harbour, for there was a storm at sea."
+    for i in range(8)
+    for what in ("boats", "gulls", "sailors")
+]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama with its tokenizer."""
+    folder = tmp_path_factory.mktemp("base")
+    tiny.model("llama", max_position_embeddings=1024).save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """72 activations of 24 documents, with explanations; a third of the documents is held out."""
+    from thinkaloud.loading import load_causal_lm, load_tokenizer
+
+    folder = tmp_path_factory.mktemp("activations")
+    texts = folder / "texts.txt"
+    texts.mkdir()
+    for i, text in enumerate(TEXTS):
+        (texts / f"{i}.txt").write_text(text)
+    options = ExtractOptions(positions=3, min_position=4, next_tokens=4, heldout=0.3)
+    site, out = Site("resid_post", 2), folder / "data"
+    extract_to(out, load_causal_lm(base), load_tokenizer(base), read_corpus(texts), site, options, str(base))
+    write_all(out, HeuristicWriter())
+    return out

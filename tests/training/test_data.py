@@ -1,0 +1,75 @@
+"""Does every step get the rows it should, from the documents it should?"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinkaloud.activations import Activations
+from thinkaloud.errors import UserError
+from thinkaloud.training.data import Ragged, load_rows, step_rows
+
+
+@given(n=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 5), epoch=st.integers(0, 3))
+def test_an_epoch_holds_every_row_once(n: int, batch: int, seed: int, epoch: int) -> None:
+    per_epoch = -(-n // batch)
+    steps = [step_rows(epoch * per_epoch + i, n, batch, seed) for i in range(per_epoch)]
+    assert sorted(row for rows in steps for row in rows) == list(range(n))
+    assert all(len(rows) == batch for rows in steps[:-1])
+
+
+def test_the_order_follows_from_seed_and_step_alone() -> None:
+    first = [step_rows(i, 100, 10, 3) for i in range(20)]
+    again = {i: step_rows(i, 100, 10, 3) for i in reversed(range(20))}
+    assert first == [again[i] for i in range(20)]
+    assert first[:10] != first[10:]
+    assert first != [step_rows(i, 100, 10, 4) for i in range(20)]
+
+
+def test_ragged_rows_are_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thinkaloud.training.data._CHUNK", 3)  # so that ten texts are four chunks
+    tok = tiny.tokenizer()
+    texts = ["one", "two two", "", "the third", "e", "f" * 9, "g", "h h", "i", "j"]
+    ragged = Ragged.of(texts, lambda some: tok(list(some))["input_ids"])
+    assert [ragged[i].tolist() for i in range(len(ragged))] == tok(texts)["input_ids"]
+    assert ragged.lengths.tolist() == [len(ids) for ids in tok(texts)["input_ids"]]
+
+
+def test_rows_are_of_their_split_and_its_baseline(data: Path) -> None:
+    whole = Activations.load(data)
+    split, docs = np.array(whole.column("split")), np.array(whole.column("doc_id"))
+    train, _ = load_rows(data, "train", seed=0)
+    held, _ = load_rows(data, "heldout", seed=0)
+    assert np.array_equal(train.vectors.numpy(), whole.vectors.numpy()[split == "train"])
+    assert np.array_equal(held.vectors.numpy(), whole.vectors.numpy()[split == "heldout"])
+    assert not set(docs[split == "train"]) & set(docs[split == "heldout"])
+    assert (held.baseline.split, held.baseline.n) == ("heldout", len(held))
+
+
+def test_a_limit_draws_rows_that_keep_their_words(data: Path) -> None:
+    train, _ = load_rows(data, "train", seed=0)
+    some, _ = load_rows(data, "train", seed=0, limit=9)
+    other, _ = load_rows(data, "train", seed=1, limit=9)
+    words = {tuple(v.tolist()): text for v, text in zip(train.vectors, train.texts, strict=True)}
+    assert [words[tuple(v.tolist())] for v in some.vectors] == some.texts
+    assert some.texts != other.texts
+    assert len(some) == 9
+
+
+def test_rows_without_words_are_refused(data: Path, tmp_path: Path) -> None:
+    for file in data.iterdir():
+        if not file.name.startswith("explanations"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(UserError, match="has no explanations yet: run thinkaloud explain"):
+        load_rows(tmp_path, "train", seed=0)
+    for file in data.glob("explanations-*.parquet"):
+        table = pq.read_table(file)
+        words = [None, *table["explanation"].to_pylist()[1:]]
+        pq.write_table(table.set_column(0, "explanation", [words]), tmp_path / file.name)
+    split = Activations.load(data).column("split")[0]
+    with pytest.raises(UserError, match=r"1 of \d+ rows have no explanation"):
+        load_rows(tmp_path, split, seed=0)

@@ -1,0 +1,251 @@
+"""Does a warm start learn, keep its log, and survive being killed at any moment, to the bit?"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from thinkaloud.errors import UserError
+from thinkaloud.pair.formats import load_reconstructor, load_verbalizer
+from thinkaloud.training import checkpoint
+from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.training.sft import status, warm_start
+from thinkaloud.training.tasks import ARTask
+
+AV: dict[str, Any] = {"injection_scale": 3.0, "av_template": "Vector: {injection_char} Words:"}
+AR: dict[str, Any] = {"ar_template": "{explanation}\nVector:", "lr": 5e-4}
+SMALL: dict[str, Any] = {"batch": 8, "warmup": 2, "eval_every": 3, "eval_rows": 6, "save_every": 2, "store": "float32"}
+LEARNING: dict[str, Any] = {"lr": 3e-3, "final_lr": 1e-4}
+
+RUN = """
+import json, sys
+from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.training.sft import warm_start
+import torch
+torch.set_num_threads(1)
+config = json.loads(sys.argv[1])
+warm_start({"av": AVWarmStart, "ar": ARWarmStart}[config.pop("role")](**config))
+"""
+
+
+def config(role: str, data: Path, out: Path, **changes: Any) -> AVWarmStart | ARWarmStart:
+    shared = {"data": str(data), "out": str(out), **SMALL, **LEARNING}
+    return AVWarmStart(**(shared | AV | changes)) if role == "av" else ARWarmStart(**(shared | AR | changes))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def timeless(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in metrics]
+
+
+@pytest.fixture
+def one_thread() -> None:
+    """What the killed processes compute with, so that bits can be compared."""
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("role", "changes"),
+    [
+        ("av", {}),
+        ("ar", {}),
+        ("av", {"mode": "adapter", "adapter_rank": 4}),
+        ("ar", {"mode": "adapter", "adapter_rank": 4}),
+    ],
+    ids=["av", "ar", "av-adapter", "ar-adapter"],
+)
+@pytest.mark.usefixtures("one_thread")
+def test_killed_and_resumed_equals_unkilled(data: Path, tmp_path: Path, role: str, changes: dict[str, Any]) -> None:
+    """SIGKILL again and again, each time at another moment after a checkpoint, until the run is through."""
+    whole = config(role, data, tmp_path / "whole", epochs=3, **changes)
+    warm_start(whole)
+    killed = config(role, data, tmp_path / "killed", epochs=3, **changes)
+    arguments = [sys.executable, "-c", RUN, json.dumps(killed.to_dict())]
+    kills = 0
+    while status(tmp_path / "killed") != "finished":
+        before = checkpoint.steps(tmp_path / "killed" / "checkpoints")
+        process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+        while process.poll() is None and checkpoint.steps(tmp_path / "killed" / "checkpoints") == before:
+            time.sleep(0.005)
+        if process.poll() is None and kills < 3:
+            time.sleep(0.03 * kills)
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        errors = process.communicate()[1].decode()
+        assert process.returncode in (0, -signal.SIGKILL), errors
+    assert kills >= 1
+    first, second = tmp_path / "whole", tmp_path / "killed"
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        assert timeless(lines(first / name)) == timeless(lines(second / name))
+    files = sorted(p.relative_to(first / "model") for p in (first / "model").rglob("*.safetensors"))
+    assert files
+    for file in files:
+        assert (first / "model" / file).read_bytes() == (second / "model" / file).read_bytes(), file
+    last = f"checkpoints/step-{checkpoint.steps(first / 'checkpoints')[-1]}"
+    for name in ("weights", "optimizer", "generators"):
+        assert (first / last / f"{name}.safetensors").read_bytes() == (
+            second / last / f"{name}.safetensors"
+        ).read_bytes()
+
+
+GOLDEN = {
+    "av": [5.07087, 4.43504, 4.0375, 3.86032, 3.80749, 3.80099],
+    "ar": [1.34483, 0.96346, 0.82598, 0.81242, 0.80118, 0.79701],
+}
+
+
+@pytest.mark.parametrize("role", ["av", "ar"])
+def test_a_short_run_goes_as_it_always_went(data: Path, tmp_path: Path, role: str) -> None:
+    """The golden curve: held-out loss at steps 3, 6, … of a small run. Machines differ in the last digits."""
+    model = warm_start(config(role, data, tmp_path / "run", epochs=2))
+    metrics = lines(tmp_path / "run" / "metrics.jsonl")
+    found = [line["heldout_ce" if role == "av" else "heldout_mse"] for line in metrics]
+    assert found == pytest.approx(GOLDEN[role], rel=2e-3)
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+    assert all(line["skipped"] == 0 for line in metrics)
+    control = "heldout_ce_shuffled_vectors" if role == "av" else "heldout_fve_shuffled_pairs"
+    assert all(control in line for line in metrics)
+    loaded = load_verbalizer(model) if role == "av" else load_reconstructor(model)
+    assert loaded.contract.stage == "warmstart"
+    assert loaded.contract.baseline is not None
+    assert loaded.contract.baseline.split == "heldout"
+
+
+def test_a_run_folder_is_as_documented(data: Path, tmp_path: Path) -> None:
+    ar = warm_start(config("ar", data, tmp_path / "ar"))
+    run = tmp_path / "av"
+    made = config("av", data, run, ar=str(ar), eval_texts=2)
+    assert warm_start(made) == run / "model"
+    settings = json.loads((run / "config.json").read_text())
+    assert settings["config"] == made.to_dict()
+    assert set(settings) == {"config", "steps", "rows", "data", "versions", "commit"}
+    assert settings["versions"]["torch"] == torch.__version__
+    assert (run / "STATUS").read_text() == "finished"
+    assert checkpoint.steps(run / "checkpoints") == [6, 8]
+    metrics, samples = lines(run / "metrics.jsonl"), lines(run / "samples.jsonl")
+    assert [line["step"] for line in metrics] == sorted({*range(3, settings["steps"] + 1, 3), settings["steps"]})
+    assert {"heldout_ce", "heldout_ce_gap", "heldout_fve", "closed", "length"} <= set(metrics[-1])
+    assert {sample["step"] for sample in samples} == {line["step"] for line in metrics}
+    assert set(samples[0]) == {"step", "prefix", "written", "read", "fve"}
+    assert not [path.name for path in run.rglob(".*")]
+
+
+def test_a_finished_run_is_not_run_again(data: Path, tmp_path: Path) -> None:
+    made = config("ar", data, tmp_path / "run")
+    model = warm_start(made)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert warm_start(made) == model
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_another_configuration_is_refused_by_field(data: Path, tmp_path: Path) -> None:
+    warm_start(config("ar", data, tmp_path / "run"))
+    with pytest.raises(UserError, match=r"is a run with lr = 0\.0005, asked for 0\.002: choose another --out"):
+        warm_start(config("ar", data, tmp_path / "run", lr=2e-3))
+    warm_start(config("ar", data, tmp_path / "run", save_every=1))  # how often it saves is free
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_at(step: int) -> Any:
+    def watch(metrics: dict[str, Any]) -> None:
+        if metrics["step"] >= step:
+            raise Stopped
+
+    return watch
+
+
+def test_other_data_is_refused(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    copy.mkdir()
+    for file in data.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(Stopped):
+        warm_start(config("ar", copy, tmp_path / "run"), stop_at(3))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"seed": 99}))
+    with pytest.raises(UserError, match="is a run on other data than"):
+        warm_start(config("ar", copy, tmp_path / "run"))
+
+
+def test_a_non_finite_gradient_is_skipped_and_counted(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = ARTask.loss, [0]
+
+    def loss(self: ARTask, rows: Any) -> Any:
+        calls[0] += 1
+        found = real(self, rows)
+        return found * float("nan") if calls[0] == 2 else found
+
+    monkeypatch.setattr(ARTask, "loss", loss)
+    model = warm_start(config("ar", data, tmp_path / "run", eval_every=1))
+    metrics = lines(tmp_path / "run" / "metrics.jsonl")
+    assert [line["skipped"] for line in metrics][:3] == [0, 1, 1]
+    assert metrics[1]["loss"] is None
+    assert metrics[1]["grad_norm"] is None
+    assert metrics[1]["heldout_mse"] == metrics[0]["heldout_mse"]  # nothing moved
+    assert metrics[2]["heldout_mse"] != metrics[1]["heldout_mse"]
+    weights = load_file(str(model / "model.safetensors"))
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_a_run_of_nothing_but_non_finite_gradients_stops(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ARTask.loss
+    monkeypatch.setattr(ARTask, "loss", lambda self, rows: real(self, rows) * float("inf"))
+    with pytest.raises(UserError, match="21 of 21 steps had non-finite gradients: lower --lr"):
+        warm_start(config("ar", data, tmp_path / "run", batch=1, eval_every=50, save_every=50))
+
+
+def test_a_log_cut_in_the_middle_of_a_line_is_mended(data: Path, tmp_path: Path) -> None:
+    made = config("ar", data, tmp_path / "run")
+    with pytest.raises(Stopped):
+        warm_start(made, stop_at(6))
+    with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
+        file.write('{"step": 5, "loss": 0.')
+    warm_start(made)
+    other = config("ar", data, tmp_path / "other")
+    warm_start(other)
+    assert timeless(lines(tmp_path / "run" / "metrics.jsonl")) == timeless(lines(tmp_path / "other" / "metrics.jsonl"))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = checkpoint.save_file
+
+    def full(tensors: Any, path: str) -> None:
+        if "step-4" in path:
+            raise OSError(28, "No space left on device")
+        real(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UserError, match=r"no room to write .*step-4"):
+        warm_start(config("ar", data, tmp_path / "run"))
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == ["step-2"]
+    monkeypatch.setattr(checkpoint, "save_file", real)
+    warm_start(config("ar", data, tmp_path / "run"))
+    assert status(tmp_path / "run") == "finished"
+
+
+def test_a_checkpoint_of_another_kind_of_run_is_refused(data: Path, tmp_path: Path) -> None:
+    warm_start(config("ar", data, tmp_path / "full"))
+    warm_start(config("ar", data, tmp_path / "adapter", mode="adapter", adapter_rank=4))
+    module = torch.nn.ModuleDict({"backbone": load_reconstructor(tmp_path / "full" / "model").backbone})
+    module.requires_grad_(True)
+    folder = tmp_path / "adapter" / "checkpoints"
+    with pytest.raises(UserError, match="holds other weights than this run trains"):
+        checkpoint.load(folder, checkpoint.steps(folder)[-1], module, torch.optim.AdamW(module.parameters()))
