@@ -1,0 +1,112 @@
+"""Does `thinkaloud explain` write an explanation for every activation, keep what is there, and say what comes next?"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from thinkaloud import cli
+from thinkaloud.activations import Activations
+from thinkaloud.writers import CachedWriter, HeuristicWriter
+from thinkaloud.writers.write import contexts
+
+
+@pytest.fixture(scope="module")
+def extractions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An extraction with next tokens in `data`, and one that kept none in `bare`."""
+    root = tmp_path_factory.mktemp("explain")
+    model = tiny.save_base("llama", root / "model")
+    texts = [f"On day {i} the boats stayed in the harbour, for there was a storm at sea." for i in range(6)]
+    (root / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    extract = ["extract", "--model", str(model), "--layer", "2", "--corpus", str(root / "texts.jsonl")]
+    few = ["--positions", "3", "--min-position", "20"]
+    assert cli.main([*extract, *few, "--next-tokens", "4", "--out", str(root / "data")]) == 0
+    assert cli.main([*extract, *few, "--out", str(root / "bare")]) == 0
+    return root
+
+
+@pytest.fixture
+def data(extractions: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(extractions / "data", tmp_path / "data"))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_as_a_person_runs_it(data: Path) -> None:
+    command = [sys.executable, "-m", "thinkaloud.cli", "explain", "--data", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "no progress where nobody watches"
+    assert done.stdout.splitlines() == [
+        f"wrote 18 explanations in {data}",
+        f"next: thinkaloud warmstart ar --data {data} --out PAIR/ar",
+    ]
+    found = Activations.load(data)
+    assert found.column("explanation") == HeuristicWriter().write(contexts(data, 0))
+    assert set(found.column("writer")) == {HeuristicWriter().name}
+
+
+def test_a_second_call_keeps_what_is_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", "--data", str(data)]) == 0
+    before = tree(data)
+    capsys.readouterr()
+    assert cli.main(["explain", "--data", str(data)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"wrote 0 explanations, kept 18 in {data}"
+    assert tree(data) == before
+
+
+def test_a_cache_serves_other_extractions(data: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(data, tmp_path / "other"))
+    cache = tmp_path / "cache.sqlite"
+    assert cli.main(["explain", "--data", str(data), "--cache", str(cache)]) == 0
+    with CachedWriter(HeuristicWriter(), cache) as writer:
+        writer.write(contexts(other, 0))
+        assert (writer.hits, writer.misses) == (18, 0)
+    assert cli.main(["explain", "--data", str(other), "--cache", str(cache)]) == 0
+    assert tree(other) == tree(data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--workers", "0"], "workers must be 1 or more, found 0"),
+        (["--cache", "c.sqlite", "--workers", "2"], "a cache is kept by one process: use --workers 1 with --cache"),
+        (["--data", "BARE"], "BARE kept no next tokens: run thinkaloud extract with --next-tokens 6 into a new folder"),
+        (["--data", "ROOT"], "no manifest.json in ROOT: run thinkaloud extract first"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(
+    extractions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"BARE": str(extractions / "bare"), "ROOT": str(extractions)}
+    before = tree(extractions)
+    given = [names.get(word, word) for word in arguments]
+    assert cli.main(["explain", "--data", str(extractions / "data"), *given]) == 2
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    for word, path in names.items():
+        line = line.replace(word, path)
+    assert seen.err == f"thinkaloud: {line}\n"
+    assert tree(extractions) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_nobody_knows_exits_with_2(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(data)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["explain", "--data", str(data), "--writer", "parrot"])
+    assert stop.value.code == 2
+    assert "heuristic" in capsys.readouterr().err
+    assert tree(data) == before

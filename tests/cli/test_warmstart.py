@@ -1,0 +1,305 @@
+"""Does the whole way from texts to a trained pair work, is a run's folder as documented, and what is refused?"""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from thinkaloud import __version__, cli
+from thinkaloud.activations import Activations, write_explanations
+from thinkaloud.pair.nla import NLA
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.training import checkpoint
+
+AR = ["--ar-template", tiny.AR_TEMPLATE, "--batch", "6", "--warmup", "1", "--eval-every", "2", "--save-every", "2"]
+AV = ["--av-template", tiny.AV_TEMPLATE, *AR[2:], "--eval-texts", "3", "--store", "float32"]
+STEPS = 4
+
+
+def said(*arguments: str) -> str:
+    """What a verb that has to work printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        assert cli.main(arguments) == 0, err.getvalue()
+    return out.getvalue()
+
+
+def process(*arguments: str) -> tuple[str, str]:
+    """What a command that has to work prints in a process of its own: (stdout, stderr)."""
+    done = subprocess.run([sys.executable, "-m", "thinkaloud.cli", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def way(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The whole way in one folder, and what every verb printed; `unexplained` is the extraction as it was before.
+
+    One of the verbs is a process of its own, which shows what else a person would see.
+    """
+    root = tmp_path_factory.mktemp("way")
+    tiny.model("llama", max_position_embeddings=1024).save_pretrained(str(root / "model"))
+    tiny.tokenizer().save_pretrained(str(root / "model"))
+    texts = [f"On day {i} the boats stayed in the harbour, for there was a storm at sea." for i in range(10)]
+    (root / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    data, pair = str(root / "data"), root / "pair"
+    extract = ["--model", str(root / "model"), "--layer", "2", "--corpus", str(root / "texts.jsonl"), "--out", data]
+    options = ["--positions", "4", "--next-tokens", "4", "--heldout", "0.3"]
+    printed = {"extract": said("extract", *extract, *options)}
+    shutil.copytree(data, root / "unexplained")
+    printed["explain"] = said("explain", "--data", data)
+    ar = ["--data", data, "--out", str(pair / "ar"), "--store", "float32"]
+    printed["ar"], printed["ar's progress"] = process("warmstart", "ar", *ar, *AR)
+    printed["av"] = said("warmstart", "av", "--data", data, "--ar", str(pair / "ar"), "--out", str(pair / "av"), *AV)
+    return root, printed
+
+
+@pytest.fixture(scope="module")
+def root(way: tuple[Path, dict[str, str]]) -> Path:
+    return way[0]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def tree(folder: Path) -> Mapping[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def heldout(root: Path) -> Activations:
+    return Activations.load(root / "data", split="heldout")
+
+
+def direction_fve(pred: torch.Tensor, found: Activations) -> float:
+    """1 − mean squared difference of the directions, over their variance in the split."""
+    unit, made = (v.double() / v.double().norm(dim=1, keepdim=True) for v in (found.vectors, pred))
+    return float(1 - ((unit - made) ** 2).sum(1).mean() / ((unit - unit.mean(0)) ** 2).sum(1).mean())
+
+
+def test_every_verb_names_the_next(way: tuple[Path, dict[str, str]]) -> None:
+    root, printed = way
+    data, pair = root / "data", root / "pair"
+    assert printed["extract"].splitlines()[-1] == f"next: thinkaloud explain --data {data}"
+    assert printed["explain"].splitlines()[-1].startswith(f"next: thinkaloud warmstart ar --data {data}")
+    assert printed["ar"].splitlines() == [
+        f"wrote {pair / 'ar' / 'model'}",
+        f"next: thinkaloud warmstart av --data {data} --ar {pair / 'ar'} --out {pair / 'av'}",
+    ]
+    assert printed["av"].splitlines() == [
+        f"wrote {pair / 'av' / 'model'}",
+        f"next: thinkaloud score --nla {pair} --data {data}",
+    ]
+    evaluated = printed["ar's progress"].splitlines()
+    assert [line.split()[:2] for line in evaluated] == [["step", f"{n}/{STEPS}"] for n in (2, STEPS)]
+    assert all("heldout_fve" in line for line in evaluated)
+    said("score", "--nla", str(pair), "--data", str(data), "--limit", "2", "--max-tokens", "4")
+
+
+@pytest.mark.parametrize("role", ["ar", "av"])
+def test_the_folder_of_a_run_is_as_documented(root: Path, role: str) -> None:
+    run = root / "pair" / role
+    names = {"STATUS", "checkpoints", "config.json", "metrics.jsonl", "model", "samples.jsonl"}
+    assert {path.name for path in run.iterdir()} == names
+    assert (run / "STATUS").read_text() == "finished"
+    rows = len(Activations.load(root / "data", split="train"))
+    config = json.loads((run / "config.json").read_text())
+    assert (config["steps"], config["rows"]) == (STEPS, rows)
+    assert config["versions"].keys() >= {"thinkaloud", "torch", "transformers"}
+    assert config["versions"]["thinkaloud"] == __version__
+    resolved = {"role": role, "data": str(root / "data"), "batch": 6, "warmup": 1, "lr": 2e-5, "seed": 0, "rows": None}
+    assert resolved.items() <= config["config"].items()
+    metrics = lines(run / "metrics.jsonl")
+    assert [(line["step"], line["steps"], line["skipped"]) for line in metrics] == [(2, STEPS, 0), (STEPS, STEPS, 0)]
+    assert metrics[-1]["lr"] == pytest.approx(2e-6)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-2", "step-4"]
+    for step in ("step-2", "step-4"):
+        kept = {path.name for path in (run / "checkpoints" / step).iterdir()}
+        assert kept == {"weights.safetensors", "optimizer.safetensors", "generators.safetensors", "state.json"}
+    assert (run / "model" / "nla_meta.yaml").is_file()
+
+
+def test_the_figures_of_the_ar_are_those_of_its_model(root: Path) -> None:
+    """The folder of the run is the model; what it rebuilds of the held-out rows is what the log says."""
+    found = heldout(root)
+    pred = Reconstructor.from_pretrained(root / "pair" / "ar").reconstruct(found.column("explanation"))
+    logged = lines(root / "pair" / "ar" / "metrics.jsonl")[-1]
+    assert logged["heldout_fve"] == pytest.approx(direction_fve(pred, found), abs=1e-4)
+    apart = direction_fve(pred.roll(len(found) // 2, dims=0), found)
+    assert logged["heldout_fve_shuffled_pairs"] == pytest.approx(apart, abs=1e-4)
+
+
+def test_the_samples_of_the_av_are_what_its_model_says(root: Path) -> None:
+    found, run = heldout(root), root / "pair" / "av"
+    samples = lines(run / "samples.jsonl")
+    assert [sample["step"] for sample in samples] == [2, 2, 2, STEPS, STEPS, STEPS]
+    explained = Verbalizer.from_pretrained(run).explain(found.vectors[:3])
+    for sample, row, [said] in zip(samples[3:], found.table.to_pylist()[:3], explained, strict=True):
+        assert sample.keys() == {"step", "prefix", "written", "read", "fve"}
+        assert row["text"].endswith(sample["prefix"])
+        assert sample["written"] == row["explanation"]
+        # How many tokens are allowed differs: the shorter text, less what the cut may split, begins the longer.
+        short, long = sorted((sample["read"], said.text), key=len)
+        assert len(short) > 20
+        assert long.startswith(short[:-3])
+    logged = lines(run / "metrics.jsonl")[-1]
+    assert logged["heldout_ce_gap"] == logged["heldout_ce_shuffled_vectors"] - logged["heldout_ce"]
+    assert (run / "model" / "nla_meta.yaml").is_file()
+
+
+def test_the_pair_reads(root: Path) -> None:
+    reading = NLA.from_pretrained(root / "pair", base=root / "model").read("The boats", "last", max_tokens=3)
+    assert len(list(reading)) == 1
+
+
+def test_a_finished_run_is_left_as_it_is(root: Path) -> None:
+    run = root / "pair" / "ar"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    arguments = ["--data", str(root / "data"), "--out", str(run), "--store", "float32", *AR, "--save-every", "3"]
+    assert said("warmstart", "ar", *arguments).startswith(f"wrote {run / 'model'}\n")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_stopped_run_says_so_and_goes_on_to_the_same_model(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, save = tmp_path / "ar", checkpoint.save
+    command = ["warmstart", "ar", "--data", str(root / "data"), "--out", str(run), "--store", "float32", *AR]
+
+    def stopped(folder: Path, step: int, *more: Any) -> None:
+        if step == STEPS:
+            raise KeyboardInterrupt
+        save(folder, step, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", stopped)
+        assert cli.main(command) == 130
+    assert (run / "STATUS").read_text() == f"running 2 of {STEPS}"
+    assert not (run / "model").exists()
+    before = tree(run)
+    capsys.readouterr()
+    assert cli.main([*command, "--lr", "1e-3"]) == 2
+    line = f"thinkaloud: {run} is a run with lr = 2e-05, asked for 0.001: choose another --out\n"
+    assert capsys.readouterr().err == line
+    assert tree(run) == before
+    assert cli.main(command) == 0
+    whole = root / "pair" / "ar"
+    assert tree(run / "model") == tree(whole / "model")
+    timeless = [[{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines(path / "metrics.jsonl")]
+                for path in (run, whole)]  # fmt: skip
+    assert timeless[0] == timeless[1]
+
+
+@pytest.mark.parametrize(
+    ("role", "arguments", "line"),
+    [
+        ("ar", ["--lr", "1e-3"], "lr = 2e-05, asked for 0.001"),
+        ("ar", ["--ar-template", "{explanation} is"], f"ar_template = {tiny.AR_TEMPLATE!r}, asked for"),
+        ("ar", ["--control", "shuffled"], "control = 'none', asked for 'shuffled'"),
+        ("ar", ["--rows", "12"], "rows = None, asked for 12"),
+        ("av", ["--seed", "1"], "seed = 0, asked for 1"),
+        ("av", ["--injection-scale", "2.5"], "injection_scale = None, asked for 2.5"),
+    ],
+)
+def test_another_config_in_the_same_folder_is_refused_by_its_field(
+    root: Path, role: str, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = root / "pair" / role
+    given = {"ar": ["--store", "float32", *AR], "av": ["--ar", str(root / "pair" / "ar"), *AV]}[role]
+    before = tree(run)
+    assert cli.main(["warmstart", role, "--data", str(root / "data"), "--out", str(run), *given, *arguments]) == 2
+    seen = capsys.readouterr()
+    assert seen.err.startswith(f"thinkaloud: {run} is a run with {line}")
+    assert seen.err.endswith(": choose another --out\n")
+    assert seen.err.count("\n") == 1
+    assert tree(run) == before
+
+
+def test_one_role_does_not_go_on_with_the_run_of_the_other(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = root / "pair" / "ar"
+    assert cli.main(["warmstart", "av", "--data", str(root / "data"), "--out", str(run), *AV]) == 2
+    assert f"{run} is a run with role = 'ar', asked for 'av'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("role", "arguments", "line"),
+    [
+        ("ar", ["--data", "UNEXPLAINED"], "DATA has no explanations yet: run thinkaloud explain --data DATA"),
+        ("av", ["--data", "UNEXPLAINED"], "DATA has no explanations yet: run thinkaloud explain --data DATA"),
+        ("ar", ["--data", "HALF"], "DATA: 3 of ROWS rows have no explanation; run thinkaloud explain again"),
+        ("ar", ["--data", "UNSPLIT"], "no rows in DATA in the split 'heldout'"),
+        ("ar", ["--lr", "-1"], "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr -1.0, final_lr 2e-06"),
+        ("av", ["--final-lr", "1"], "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr 2e-05, final_lr 1.0"),
+        ("ar", ["--batch", "0"], "batch must be 1 or more, found 0"),
+        ("ar", ["--ar-template", "Said:"], "ar_template must hold {explanation}"),
+        (
+            "ar",
+            ["--ar-template", "Said: {explanation}"],
+            "the AR template must end with text behind {explanation}: its last token is where the AR is read",
+        ),
+        ("av", ["--av-template", "What is held?"], "av_template must hold {injection_char} where the vector goes"),
+        ("av", ["--injection-scale", "0"], "injection_scale must be a positive number, found 0.0"),
+        ("av", ["--marker", "☃"], "the marker '☃' must be one token, this tokenizer makes it 3: choose another"),
+        (
+            "av",
+            ["--ar", "MODEL"],
+            "no nla_meta.yaml in MODEL: an NLA checkpoint keeps its contract beside its weights",
+        ),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    root: Path, tmp_path: Path, role: str, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = root / "data", tmp_path / "out"
+    made = {"UNEXPLAINED": lambda: root / "unexplained", "HALF": lambda: half(root, tmp_path),
+            "UNSPLIT": lambda: unsplit(root, tmp_path), "MODEL": lambda: root / "model"}  # fmt: skip
+    given = [str(made[word]()) if word in made else word for word in arguments]
+    if arguments[0] == "--data":
+        data = Path(given[1])
+    before = tree(root)
+    capsys.readouterr()
+    assert cli.main(["warmstart", role, "--data", str(root / "data"), "--out", str(out), *given]) == 2
+    seen = capsys.readouterr()
+    rows = len(Activations.load(root / "data", split="train"))
+    for word, value in (("DATA", data), ("ROWS", rows), ("MODEL", root / "model")):
+        line = line.replace(word, str(value))
+    assert seen.err == f"thinkaloud: {line}\n"
+    assert seen.out == ""
+    assert not out.exists()
+    assert tree(root) == before
+
+
+def half(root: Path, place: Path) -> Path:
+    """The extraction with three of its train rows not yet explained."""
+    folder = Path(shutil.copytree(root / "data", place / "half"))
+    found = Activations.load(folder)
+    missing = [i for i, split in enumerate(found.column("split")) if split == "train"][:3]
+    texts = [None if i in missing else text for i, text in enumerate(found.column("explanation"))]
+    write_explanations(folder, 0, texts, "scribe/1")
+    return folder
+
+
+def unsplit(root: Path, place: Path) -> Path:
+    """The train rows alone."""
+    return Activations.load(root / "data", split="train").save(place / "unsplit")
+
+
+@pytest.mark.parametrize("arguments", [["critic"], [], ["ar", "--no-such-option", "1"]])
+def test_an_unknown_role_exits_with_2(
+    root: Path, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["warmstart", *arguments, "--data", str(root / "data"), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
