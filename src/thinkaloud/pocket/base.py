@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from thinkaloud import quant
 from thinkaloud.activations.corpus import split_of
+from thinkaloud.errors import UserError
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket import tokenizer as pocket_tokenizer
 
@@ -76,7 +77,10 @@ def encode(tokenizer: Any, texts: list[str]) -> list[np.ndarray]:
 
 
 def rows(documents: Iterable[np.ndarray], bos: int, context: int) -> np.ndarray:
-    """Documents laid end to end in rows of `context` + 1 tokens; rows and pieces of documents open with BOS."""
+    """Documents laid end to end in rows of `context` + 1 tokens; rows and pieces of documents open with BOS.
+
+    A rest that does not fill the last row is left out. UserError if there is no whole row.
+    """
     out, row = [], []
     for ids in documents:
         start = 0
@@ -87,6 +91,8 @@ def rows(documents: Iterable[np.ndarray], bos: int, context: int) -> np.ndarray:
             if len(row) > context - 8:
                 out.append(row[: context + 1] + [bos] * (context + 1 - len(row)))
                 row = []
+    if not out:
+        raise UserError(f"the documents fill no row of {context} tokens: more text is needed")
     return np.asarray(out, dtype=np.uint16)
 
 
@@ -236,19 +242,19 @@ def main() -> None:
     model.load_state_dict(quant.unpack(packed), strict=False)
     model.tie_weights()
     model.eval()
-    apart = [d["text"] for d in corpus.prose(args.corpus, "prose-heldout.txt.xz")]
+    held = {
+        "prose, held-out books and articles": [d["text"] for d in corpus.prose(args.corpus, "prose-heldout.txt.xz")],
+        "prose, held-out documents": prose_held[:150],
+        "chats, held-out": chats_held[:400],
+        "world, held-out": world_held[:1000],
+    }
     metrics = {
         "config": asdict(config),
         "parameters": sum(p.numel() for p in model.parameters()),
         "tokens": config.steps * config.batch * config.context,
         "rows": {"prose_and_chats": len(main_rows), "world": len(world_rows)},
         "seconds": round(seconds, 1),
-        "bits_per_byte": {
-            "prose, held-out books and articles": bits_per_byte(model, tokenizer, apart),
-            "prose, held-out documents": bits_per_byte(model, tokenizer, prose_held[:150]),
-            "chats, held-out": bits_per_byte(model, tokenizer, chats_held[:400]),
-            "world, held-out": bits_per_byte(model, tokenizer, world_held[:1000]),
-        },
+        "bits_per_byte": {name: bits_per_byte(model, tokenizer, texts, config.context) for name, texts in held.items()},
         "log": log,
     }
     (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
