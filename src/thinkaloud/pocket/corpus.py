@@ -80,7 +80,9 @@ def write_mix(folder: Path, out: Path, world_documents: int, seed: int = 0) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m thinkaloud.pocket.corpus", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m thinkaloud.pocket.corpus", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("corpus", type=Path, help="folder with prose-*.txt.xz and chat-*.jsonl.xz")
     parser.add_argument("out", type=Path, help="folder to write, for thinkaloud extract --corpus")
     parser.add_argument("--world-documents", type=int, default=40_000)

@@ -149,7 +149,9 @@ def table(found: Sequence[Probed]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m thinkaloud.pocket.probe", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m thinkaloud.pocket.probe", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--model", default="pocket/base")
     parser.add_argument("--layer", type=int, default=5)
     parser.add_argument("--train", type=int, default=3000, help="train episodes a family")
