@@ -98,3 +98,11 @@ def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budge
 def test_parts_that_do_not_belong_together(make: Any, line: str) -> None:
     with pytest.raises(UserError, match=line):
         make(tiny.reconstructor())
+
+
+@pytest.mark.slow
+def test_compiled_it_gives_the_same_vectors() -> None:
+    ar = tiny.reconstructor()
+    texts = ["One thing.", "Another, which is longer than the first one was.", "A third"]
+    plain = ar.reconstruct(texts)
+    torch.testing.assert_close(ar.compile().reconstruct(texts), plain, atol=1e-5, rtol=1e-5)

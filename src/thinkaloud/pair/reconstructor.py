@@ -14,7 +14,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.pair.injection import scaled
 
-BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}
+BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 
 
 @dataclass
@@ -96,11 +96,29 @@ class Reconstructor:
         """
         encoded = self.encode(texts)
         out = torch.empty(len(texts), self.contract.d_model)
-        for rows in length_batches([len(ids) for ids in encoded], batch_tokens or BATCH_TOKENS[self.device.type]):
-            ids, lengths = pad([encoded[i] for i in rows], self.device)
-            out[rows] = self.predict(ids, lengths).cpu()
+
+        def fetch(rows: list[int], vectors: Tensor) -> None:
+            out[rows] = vectors.cpu()
             watch(len(rows))
+
+        before: tuple[list[int], Tensor] | None = None  # fetched once the next batch is under way: no gap between them
+        for rows in length_batches([len(ids) for ids in encoded], batch_tokens or BATCH_TOKENS[self.device.type]):
+            vectors = self.predict(*pad([encoded[i] for i in rows], self.device))
+            if before is not None:
+                fetch(*before)
+            before = rows, vectors
+        if before is not None:
+            fetch(*before)
         return out
+
+    def compile(self) -> "Reconstructor":
+        """Have torch.compile fuse what lies between the matrix products; takes seconds at the first call.
+
+        Worth it for thousands of texts on a GPU: a fifth faster at the 7B shape (benchmarks/reconstruct.py).
+        """
+        for block in families.blocks(self.backbone):
+            block.compile(dynamic=True)  # one graph for all blocks and lengths
+        return self
 
 
 def length_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

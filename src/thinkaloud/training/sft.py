@@ -66,12 +66,13 @@ def _run(
     parameters = checkpoint.trainable(task.module)
     matrices = [p for p in parameters.values() if p.ndim >= 2]
     vectors = [p for p in parameters.values() if p.ndim < 2]
+    device = next(iter(parameters.values())).device
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
         lr=config.lr,
         betas=(0.9, 0.95),
+        fused=device.type == "cuda",
     )
-    device = next(iter(parameters.values())).device
     folder, start, skipped = out / "checkpoints", 0, 0
     total, counted = 0.0, 0  # what the next line of the log is the mean of
     done = checkpoint.steps(folder)

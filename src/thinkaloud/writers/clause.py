@@ -3,8 +3,8 @@
 from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, role_of
 from .wordlists import words
 
-QUOTED_WORDS = 4
-QUOTED_CHARS = 36
+QUOTED_WORDS = 8
+QUOTED_CHARS = 60
 WORD_CHARS = 16
 
 SUBORDINATORS = frozenset(

@@ -9,7 +9,7 @@ from .genre import genre_of
 from .passage import read_passage
 from .topic import topic_line
 
-LIMIT = 300
+LIMIT = 340
 # How many topics and how many next tokens to name; the later plans are for texts that would pass LIMIT.
 PLANS = ((3, 4), (2, 3), (1, 2), (0, 1))
 
@@ -31,7 +31,7 @@ def explain_context(context: Context) -> str:
 class HeuristicWriter:
     """Explains by rule; needs no service and no model. English is what it knows, but any text will do."""
 
-    name = "heuristic/1"
+    name = "heuristic/2"
 
     def write(self, contexts: Sequence[Context]) -> list[str]:
         """One text for each context: see ``explain_context``."""
