@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import tiny
 
 from thinkaloud import cli
 from thinkaloud.activations import Activations
+from thinkaloud.activations.store import SHARD_DOCS, explanations_path
+from thinkaloud.site import Site
 from thinkaloud.writers import CachedWriter, HeuristicWriter
 from thinkaloud.writers.write import contexts
 
@@ -59,6 +62,19 @@ def test_a_second_call_keeps_what_is_there(data: Path, capsys: pytest.CaptureFix
     assert cli.main(["explain", "--data", str(data)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"wrote 0 explanations, kept 18 in {data}"
     assert tree(data) == before
+
+
+def test_a_killed_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    n, data = SHARD_DOCS + 30, tmp_path / "data"
+    columns = {"doc_id": [f"doc-{i}" for i in range(n)], "token": [" sea"] * n, "text": ["Down by the sea"] * n,
+               "next_tokens": [["."]] * n, "next_probs": [[0.5]] * n}  # fmt: skip
+    Activations(tiny.vectors(n, 8), pa.table(columns), Site("resid_post", 2)).save(data)
+    assert cli.main(["explain", "--data", str(data)]) == 0
+    explanations_path(data, 1).unlink()
+    capsys.readouterr()
+    assert cli.main(["explain", "--data", str(data)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"wrote 30 explanations, kept {SHARD_DOCS} in {data}"
+    assert all(Activations.load(data).column("explanation"))
 
 
 def test_a_cache_serves_other_extractions(data: Path, tmp_path: Path) -> None:
