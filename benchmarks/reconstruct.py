@@ -2,9 +2,10 @@
 
     python benchmarks/reconstruct.py --shape qwen2.5-7b --device cuda
 
-Ours is `Reconstructor.reconstruct` on texts, as it is and after `compile()`: tokenising, batches by length, the blocks up
-to the site, the head, the vectors on the CPU; the first call, which compiles, is timed apart. The usual ways are given token ids, run the same blocks on one row, or on 32 padded and masked rows,
-and fetch every batch. Weights are random. Prints one JSON line.
+Ours is `Reconstructor.reconstruct` on texts, as it is and after `compile()`: tokenising, batches by length, the blocks
+up to the site, the head, the vectors on the CPU; the first call, which compiles, is timed apart. The usual ways are
+given token ids, run the same blocks on one row, or on 32 padded and masked rows, and fetch every batch. Weights are
+random. Prints one JSON line.
 """
 
 import argparse

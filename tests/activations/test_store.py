@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkaloud.activations import Activations, iter_shards, write_explanations
-from thinkaloud.activations.atomic import write_whole
 from thinkaloud.activations.store import read_vectors, to_bits, write_shard
+from thinkaloud.atomic import write_whole
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 
