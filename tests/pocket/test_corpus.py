@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkaloud.activations import ExtractOptions, read_corpus, split_of
+from thinkaloud.errors import UserError
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket.episodes.common import is_held_out
 from thinkaloud.pocket.world import FAMILIES, Episode, episode
@@ -175,3 +176,9 @@ def test_the_command_says_how_many_of_each(
     corpus.main()
     assert capsys.readouterr().out == "prose 4, chats 2, world 1,200\n"
     assert len((tmp_path / "mix" / "world.jsonl").read_text().splitlines()) == 1200
+
+
+def test_a_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no prose-\*\.txt\.xz and no chat-\*\.jsonl\.xz in"):
+        corpus.write_mix(tmp_path, tmp_path / "mix", 5)
+    assert not (tmp_path / "mix").exists()

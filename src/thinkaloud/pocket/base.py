@@ -212,6 +212,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
+    if not any(args.corpus.glob("*.xz")):
+        raise SystemExit(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {args.corpus}")
     prose, prose_held = _train_split((d["id"], corpus.as_text(d)) for d in corpus.prose(args.corpus))
     chats, chats_held = _train_split((d["id"], corpus.as_text(d)) for d in corpus.chats(args.corpus))
     world, world_held = _train_split(_parallel_world(config.world_documents, config.seed))

@@ -7,11 +7,13 @@ episodes come from wordings and combinations of values that the training split n
 import argparse
 import json
 import lzma
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from thinkaloud.activations.corpus import split_of
+from thinkaloud.atomic import write_whole
+from thinkaloud.errors import UserError
 from thinkaloud.pocket.chat import render
 from thinkaloud.pocket.world import FAMILIES, episode
 
@@ -64,19 +66,27 @@ def as_text(document: dict[str, Any]) -> str:
 
 def write_mix(folder: Path, out: Path, world_documents: int, seed: int = 0) -> dict[str, int]:
     """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind."""
+    if not any(folder.glob("*.xz")):
+        raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {folder}")
     out.mkdir(parents=True, exist_ok=True)
-    counts = {}
-    for name, documents in (
-        ("prose", prose(folder)),
-        ("chats", chats(folder)),
-        ("world", world(0, world_documents, seed)),
-    ):
-        counts[name] = 0
-        with open(out / f"{name}.jsonl", "w", encoding="utf-8") as file:
-            for document in documents:
-                file.write(json.dumps(document, ensure_ascii=False) + "\n")
-                counts[name] += 1
-    return counts
+    return {
+        "prose": _write(out / "prose.jsonl", prose(folder)),
+        "chats": _write(out / "chats.jsonl", chats(folder)),
+        "world": _write(out / "world.jsonl", world(0, world_documents, seed)),
+    }
+
+
+def _write(path: Path, documents: Iterable[dict[str, Any]]) -> int:
+    count = 0
+
+    def fill(file: IO[bytes]) -> None:
+        nonlocal count
+        for document in documents:
+            file.write((json.dumps(document, ensure_ascii=False) + "\n").encode())
+            count += 1
+
+    write_whole(path, fill)
+    return count
 
 
 def main() -> None:
