@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from thinkaloud import families
 from thinkaloud.errors import UserError
+from thinkaloud.pair import reconstructor
 from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
 
 TEXTS = ["a short one", "", "the clause names a river and expects where it flows next", "x", "Ünïcode, 日本 too"] * 3
@@ -27,6 +28,17 @@ def test_batches_change_nothing(name: str) -> None:
     torch.testing.assert_close(ar.reconstruct(TEXTS, batch_tokens=100), alone, atol=2e-5, rtol=1e-5)
     turned = ar.reconstruct(TEXTS[::-1]).flip(0)
     torch.testing.assert_close(turned, alone, atol=2e-5, rtol=1e-5)
+
+
+def test_many_texts_are_tokenised_a_slice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ar = tiny.reconstructor()
+    whole = ar.reconstruct(TEXTS)
+    monkeypatch.setattr(reconstructor, "ENCODED_AT_ONCE", 4)
+    torch.testing.assert_close(ar.reconstruct(TEXTS), whole, atol=2e-5, rtol=1e-5)
+    rows = [row for batch, _ in ar.batches(TEXTS, 100) for row in batch]
+    assert sorted(rows) == list(range(len(TEXTS)))
+    with pytest.raises(UserError, match=r"^explanation 15 has 614 tokens with its template: the context is 256$"):
+        ar.reconstruct([*TEXTS, "x" * 600])
 
 
 def test_it_is_the_state_at_the_last_token_through_the_head() -> None:

@@ -209,7 +209,10 @@ def test_alternatives_stop_when_nearly_all_is_told():
     [
         ("The kingdom had gone down again and again and again and again and", "subject kingdom, verb gone"),
         ("In the evening Sam of the old green tower by the sea", "subject Sam, verb to come"),
-        ("The boat left because they had in the meantime of the old year and", "because-clause, subject they, verb had"),
+        (
+            "The boat left because they had in the meantime of the old year and",
+            "because-clause, subject they, verb had",
+        ),
         ("Where did the old captain go with", "Early in a question"),
         ("He said that when", "Early in a when-clause"),
         ("The town (on the river", "In brackets, early in a further clause"),

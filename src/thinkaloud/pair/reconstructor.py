@@ -1,6 +1,6 @@
 """The AR, activation reconstructor: explanations in, vectors out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.injection import scaled
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
+ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tokenised
 
 
 @dataclass
@@ -50,14 +51,17 @@ class Reconstructor:
     def device(self) -> torch.device:
         return self.head.weight.device
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of the prompt around every explanation, special tokens included (dropping BOS ruins an AR)."""
+    def encode(self, texts: Sequence[str], numbers: Sequence[int] | None = None) -> list[list[int]]:
+        """Token ids of the prompt around every explanation, special tokens included (dropping BOS ruins an AR).
+
+        `numbers` are what a refusal calls the texts; without them, their places in `texts`.
+        """
         template = self.contract.ar_template or ""
         prompts = [template.replace("{explanation}", text) for text in texts]
         ids = self.tokenizer(prompts, add_special_tokens=True)["input_ids"]
         eos = self.tokenizer.eos_token_id
         suffix = list(self.contract.ar_suffix_ids)
-        for i, row in enumerate(ids):
+        for i, row in zip(range(len(ids)) if numbers is None else numbers, ids, strict=True):
             # Some tokenizers close a text with an end token; the state is read at the template's own last token.
             if eos is not None and len(row) > 1 and row[-1] == eos and suffix and suffix[-1] != eos:
                 row.pop()
@@ -92,9 +96,8 @@ class Reconstructor:
     ) -> Float[Tensor, "n d"]:
         """The vectors the texts describe: float32 [n, d] on the CPU, as the head gives them, unscaled.
 
-        Texts are sorted by length and run in batches of about `batch_tokens` tokens.
+        Batches are of near-equal lengths and of about `batch_tokens` tokens.
         """
-        encoded = self.encode(texts)
         out = torch.empty(len(texts), self.contract.d_model)
 
         def fetch(rows: list[int], vectors: Tensor) -> None:
@@ -102,14 +105,23 @@ class Reconstructor:
             watch(len(rows))
 
         before: tuple[list[int], Tensor] | None = None  # fetched once the next batch is under way: no gap between them
-        for rows in length_batches([len(ids) for ids in encoded], batch_tokens or BATCH_TOKENS[self.device.type]):
-            vectors = self.predict(*pad([encoded[i] for i in rows], self.device))
+        for rows, ids in self.batches(texts, batch_tokens or BATCH_TOKENS[self.device.type]):
+            vectors = self.predict(*pad(ids, self.device))
             if before is not None:
                 fetch(*before)
             before = rows, vectors
         if before is not None:
             fetch(*before)
         return out
+
+    def batches(self, texts: Sequence[str], budget: int) -> Iterator[tuple[list[int], list[list[int]]]]:
+        """Indices of texts and their token ids, in batches of at most `budget` padded tokens, the longest first."""
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for start in range(0, len(order), ENCODED_AT_ONCE):
+            some = order[start : start + ENCODED_AT_ONCE]
+            encoded = self.encode([texts[i] for i in some], some)
+            for rows in length_batches([len(ids) for ids in encoded], budget):
+                yield [some[i] for i in rows], [encoded[i] for i in rows]
 
     def compile(self) -> "Reconstructor":
         """Have torch.compile fuse what lies between the matrix products; takes seconds at the first call.
