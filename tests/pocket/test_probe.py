@@ -20,8 +20,18 @@ from thinkaloud import extract
 from thinkaloud.activations.forward import Pass
 from thinkaloud.pocket import probe
 from thinkaloud.pocket import tokenizer as pocket_tokenizer
-from thinkaloud.pocket.probe import Probed, fitted, last_before, places, question_of, settled_token, solved, table
-from thinkaloud.pocket.world import FAMILIES, SPLITS, Episode, Fact, episode, episodes
+from thinkaloud.pocket.probe import (
+    WORDINGS,
+    Probed,
+    fitted,
+    last_before,
+    places,
+    question_of,
+    settled_token,
+    solved,
+    table,
+)
+from thinkaloud.pocket.world import FAMILIES, SPLITS, Episode, Fact, episode, episodes, wordings
 from thinkaloud.site import Site
 
 SITE = Site("resid_post", 2)
@@ -182,23 +192,26 @@ def test_a_probe_finds_what_is_planted_and_nothing_else() -> None:
 
 
 def test_every_probe_is_fitted_on_train_and_read_on_held_out_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, int, frozenset[str]]] = []
+    seen: list[tuple[str, str, frozenset[str]]] = []
     x_train, y_train = planted(600, 5)
     x_held, y_held = planted(300, 6)
     y_held = np.where(np.arange(300) < 150, y_held, "violet")  # a value that train never has is always missed
 
     def rows(run: Pass, tok: Any, some: list[Episode]) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
         (family,), (split,) = {made.family for made in some}, {made.split for made in some}
-        seen.append((split, len(some), frozenset(made.text for made in some)))
+        (new,) = {made.wording in wordings(family, "heldout") for made in some}
+        seen.append((split, "new" if new else "known", frozenset(made.text for made in some)))
         x, y = (x_train, y_train) if split == "train" else (x_held, y_held)
         found = {(family, "planted", "settled"): (x, y), (family, "constant", "settled"): (x, np.full(len(x), "one"))}
         return found | ({(family, "rare", "settled"): (x, y)} if split == "train" else {})
 
     monkeypatch.setattr(probe, "rows", rows)
-    found = probe.probe(model(), tokenizer(), SITE, 7, 4)
-    assert [(p.family, p.fact, p.at) for p in found] == [(family, "planted", "settled") for family in FAMILIES]
-    assert [(split, n) for split, n, _ in seen] == [("train", 7), ("heldout", 4)] * len(FAMILIES)
-    assert len(set().union(*(texts for *_, texts in seen))) == 11 * len(FAMILIES)
+    found = probe.probe(model(), tokenizer(), SITE, 7, 24)
+    wanted = [(family, "planted", "settled", wording) for family in FAMILIES for wording in WORDINGS]
+    assert [(p.family, p.fact, p.at, p.wording) for p in found] == wanted
+    kinds = [("train", "known"), ("heldout", "known"), ("heldout", "new")]
+    assert [(split, wording) for split, wording, _ in seen] == kinds * len(FAMILIES)
+    assert len(set().union(*(texts for *_, texts in seen))) == (7 + 24) * len(FAMILIES), "no episode is in two"
     for one in found:
         assert (one.values, one.n_train, one.n) == (3, 600, 300)
         assert one.majority == 0.5  # violet, by construction
@@ -261,17 +274,19 @@ def test_the_share_of_right_answers() -> None:
 
 def test_a_table() -> None:
     found = [
-        Probed("rules", "rule", "settled", 0.514, 0.25, 8, 90, 40),
-        Probed("rules", "rule", "before stated", 0.996, 0.25, 8, 90, 40),
-        Probed("places", "place", "settled", 0.5, 0.126, 10, 90, 40),
-        Probed("places", "asked", "before stated", 1.0, 0.1, 9, 90, 40),
+        Probed("rules", "rule", "settled", "known", 0.514, 0.25, 8, 90, 40),
+        Probed("rules", "rule", "settled", "new", 0.4, 0.21, 8, 90, 30),
+        Probed("rules", "rule", "before stated", "known", 0.996, 0.25, 8, 90, 40),
+        Probed("places", "place", "settled", "known", 0.5, 0.126, 10, 90, 40),
+        Probed("places", "asked", "before stated", "new", 1.0, 0.1, 9, 90, 40),
     ]
     assert table(found).splitlines() == [
-        "| family | fact | values | settled | before stated | commonest value |",
-        "|---|---|---|---|---|---|",
-        "| rules | rule | 8 | 0.51 | 1.00 | 0.25 |",
-        "| places | place | 10 | 0.50 |  | 0.13 |",
-        "| places | asked | 9 |  | 1.00 | 0.10 |",
+        "| family | fact | values | settled, known wording | settled, new wording "
+        "| before stated, known wording | before stated, new wording | commonest value |",
+        "|---|---|---|---|---|---|---|---|",
+        "| rules | rule | 8 | 0.51 | 0.40 | 1.00 |  | 0.25 |",
+        "| places | place | 10 | 0.50 |  |  |  | 0.13 |",
+        "| places | asked | 9 |  |  |  | 1.00 | 0.10 |",
     ]
 
 
@@ -281,7 +296,7 @@ def test_the_command_prints_the_tables_and_writes_the_figures(
     model().save_pretrained(str(tmp_path / "model"))
     tokenizer().save_pretrained(str(tmp_path / "model"))
     out = tmp_path / "probes.json"
-    sizes = ["--train", "12", "--heldout", "5", "--problems", "2", "--layer", "2"]
+    sizes = ["--train", "12", "--heldout", "8", "--problems", "2", "--layer", "2"]
     monkeypatch.setattr("sys.argv", ["probe", "--model", str(tmp_path / "model"), *sizes, "--out", str(out)])
     probe.main()
     printed = capsys.readouterr().out
@@ -291,4 +306,6 @@ def test_the_command_prints_the_tables_and_writes_the_figures(
     assert "word problems answered right: 0.0 % of 2" in printed, "random weights do not count"
     assert {one.family for one in found} == set(FAMILIES)
     assert all(0 <= one.accuracy <= 1 and 0 < one.majority <= 1 for one in found)
-    assert {one.n for one in found if one.family == "couplets"} == {5}
+    counted = {wording: {p.n for p in found if (p.family, p.wording) == ("couplets", wording)} for wording in WORDINGS}
+    assert all(len(counts) == 1 for counts in counted.values())
+    assert sum(n for counts in counted.values() for n in counts) == 8

@@ -1,8 +1,9 @@
 """What does the base model in fact hold of the pocket world? Linear probes at the site, and word problems answered.
 
 A probe is a multinomial logistic regression from the vector to the fact's value, fitted on train episodes and read on
-held-out ones. It reads the token at which the text has just settled the fact, and the last token before the text states
-it. `python -m thinkaloud.pocket.probe --model pocket/base` prints the model card's tables.
+held-out ones: combinations of values that training never had, in wordings that it had (known) or had not (new). It
+reads the token at which the text has just settled the fact, and the last token before the text states it.
+`python -m thinkaloud.pocket.probe --model pocket/base` prints the model card's tables.
 """
 
 import argparse
@@ -21,10 +22,11 @@ import torch
 from thinkaloud import loading
 from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.pocket.chat import END
-from thinkaloud.pocket.world import FAMILIES, Episode, Fact, episodes
+from thinkaloud.pocket.world import FAMILIES, Episode, Fact, episodes, wordings
 from thinkaloud.site import Site
 
 AT = ("settled", "before stated")
+WORDINGS = ("known", "new")
 ANSWER = re.compile(r"####\s*(-?[\d,]+)")
 
 
@@ -35,6 +37,7 @@ class Probed:
     family: str
     fact: str
     at: str
+    wording: str
     accuracy: float
     majority: float
     values: int
@@ -88,13 +91,16 @@ def probe(model: Any, tokenizer: Any, site: Site, n_train: int, n_heldout: int, 
     run, out = Pass(model, site), []
     for family in FAMILIES:
         train = rows(run, tokenizer, list(episodes(seed + 1_000_003, n_train, "train", [family])))
-        held = rows(run, tokenizer, list(episodes(seed + 1_000_003, n_heldout, "heldout", [family])))
-        for key, (x, y) in train.items():
-            if key in held and len(set(y)) > 1:
-                x_held, y_held = held[key]
-                commonest = Counter(y_held).most_common(1)[0][1] / len(y_held)
-                found = float((fitted(x, y).predict(x_held) == y_held).mean())
-                out.append(Probed(*key, found, commonest, len(set(y)), len(y), len(y_held)))
+        probes = {key: fitted(x, y) for key, (x, y) in train.items() if len(set(y)) > 1}
+        held, new = list(episodes(seed + 1_000_003, n_heldout, "heldout", [family])), wordings(family, "heldout")
+        for wording in WORDINGS:
+            some = [episode for episode in held if (episode.wording in new) == (wording == "new")]
+            read = rows(run, tokenizer, some) if some else {}
+            for key in filter(read.__contains__, probes):
+                (_, values), (x, y) = train[key], read[key]
+                commonest = Counter(y).most_common(1)[0][1] / len(y)
+                accuracy = float((probes[key].predict(x) == y).mean())
+                out.append(Probed(*key, wording, accuracy, commonest, len(set(values)), len(values), len(y)))
     return out
 
 
@@ -139,12 +145,14 @@ def solved(model: Any, tokenizer: Any, n: int, seed: int = 0, max_tokens: int = 
 
 def table(found: Sequence[Probed]) -> str:
     """The probes as a Markdown table."""
-    lines = ["| family | fact | values | settled | before stated | commonest value |", "|---|---|---|---|---|---|"]
+    columns = [(at, wording) for at in AT for wording in WORDINGS]
+    titles = ["family", "fact", "values", *(f"{at}, {wording} wording" for at, wording in columns), "commonest value"]
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for family, fact in dict.fromkeys((p.family, p.fact) for p in found):
-        here = {p.at: p for p in found if (p.family, p.fact) == (family, fact)}
-        one = next(iter(here.values()))
-        shown = [f"{here[at].accuracy:.2f}" if at in here else "" for at in AT]
-        lines.append(f"| {family} | {fact} | {one.values} | {shown[0]} | {shown[1]} | {one.majority:.2f} |")
+        here = {(p.at, p.wording): p for p in found if (p.family, p.fact) == (family, fact)}
+        shown = [f"{here[key].accuracy:.2f}" if key in here else "" for key in columns]
+        values, majority = (max(getattr(p, name) for p in here.values()) for name in ("values", "majority"))
+        lines.append("| " + " | ".join([family, fact, str(values), *shown, f"{majority:.2f}"]) + " |")
     return "\n".join(lines)
 
 
