@@ -518,7 +518,7 @@ tell("read", lambda: main(["read", "Hello", "--nla", pair, "--max-tokens", "2", 
     done = on_a_small_disk(disk, "44k", code)
     lines = [line for line in done.stdout.splitlines() if line.startswith(("save", "packed", "extract", "read"))]
     assert len(lines) == 4, done.stderr
-    assert lines[0].startswith("save 2 [] thinkaloud: the disk is full"), lines[0]
-    assert lines[1].startswith("packed 2 [] thinkaloud: the disk is full"), lines[1]
+    assert lines[0].startswith("save 2 [] thinkaloud: no room to write"), lines[0]
+    assert lines[1].startswith("packed 2 [] thinkaloud: no room to write"), lines[1]
     assert lines[2].startswith("extract 2 ['filler'] thinkaloud: no room to write"), lines[2]
     assert lines[3].startswith("read 2 ['filler'] thinkaloud: no room to write"), lines[3]

@@ -156,7 +156,7 @@ def train(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if step % 100 == 0 or step == config.steps - 1:
-            log.append({"step": step, "loss": float(loss), "seconds": round(time.time() - started, 1)})
+            log.append({"step": step, "loss": loss.item(), "seconds": round(time.time() - started, 1)})
             print(json.dumps(log[-1]), flush=True)
     return log
 
