@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from thinkaloud.baseline import Baseline
     from thinkaloud.contract import Contract, Marker
     from thinkaloud.errors import UserError
-    from thinkaloud.pair.explanation import Explanation
+    from thinkaloud.explanation import Explanation
     from thinkaloud.pair.nla import NLA
     from thinkaloud.pair.reading import Reading
     from thinkaloud.pair.reconstructor import Reconstructor
@@ -26,7 +26,7 @@ _WHERE = {
     "Contract": "contract",
     "Marker": "contract",
     "UserError": "errors",
-    "Explanation": "pair.explanation",
+    "Explanation": "explanation",
     "NLA": "pair.nla",
     "Reading": "pair.reading",
     "Reconstructor": "pair.reconstructor",

@@ -116,6 +116,8 @@ def from_dict(data: Mapping[str, Any]) -> Contract:
     if role is None:
         raise UserError(f"role must be one of {', '.join(ROLES)}, found {data.get('role')!r}")
     d_model = _integer(data.get("d_model"), "d_model")
+    if not 1 <= d_model <= 1 << 20:
+        raise UserError(f"d_model must be the width of a model, found {d_model}")
     extraction, tokens = _section(data, "extraction"), _section(data, "tokens")
     templates, ours = _section(data, "prompt_templates"), _section(data, "thinkaloud")
     own_site, baseline = _section(ours, "site", "thinkaloud."), _section(ours, "baseline", "thinkaloud.")
@@ -293,7 +295,7 @@ def _scale(value: Any, d_model: int, name: str) -> float | None:
         return math.sqrt(d_model)
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"extraction.{name} must be a number or sqrt_d_model, found {value!r}") from None
     return number
 

@@ -13,7 +13,7 @@ from thinkaloud import cli
 from thinkaloud.baseline import Baseline
 from thinkaloud.cli import read
 from thinkaloud.errors import UserError
-from thinkaloud.pair.explanation import Explanation
+from thinkaloud.explanation import Explanation
 from thinkaloud.pair.reading import Reading, ReadPosition
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from thinkaloud.baseline import Baseline
+from thinkaloud.explanation import Explanation
 from thinkaloud.pair import show
-from thinkaloud.pair.explanation import Explanation
 from thinkaloud.pair.reading import Reading, ReadPosition
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site

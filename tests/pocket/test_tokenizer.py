@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkaloud import contract
+from thinkaloud.explanation import wrap
 from thinkaloud.loading import load_tokenizer
-from thinkaloud.pair.explanation import wrap
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket.chat import BOS, END, ROLES, render
 from thinkaloud.pocket.tokenizer import CONTEXT, MARKER, VOCABULARY, save, train

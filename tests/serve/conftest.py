@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from thinkaloud.baseline import Baseline
-from thinkaloud.pair.explanation import Explanation
+from thinkaloud.explanation import Explanation
 from thinkaloud.pair.reading import Reading, ReadPosition
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site

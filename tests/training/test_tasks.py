@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thinkaloud import families
 from thinkaloud.activations import Activations
-from thinkaloud.pair.explanation import wrap
+from thinkaloud.explanation import wrap
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training.config import ARWarmStart, AVWarmStart
 from thinkaloud.training.data import load_rows

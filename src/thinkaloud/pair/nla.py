@@ -15,14 +15,14 @@ from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import tokens_of
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
+from thinkaloud.explanation import Explanation
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
-from thinkaloud.pair.explanation import Explanation
 from thinkaloud.pair.injection import check_vectors
 from thinkaloud.pair.reading import Reading, ReadPosition
 from thinkaloud.pair.reconstructor import Reconstructor
-from thinkaloud.pair.sampling import Sampling
 from thinkaloud.pair.scores import Scores
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 
 MAX_TOKENS = 200

@@ -11,8 +11,8 @@ from rich.console import RenderableType
 from torch import Tensor
 
 from thinkaloud.baseline import Baseline
+from thinkaloud.explanation import Explanation
 from thinkaloud.pair import show
-from thinkaloud.pair.explanation import Explanation
 from thinkaloud.pair.scores import Score, fve
 from thinkaloud.site import Site
 

@@ -17,8 +17,8 @@ from rich.text import Text
 from thinkaloud.site import Site
 
 if TYPE_CHECKING:
+    from thinkaloud.explanation import Explanation
     from thinkaloud.pair.controls import Control
-    from thinkaloud.pair.explanation import Explanation
     from thinkaloud.pair.reading import Reading, ReadPosition
 
 HOW_TO_READ = (

@@ -1,6 +1,6 @@
 """The AV, activation verbalizer: vectors in, explanations out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
+from thinkaloud.explanation import Explanation
 from thinkaloud.pair import injection
-from thinkaloud.pair.explanation import Explanation
-from thinkaloud.pair.sampling import Sampling, sample
+from thinkaloud.rollout.base import Prompt, Sampling
+from thinkaloud.rollout.lockstep import Lockstep
 
 
 @dataclass
@@ -78,23 +79,34 @@ class Verbalizer:
         embeds, _ = self.inputs(self.slot_vectors(vectors))
         return families.entering_block_0(self.model, embeds)
 
+    def prompt(self, vectors: Float[Tensor, "n d"] | Float[Tensor, "n s d"]) -> Prompt:
+        """The prompts with these vectors, as a rollout takes them: the part before the first vector apart."""
+        ready, first = self.slot_vectors(vectors), self.slots[0]
+        embeds = families.embed(self.model, self.prompt_ids.to(self.device))
+        slots = [slot - first for slot in self.slots]
+
+        def own(rows: slice) -> tuple[Tensor, dict[str, Any]]:
+            some = ready[rows]
+            after = embeds[first:].expand(len(some), -1, -1)
+            if self.contract.injection == "replace":
+                return injection.replace_slots(after, slots, some), {}
+            return after, injection.add_arguments(slots, some.to(after.dtype))
+
+        return Prompt(embeds[:first], own, len(embeds) - first, len(ready))
+
     def explain(
         self,
         vectors: Float[Tensor, "m d"] | Float[Tensor, "m s d"],
         n: int = 1,
         sampling: Sampling | None = None,
+        prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
         batch: int = 256,
         watch: Callable[[int], None] = lambda rows: None,
     ) -> list[list[Explanation]]:
-        """`n` explanations of every vector; the same seed gives the same tokens. `batch` bounds the rows at a time."""
-        if n < 1:
-            raise UserError(f"samples must be 1 or more, found {n}")
-        sampling = sampling or Sampling()
-        ready = self.slot_vectors(vectors)
-        out: list[list[Explanation]] = []
-        step = max(1, batch // n)
-        for start in range(0, len(ready), step):
-            with torch.inference_mode():
-                embeds, arguments = self.inputs(ready[start : start + step])
-            out += sample(self.model, self.tokenizer, embeds, n, sampling, arguments, first_row=start, watch=watch)
-        return out
+        """`n` explanations of every vector; the same seed gives the same tokens. `batch` bounds the rows at a time.
+
+        `prefixes[i][j]` are token ids with which sample j of vector i begins.
+        """
+        with torch.inference_mode():
+            prompt = self.prompt(vectors)
+        return Lockstep(self.model, self.tokenizer, batch).generate(prompt, n, sampling, prefixes, watch)

@@ -14,13 +14,13 @@ from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
+from thinkaloud.explanation import wrap
 from thinkaloud.loading import load_backbone, load_causal_lm, load_tokenizer, pick_device, pick_dtype
-from thinkaloud.pair.explanation import wrap
 from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.reconstructor import Reconstructor, pad
-from thinkaloud.pair.sampling import Sampling
 from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 from thinkaloud.training.config import MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.training.data import Ragged, Rows

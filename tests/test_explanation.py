@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thinkaloud.contract import CLOSE, OPEN
-from thinkaloud.pair.explanation import Explanation, Part, split_parts, unwrap, wrap
+from thinkaloud.explanation import Explanation, Part, split_parts, unwrap, wrap
 
 # Text made of what splitting turns on, so that rare meetings are frequent.
 PIECES = [

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from thinkaloud import families
 from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
-from thinkaloud.pair.explanation import Explanation
-from thinkaloud.pair.sampling import Sampling, closing_tokens, draw, uniforms
+from thinkaloud.explanation import Explanation
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout.base import Sampling, uniforms
+from thinkaloud.rollout.draw import draw
+from thinkaloud.rollout.lockstep import closing_tokens
 
 TOK = tiny.tokenizer()
 
