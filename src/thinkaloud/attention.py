@@ -43,7 +43,7 @@ class Layout:
                 seen &= distance < window
             if self.segments is not None:
                 queries, keys = self.segments
-                seen &= (keys[:, None, :] == queries[:, :, None]) | (keys[:, None, :] == 0)
+                seen = seen & ((keys[:, None, :] == queries[:, :, None]) | (keys[:, None, :] == 0))
             self._masks[window] = seen[:, None]
         return self._masks[window]
 
@@ -71,13 +71,14 @@ def reading(model: nn.Module) -> Iterator[None]:
 
     Transformers takes the cache away from blocks that are to be recomputed, silently, as long as they are in training.
     """
-    training = model.training
+    training = {module: module.training for module in model.modules()}  # parts may differ from the whole
     model.eval()
     try:
         with switched_on(model):
             yield
     finally:
-        model.train(training)
+        for module, before in training.items():
+            module.training = before
 
 
 def attend(

@@ -63,6 +63,9 @@ def resolve(name: str | Path) -> Path:
 
 
 def _model_of_run(folder: Path) -> Path:
+    """The model a warm start made; a run of reinforcement learning is itself a pair, once it is through."""
+    if (folder / "av").is_dir() and (folder / "ar").is_dir():
+        return folder
     status = (folder / "STATUS").read_text(encoding="utf-8").strip()
     if status != "finished":
         raise UserError(f"the run in {folder} is not finished ({status}): give its command again, it goes on")

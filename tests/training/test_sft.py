@@ -17,7 +17,8 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.formats import load_reconstructor, load_verbalizer
 from thinkaloud.training import checkpoint
 from thinkaloud.training.config import ARWarmStart, AVWarmStart
-from thinkaloud.training.sft import status, warm_start
+from thinkaloud.training.run_folder import status
+from thinkaloud.training.sft import warm_start
 from thinkaloud.training.tasks import ARTask
 
 AV: dict[str, Any] = {"injection_scale": 3.0, "av_template": "Vector: {injection_char} Words:"}
@@ -47,12 +48,6 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def timeless(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in metrics]
-
-
-@pytest.fixture
-def one_thread() -> None:
-    """What the killed processes compute with, so that bits can be compared."""
-    torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ VERBS = {
     "extract": "take the activations of a corpus",
     "explain": "write an explanation for every activation",
     "warmstart": "train the verbalizer (av) or the reconstructor (ar) on written explanations",
+    "train": "train a warm-started pair by reinforcement learning, or go on with a run",
+    "runs": "list runs with their state, and the command to go on",
     "score": "say how well a pair's explanations rebuild held-out activations, with controls",
     "doctor": "check a model or a pair and say what is off",
     "demo": "read a few sentences with the bundled pair and write a report",

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,18 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def save(
-    folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+    folder: Path,
+    step: int,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    also: Collection[int] = (),
+    keep: int = KEEP,
 ) -> None:
-    """Write `checkpoints/step-N` with weights, optimizer, generators and `state`; older ones go, `KEEP` stay."""
+    """Write `checkpoints/step-N` with weights, optimizer, generators and `state`.
+
+    The last `keep` checkpoints stay, this one among them, and those of the steps in `also`.
+    """
     names = {id(p): name for name, p in trainable(module).items()}
     moments: dict[str, Tensor] = {}
     for parameter, slots in optimizer.state.items():
@@ -38,7 +47,7 @@ def save(
         save_file(moments, str(partial / "optimizer.safetensors"))
         save_file(generators, str(partial / "generators.safetensors"))
         write_text(partial / "state.json", json.dumps({"step": step, **state}))
-    for old in steps(folder)[:-KEEP]:
+    for old in set(steps(folder)[:-keep]) - set(also):
         shutil.rmtree(folder / f"step-{old}")
 
 

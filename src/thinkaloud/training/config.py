@@ -130,6 +130,118 @@ class ARWarmStart(WarmStart):
             raise UserError("ar_template must hold {explanation}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RL:
+    """Reinforcement learning of a warm-started pair: GRPO for the AV, regression for the AR, in one loop."""
+
+    nla: str
+    """The pair to start from: pocket, a folder with av and ar in it, or a hub name."""
+    data: str
+    """Folder of an extraction (`thinkaloud extract`); written explanations are not needed."""
+    out: str
+    """Run folder to write; it becomes a pair. An interrupted run goes on with --resume."""
+    steps: int = 150
+    """Optimizer steps; each is one batch of rollouts."""
+    prompts: int = 64
+    """Vectors a step."""
+    group: int = 8
+    """Explanations of each vector; their mean reward is what each is measured against."""
+    max_tokens: int = 150
+    """Cap of an explanation, tags included; what is cut off there has failed."""
+    temperature: float = 1.0
+    """Temperature of sampling, and of the log-probabilities in the update."""
+    mode: Literal["auto", "full", "adapter"] = "auto"
+    """Train all weights, or an adapter; auto: what the checkpoint is. An adapter over a whole AV starts afresh."""
+    lr: float | None = None
+    """Learning rate of the AV; default: 1.4e-5 for all weights, 1e-4 for an adapter."""
+    ar_lr: float | None = None
+    """Learning rate of the AR; default: 1.4e-5 for all weights, 8e-5 for an adapter; 0 keeps the AR frozen."""
+    final_lr: float = 1.0
+    """Both learning rates at the last step, as a share of the first (a cosine)."""
+    warmup: int = 5
+    """Steps of linear warm-up."""
+    reward: Literal["mse", "log_mse"] = "mse"
+    """Minus the direction MSE, or minus its logarithm: faster at first, worse prose at equal FVE."""
+    fail_mse: float = 2.0
+    """What an explanation that is cut off or does not close is taken to have for its direction MSE."""
+    length_penalty: float = 0.0
+    """Reward taken off for each token of an explanation beyond `length_free`."""
+    length_free: int = 0
+    """Tokens that cost nothing: 0 makes the penalty linear, more makes it a hinge."""
+    advantage: Literal["group", "mean"] = "group"
+    """Reward less its group's mean, divided by the group's deviation or not."""
+    kl: float = 0.01
+    """Weight of the divergence from the warm-started AV, nats a token; 0 leaves the reference out."""
+    kl_form: Literal["k3", "full"] = "k3"
+    """An estimate from the sampled tokens (its exponent clamped), or the sum over the whole vocabulary."""
+    kl_clamp: float = 10.0
+    """Bound of k3's exponent."""
+    clip: float = 1.0
+    """Gradient norm bound, of the AV and of the AR."""
+    weight_decay: float = 0.0
+    """Decay of matrices (AdamW)."""
+    seed: int = 0
+    """Seed of the data order and of the rollouts."""
+    rows: int | None = None
+    """Use only this many of the training vectors."""
+    eval_every: int = 25
+    """Steps between evaluations on held-out documents; there is one before the first step and one after the last."""
+    eval_rows: int = 512
+    """Held-out vectors of an evaluation."""
+    save_every: int = 10
+    """Steps between checkpoints."""
+    keep: int = 2
+    """Checkpoints that stay, beside the best."""
+    parity_every: int = 25
+    """Steps between two comparisons of rollout and trainer log-probabilities, the first before the first update."""
+    parity_bound: float | None = None
+    """Mean difference, nats a token, above which a run is refused; default: 0.001, or 0.05 in bfloat16."""
+    stop_closed: float = 0.5
+    """Stop when fewer held-out explanations than this share close."""
+    stop_drop: float = 0.2
+    """Stop when the held-out FVE with the frozen AR is so far below its best."""
+    stop_repetition: float = 0.5
+    """Stop when so large a share of the held-out word pairs repeats."""
+    micro_tokens: int = 32768
+    """Padded tokens of one forward and backward pass; halved once where memory runs out."""
+    rollout_rows: int = 512
+    """Explanations sampled at once."""
+    checkpointing: bool = False
+    """Recompute blocks in the backward pass to save memory."""
+    adapter_rank: int = 128
+    """Rank of an adapter that starts afresh."""
+    adapter_alpha: int = 16
+    """Its scale, divided by the square root of the rank."""
+    store: Literal["float32", "bfloat16", "int8"] = "bfloat16"
+    """How the finished weights are stored; int8 is read by this package alone."""
+    device: str = "auto"
+    """cpu, cuda or cuda:N; default: an accelerator where there is one."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What is computed in; default: bfloat16 on an accelerator, float32 on a CPU."""
+
+    def __post_init__(self) -> None:
+        at_least_one = ("steps", "prompts", "max_tokens", "eval_every", "eval_rows", "save_every", "keep")
+        for name in (*at_least_one, "parity_every", "micro_tokens", "rollout_rows", "adapter_rank"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be 1 or more, found {getattr(self, name)}")
+        if self.group < 2:
+            raise UserError(f"group must be 2 or more, found {self.group}: one explanation has nothing to beat")
+        if self.rows is not None and self.rows < 1:
+            raise UserError(f"rows must be 1 or more, found {self.rows}")
+        positive = ("temperature", "clip", "fail_mse", "kl_clamp", "final_lr", "parity_bound", "lr")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UserError(f"{name} must be a positive number, found {value}")
+        for name in ("kl", "length_penalty", "length_free", "weight_decay", "warmup", "ar_lr"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise UserError(f"{name} must be 0 or more, found {value}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def cosine_lr(step: int, steps: int, peak: float, final: float, warmup: int) -> float:
     """Learning rate at a 0-based step: linear warm-up to `peak`, then a cosine to `final` at the last step."""
     if step < warmup:

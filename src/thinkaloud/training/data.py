@@ -77,9 +77,46 @@ def load_rows(directory: str | Path, split: str, seed: int, limit: int | None = 
     prefixes = found.column("text") if split == "heldout" else [""] * len(texts)
     rows = Rows(found.vectors, texts, found.baseline(split), prefixes)
     if limit is not None and limit < len(rows):
-        order = np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(len(rows))[:limit]
-        rows = rows.take([int(i) for i in order])
+        rows = rows.take(_some(len(rows), seed, limit).tolist())
     return rows, found
+
+
+@dataclass(frozen=True)
+class Held:
+    """Held-out vectors [n, d] float32, the texts up to them, and the baseline of the split."""
+
+    vectors: Float[Tensor, "n d"]
+    prefixes: list[str]
+    baseline: Baseline
+
+
+def load_held(directory: str | Path, seed: int, limit: int) -> Held:
+    """At most `limit` held-out vectors, drawn by `seed` from the whole split."""
+    found = Activations.load(directory, split="heldout", columns=["doc_id", "text"])
+    rows = _some(len(found), seed, limit)
+    check_vectors(found.vectors, found.vectors.shape[1])
+    texts = found.column("text")
+    return Held(found.vectors[rows], [texts[i] for i in rows.tolist()], found.baseline("heldout"))
+
+
+def load_vectors(
+    directory: str | Path, seed: int, limit: int | None, contexts: bool
+) -> tuple[Float[Tensor, "n d"], list[str]]:
+    """The training vectors, float32, or `limit` of them drawn by `seed`; with `contexts`, the texts up to them too."""
+    found = Activations.load(directory, split="train", columns=["text" if contexts else "split"])
+    check_vectors(found.vectors, found.vectors.shape[1])
+    texts = found.column("text") if contexts else []
+    if limit is None or limit >= len(found):
+        return found.vectors, texts
+    rows = _some(len(found), seed, limit)
+    return found.vectors[rows], [texts[i] for i in rows.tolist()] if contexts else []
+
+
+def _some(n: int, seed: int, limit: int) -> Tensor:
+    """`limit` of n rows in a random order, or all as they are."""
+    if limit >= n:
+        return torch.arange(n)
+    return torch.from_numpy(np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(n)[:limit])
 
 
 def step_rows(step: int, n: int, batch: int, seed: int) -> list[int]:

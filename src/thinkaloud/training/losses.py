@@ -1,7 +1,7 @@
 """Training losses: pure functions on tensors."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from thinkaloud.pair.scores import direction_mse
@@ -10,6 +10,58 @@ from thinkaloud.pair.scores import direction_mse
 def response_cross_entropy(logits: Float[Tensor, "m v"], targets: Int[Tensor, " m"]) -> Float[Tensor, ""]:
     """Summed cross-entropy (nats) of response tokens; divide by the step's token count, whatever the micro-batches."""
     return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+
+
+def rewards(
+    mse: Float[Tensor, " n"], closed: Bool[Tensor, " n"], fail_mse: float, logarithm: bool
+) -> Float[Tensor, " n"]:
+    """−MSE of closed explanations, or −log MSE; the others, whatever they say, are taken to have `fail_mse`."""
+    worth = torch.where(closed, mse, torch.full_like(mse, fail_mse))
+    return -worth.clamp_min(1e-6).log() if logarithm else -worth
+
+
+def length_penalty(lengths: Int[Tensor, " n"], weight: float, free: int) -> Float[Tensor, " n"]:
+    """What `lengths` in tokens cost: `weight` for each token beyond `free` (0: linear, more: a hinge)."""
+    return weight * (lengths - free).clamp_min(0).float()
+
+
+def advantages(rewards: Float[Tensor, "p g"], normalise: bool) -> Float[Tensor, "p g"]:
+    """Rewards less their group's mean, divided by its standard deviation if `normalise`; 0 where a group is all alike.
+
+    GRPO: Shao et al., "DeepSeekMath", 2024, section 4.1; without the division: Liu et al., "Understanding R1-Zero-Like
+    Training", 2025.
+    """
+    rewards = rewards.double()  # the mean of equal numbers is then that number, without a rounding to be blown up
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    if normalise:
+        centred = centred / (rewards.std(dim=1, keepdim=True) + 1e-6)
+    return centred.float()
+
+
+def k3(logprobs: Float[Tensor, " m"], reference: Float[Tensor, " m"], clamp: float) -> Float[Tensor, " m"]:
+    """An unbiased estimate of KL(policy ‖ reference) at sampled tokens, nats, never negative: exp(r) − r − 1.
+
+    r = reference − policy log-probability, clamped to ±`clamp`. Schulman, "Approximating KL Divergence", 2020.
+    """
+    r = (reference - logprobs).clamp(-clamp, clamp)
+    return r.exp() - r - 1
+
+
+def full_kl(logits: Float[Tensor, "m v"], reference: Float[Tensor, "m v"]) -> Float[Tensor, " m"]:
+    """KL(policy ‖ reference) over the whole vocabulary, nats, in float32."""
+    log_p, log_q = torch.log_softmax(logits.float(), dim=-1), torch.log_softmax(reference.float(), dim=-1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+def policy_loss(
+    logprobs: Float[Tensor, " m"], advantages: Float[Tensor, " m"], kl: Float[Tensor, " m"], kl_weight: float
+) -> Float[Tensor, ""]:
+    """Summed over tokens; divide by a count that does not depend on what was sampled.
+
+    There is one update to a rollout, so the ratio of new to old probability is 1 and its gradient that of the
+    log-probability: nothing is clipped, and no old log-probabilities are needed.
+    """
+    return (kl_weight * kl - advantages * logprobs).sum()
 
 
 def reconstruction_loss(pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

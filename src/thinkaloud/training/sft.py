@@ -4,7 +4,6 @@ A run folder holds `config.json`, `metrics.jsonl`, `samples.jsonl`, `checkpoints
 done, `model/` in the official layout.
 """
 
-import hashlib
 import json
 import math
 import time
@@ -14,11 +13,10 @@ from typing import Any
 
 import torch
 
-from thinkaloud.activations import read_manifest
-from thinkaloud.atomic import sha256_of, write_text
+from thinkaloud.atomic import write_text
 from thinkaloud.errors import UserError
 from thinkaloud.pair.reconstructor import length_batches
-from thinkaloud.training import checkpoint
+from thinkaloud.training import checkpoint, run_folder
 from thinkaloud.training.config import WarmStart, cosine_lr
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
@@ -32,32 +30,26 @@ FREE = ("device", "save_every", "out")
 def warm_start(config: WarmStart, watch: Callable[[dict[str, Any]], None] = lambda metrics: None) -> Path:
     """Run, or resume, a warm start; returns the folder of the finished model. `watch` sees every metrics line."""
     out = Path(config.out)
-    if status(out) == "finished":
-        _same_config(out, config)
+    if run_folder.status(out) == "finished":
+        run_folder.same_config(out, config.to_dict(), FREE)
         return out / "model"
     begun = (out / "config.json").exists()
     if begun:
-        _same_config(out, config)
-        _same_data(out, config)
+        run_folder.same_config(out, config.to_dict(), FREE)
+        run_folder.same_data(out, config.data)
     train, found = load_rows(config.data, "train", config.seed, config.rows)
     held, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
     assert found.manifest is not None  # loaded from a folder
     task = build(config, train, held, found.manifest)
     steps = config.epochs * -(-len(train) // config.batch)
     out.mkdir(parents=True, exist_ok=True)
-    run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": _digest(config.data)}
+    run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": run_folder.digest(config.data)}
     if not begun:
         write_text(out / "config.json", json.dumps({**run, **provenance()}, indent=1))
     _run(config, task, steps, out, watch)
     task.save(out / "model")
     write_text(out / "STATUS", "finished")
     return out / "model"
-
-
-def status(out: Path) -> str:
-    """The state a run folder says it is in; empty if it has none."""
-    path = out / "STATUS"
-    return path.read_text(encoding="utf-8").split()[0] if path.is_file() else ""
 
 
 def _run(
@@ -79,10 +71,10 @@ def _run(
     if done:
         state = checkpoint.load(folder, done[-1], task.module, optimizer)
         start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
-    _forget_after(out / "metrics.jsonl", start)
-    _forget_after(out / "samples.jsonl", start)
+    run_folder.forget_after(out / "metrics.jsonl", start)
+    run_folder.forget_after(out / "samples.jsonl", start)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_computes_in_bfloat16(config, device))
-    since, tokens = time.time(), 0
+    since, tokens = time.perf_counter(), 0
     for step in range(start, steps):
         rows = step_rows(step, len(task.train), config.batch, config.seed)
         lr = cosine_lr(step, steps, config.lr, config.final_lr, config.warmup)
@@ -105,7 +97,7 @@ def _run(
         tokens += sum(sizes)
         last = step + 1 == steps
         if (step + 1) % LOG_EVERY == 0 or last or (step + 1) % config.eval_every == 0:
-            seconds = max(time.time() - since, 1e-9)
+            seconds = max(time.perf_counter() - since, 1e-9)
             metrics: dict[str, Any] = {
                 "step": step + 1,
                 "steps": steps,
@@ -120,10 +112,10 @@ def _run(
                 with autocast:
                     held, samples = task.evaluate()
                 metrics |= held
-                _append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
-            _append(out / "metrics.jsonl", [metrics])
+                run_folder.append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
+            run_folder.append(out / "metrics.jsonl", [metrics])
             watch(metrics)
-            since = time.time()
+            since = time.perf_counter()
         if (step + 1) % config.save_every == 0 or last:
             state = {"skipped": skipped, "total": total, "counted": counted}
             checkpoint.save(folder, step + 1, task.module, optimizer, state)
@@ -134,38 +126,3 @@ def _run(
 
 def _computes_in_bfloat16(config: WarmStart, device: torch.device) -> bool:
     return config.dtype == "bfloat16" or (config.dtype == "auto" and device.type != "cpu")
-
-
-def _same_config(out: Path, config: WarmStart) -> None:
-    """Refuse to go on with a run under another configuration, naming the first field that differs."""
-    before = json.loads((out / "config.json").read_text(encoding="utf-8"))["config"]
-    for name, value in config.to_dict().items():
-        if name not in FREE and before.get(name) != value:
-            raise UserError(
-                f"{out} is a run with {name} = {before.get(name)!r}, asked for {value!r}: choose another --out"
-            )
-
-
-def _same_data(out: Path, config: WarmStart) -> None:
-    if json.loads((out / "config.json").read_text(encoding="utf-8"))["data"] != _digest(config.data):
-        raise UserError(f"{out} is a run on other data than {config.data} holds now: choose another --out")
-
-
-def _digest(data: str) -> str:
-    """What an extraction and its explanations are, whole: a hash over the manifest and the explanations' files."""
-    read_manifest(data)  # refuses a folder that is no extraction, in words
-    files = [Path(data) / "manifest.json", *sorted(Path(data).glob("explanations-*.parquet"))]
-    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
-
-
-def _forget_after(path: Path, step: int) -> None:
-    """Drop log lines of steps that a resumed run will do again."""
-    if path.exists():
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        write_text(path, "".join(line + "\n" for line in kept))
-
-
-def _append(path: Path, lines: list[dict[str, Any]]) -> None:
-    with open(path, "a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -1,0 +1,122 @@
+"""List runs: what each is, how far it is, what it reached, and the command to go on."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from thinkaloud.errors import UserError
+
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Args:
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path()
+    """Where to look: this folder, and three folders down."""
+    json: bool = False
+    """Print one JSON object a run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in a folder: `fve` is the last held-out figure its log has, by the live AR; None where it has none."""
+
+    folder: str
+    kind: str
+    status: str
+    step: int
+    steps: int
+    fve: float | None
+    fve_frozen: float | None
+    next: str
+
+
+def main(args: Args) -> int:
+    """Print a table, or JSON lines."""
+    if not args.folder.is_dir():
+        raise UserError(f"no folder {args.folder}")
+    found = list(runs(args.folder))
+    if args.json:
+        for run in found:
+            print(json.dumps(run.__dict__))
+        return 0
+    if not found:
+        print(f"no runs in {args.folder} (three folders down)")
+        return 0
+    from rich.table import Table
+
+    from thinkaloud.cli.common import put
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("run", "kind", "state", "step", "FVE", "frozen AR"):
+        table.add_column(name, justify="right" if name in ("step", "FVE", "frozen AR") else "left")
+    for run in found:
+        figures = ("" if value is None else f"{value:.3f}" for value in (run.fve, run.fve_frozen))
+        table.add_row(run.folder, run.kind, run.status, f"{run.step}/{run.steps}", *figures)
+    put(table)
+    for run in found:
+        if run.next:
+            print(f"next: {run.next}")
+    return 0
+
+
+def runs(folder: Path, depth: int = DEPTH) -> Iterator[Run]:
+    """The runs in a folder and below, by name; a folder that is a run is not looked into."""
+    run = read(folder)
+    if run is not None:
+        yield run
+    elif depth:
+        for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+            yield from runs(inner, depth - 1)
+
+
+def read(folder: Path) -> Run | None:
+    """The run in this folder, if it is one."""
+    from thinkaloud.training import run_folder
+
+    if not (folder / run_folder.CONFIG).is_file():
+        return None
+    try:
+        begun = run_folder.begun_with(folder)
+    except UserError:
+        return None
+    config = begun.get("config") if isinstance(begun, dict) else None
+    if not isinstance(config, dict) or not ("role" in config or "nla" in config):
+        return None
+    log = run_folder.log(folder / run_folder.METRICS)
+    path = folder / run_folder.STATUS
+    status = path.read_text(encoding="utf-8").strip() if path.is_file() else "begun"
+    steps = config["steps"] if "nla" in config else begun["steps"]
+    return Run(
+        str(folder),
+        "rl" if "nla" in config else f"warm start {config['role']}",
+        status,
+        log[-1]["step"] if log else 0,
+        steps,
+        _last(log, "heldout_fve"),
+        _last(log, "heldout_fve_frozen"),
+        "" if run_folder.status(folder) in ("finished", "collapsed") else go_on(folder, config),
+    )
+
+
+def go_on(folder: Path, config: dict[str, Any]) -> str:
+    """The command that goes on with an unfinished run."""
+    if "nla" in config:
+        return f"thinkaloud train --resume {shlex.quote(str(folder))}"
+    from thinkaloud.training.config import ARWarmStart, AVWarmStart
+
+    kind = AVWarmStart if config["role"] == "av" else ARWarmStart
+    usual = {field.name: field.default for field in fields(kind)}
+    changed = {name: value for name, value in config.items() if name in usual and value != usual[name]}
+    options = {**changed, "data": config["data"], "out": str(folder)}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["thinkaloud", "warmstart", config["role"], *words])
+
+
+def _last(log: list[dict[str, Any]], name: str) -> float | None:
+    return next((line[name] for line in reversed(log) if line.get(name) is not None), None)

@@ -1,0 +1,51 @@
+"""What is computed of the AR in a step: how well each text rebuilds its vector, and what it learns from that."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
+from thinkaloud.pair.scores import direction_mse
+from thinkaloud.training.config import RL
+from thinkaloud.training.frozen import Frozen
+
+
+class Critic:
+    """An AR that learns, and the one it was at the start."""
+
+    def __init__(self, reconstructor: Reconstructor, config: RL) -> None:
+        self.reconstructor = reconstructor
+        self.device = reconstructor.device
+        self.module = nn.ModuleDict({"backbone": reconstructor.backbone, "head": reconstructor.head})
+        self.learns = any(p.requires_grad for p in self.module.parameters())
+        self.start = Frozen(self.module)
+        self.bfloat16 = config.dtype == "bfloat16" or (config.dtype == "auto" and self.device.type != "cpu")
+
+    def score(self, texts: Sequence[str], vectors: Float[Tensor, "n d"], micro_tokens: int) -> Float[Tensor, " n"]:
+        """Direction MSE of each text's vector; where the AR learns, the gradient of their mean is added.
+
+        One forward pass serves both: it is the reward, and what the regression goes back through.
+        """
+        encoded = self.reconstructor.encode(texts)
+        out = torch.empty(len(texts))
+        for rows in length_batches([len(ids) for ids in encoded], micro_tokens):
+            with nullcontext() if self.learns else torch.no_grad():
+                with self.autocast():
+                    pred = self.reconstructor.predict(*pad([encoded[i] for i in rows], self.device))
+                mse = direction_mse(pred, vectors[rows].to(self.device))
+                if self.learns:
+                    (mse.sum() / len(texts)).backward()
+            out[rows] = mse.detach().cpu()
+        return out
+
+    def reconstruct(self, texts: Sequence[str], frozen: bool = False) -> Float[Tensor, "n d"]:
+        """The vectors the texts describe, by the AR as it is, or as it was at the start."""
+        with self.start.in_place() if frozen else nullcontext(), self.autocast():
+            return self.reconstructor.reconstruct(texts)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

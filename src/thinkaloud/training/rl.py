@@ -1,0 +1,292 @@
+"""Reinforcement learning of a pair: rollouts, their reward by the AR, one update of both; resumable to the bit.
+
+A step samples a group of explanations of each vector, lets the AR rebuild the vectors from the words, moves the AV
+towards the explanations that were better than their group's mean, with a tether to the AV it started from, and
+regresses the AR on the same words. The AR's gradient never reaches the AV. Fraser-Taliente et al., 2026, section 3.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thinkaloud.atomic import write_text
+from thinkaloud.errors import UserError
+from thinkaloud.explanation import Explanation
+from thinkaloud.rollout.base import Sampling
+from thinkaloud.training import checkpoint, losses, run_folder
+from thinkaloud.training.config import RL, cosine_lr
+from thinkaloud.training.critic import Critic
+from thinkaloud.training.data import Held, load_held, load_vectors, step_rows
+from thinkaloud.training.judgement import collapse, judge
+from thinkaloud.training.policy import Policy
+from thinkaloud.training.rl_setup import Setup, identity, prepare, same_identity, save_pair
+
+Watch = Callable[[dict[str, Any]], None]
+# A further term of the reward: from texts, vectors [n, d] and the texts up to them, a number for each.
+Term = Callable[[Sequence[str], Tensor, Sequence[str]], Sequence[float]]
+
+
+def train(
+    config: RL,
+    watch: Watch = lambda metrics: None,
+    stop: Callable[[], bool] = lambda: False,
+    terms: Mapping[str, tuple[float, Term]] | None = None,
+) -> Path:
+    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log.
+
+    `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`. `terms` are
+    further terms of the reward, each with its weight; they are named in the log.
+    """
+    out = Path(config.out)
+    if (out / run_folder.CONFIG).exists():
+        state = run_folder.status(out) or "begun"
+        raise UserError(
+            f"{out} holds a run already ({state}): go on with thinkaloud train --resume {out}, or give another --out"
+        )
+    setup = prepare(config)
+    out.mkdir(parents=True, exist_ok=True)
+    begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
+    write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
+    return _Run(setup, watch, stop, terms or {}).go()
+
+
+def resume(
+    out: str | Path,
+    watch: Watch = lambda metrics: None,
+    stop: Callable[[], bool] = lambda: False,
+    terms: Mapping[str, tuple[float, Term]] | None = None,
+) -> Path:
+    """Go on with the run in `out` where it stopped, as if it had not; a finished one is left as it is."""
+    begun = run_folder.begun_with(Path(out))
+    if "nla" not in begun.get("config", {}):
+        raise UserError(f"{out} is a warm start: run the same thinkaloud warmstart command again to go on with it")
+    if begun["terms"] != sorted(terms or {}):
+        raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms or {})}")
+    if run_folder.status(Path(out)) in ("finished", "collapsed"):
+        return Path(out)
+    setup = prepare(RL(**{**begun["config"], "out": str(out)}))
+    same_identity(Path(out), begun, identity(setup))
+    return _Run(setup, watch, stop, terms or {}).go()
+
+
+class _Run:
+    """The state of a run between its steps."""
+
+    def __init__(
+        self, setup: Setup, watch: Watch, stop: Callable[[], bool], terms: Mapping[str, tuple[float, Term]]
+    ) -> None:
+        self.config, self.watch, self.stop, self.terms = setup.config, watch, stop, terms
+        config = self.config
+        self.out = Path(config.out)
+        self.policy, self.critic = Policy(setup.verbalizer, config), Critic(setup.reconstructor, config)
+        self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, bool(terms))
+        self.held: Held = load_held(config.data, config.seed, config.eval_rows)
+        self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.critic.module})
+        self.parts = {
+            "av": (config.lr or 0.0, list(checkpoint.trainable(setup.verbalizer.model).values())),
+            "ar": (config.ar_lr or 0.0, list(checkpoint.trainable(self.critic.module).values())),
+        }
+        groups = [
+            {"params": [p for p in parameters if (p.ndim >= 2) == matrices], "weight_decay": decay, "part": part}
+            for part, (_, parameters) in self.parts.items()
+            for matrices, decay in ((True, config.weight_decay), (False, 0.0))
+        ]
+        self.optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            betas=(0.9, 0.99),
+            fused=self.policy.device.type == "cuda",
+        )
+        self.micro_tokens = config.micro_tokens
+        self.state: dict[str, Any] = {"skipped_av": 0, "skipped_ar": 0, "best": -math.inf, "best_step": None}
+
+    def go(self) -> Path:
+        """Run to the end, or until something stops it."""
+        config, folder = self.config, self.out / "checkpoints"
+        done = checkpoint.steps(folder)
+        start = 0
+        if done:
+            self.state = checkpoint.load(folder, done[-1], self.module, self.optimizer)
+            start = self.state.pop("step")
+            self.policy.refresh()
+        run_folder.forget_after(self.out / run_folder.METRICS, start if done else -1)
+        run_folder.forget_after(self.out / run_folder.SAMPLES, start if done else -1)
+        if not done:
+            self._judge({"step": 0, "steps": config.steps})
+            self._save(0)
+        for step in range(start, config.steps):
+            metrics = self._step(step)
+            last = step + 1 == config.steps
+            reason = ""
+            if (step + 1) % config.eval_every == 0 or last:
+                reason = self._judge(metrics)
+            else:
+                self._log(metrics)
+            stopped = self.stop()
+            if (step + 1) % config.save_every == 0 or last or stopped or reason or self.state["best_step"] == step + 1:
+                self._save(step + 1)
+            if reason:
+                return self._finish(f"collapsed at {step + 1} of {config.steps}: {reason}")
+            if stopped and not last:
+                write_text(self.out / run_folder.STATUS, f"stopped at {step + 1} of {config.steps}")
+                return self.out
+        return self._finish("finished")
+
+    def _step(self, step: int) -> dict[str, Any]:
+        """Rollouts, rewards, and one update of both; the metrics of it."""
+        config, begin = self.config, time.perf_counter()
+        rows = step_rows(step, len(self.vectors), config.prompts, config.seed)
+        vectors = self.vectors[rows]
+        sampling = Sampling(config.temperature, config.max_tokens, step_seed(config.seed, step))
+        groups = self.policy.sample(vectors, config.group, sampling)
+        said = [one for group in groups for one in group]
+        sampled = time.perf_counter()
+        if not any(one.finish == "closed" for one in said):
+            raise UserError(_all_failed(said, config))
+        targets = vectors.repeat_interleave(config.group, dim=0)
+        contexts = [self.contexts[row] for row in rows for _ in range(config.group)] if self.contexts else []
+
+        def attempt() -> dict[str, Any]:
+            parity = {"parity": self._check_parity(vectors, said)} if step % config.parity_every == 0 else {}
+            return self._learn(step, vectors, targets, said, contexts) | parity
+
+        try:
+            metrics = attempt()
+        except torch.OutOfMemoryError:
+            if self.micro_tokens < config.micro_tokens:
+                raise
+            self.micro_tokens //= 2
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            self.watch({"note": f"out of memory: going on with micro_tokens {self.micro_tokens}"})
+            metrics = attempt()
+        tokens = sum(len(one.token_ids) for one in said)
+        seconds = time.perf_counter() - begin
+        return {
+            "step": step + 1,
+            "steps": config.steps,
+            **metrics,
+            "train_closed": sum(one.finish == "closed" for one in said) / len(said),
+            "train_length": tokens / len(said),
+            "skipped_av": self.state["skipped_av"],
+            "skipped_ar": self.state["skipped_ar"],
+            "seconds": round(seconds, 3),
+            "seconds_rollout": round(sampled - begin, 3),
+            "tokens_per_second": round(tokens / seconds),
+        }
+
+    def _learn(
+        self, step: int, vectors: Tensor, targets: Tensor, said: Sequence[Explanation], contexts: Sequence[str]
+    ) -> dict[str, Any]:
+        """The AR's pass over the words, the AV's over its own, and one step of the optimizer."""
+        config = self.config
+        closed = torch.tensor([one.finish == "closed" for one in said])
+        valid = closed.nonzero()[:, 0].tolist()
+        mse = torch.full((len(said),), config.fail_mse)
+        mse[valid] = self.critic.score([said[i].text for i in valid], targets[valid], self.micro_tokens)
+        lengths = torch.tensor([len(one.token_ids) for one in said])
+        reward = losses.rewards(mse, closed, config.fail_mse, config.reward == "log_mse")
+        reward = reward - losses.length_penalty(lengths, config.length_penalty, config.length_free)
+        further: dict[str, float] = {}
+        for name, (weight, term) in self.terms.items():
+            value = torch.tensor(list(term([one.text for one in said], targets, contexts)), dtype=torch.float32)
+            reward, further[f"term_{name}"] = reward + weight * value, float(value.mean())
+        worth = losses.advantages(reward.view(-1, config.group), config.advantage == "group").flatten()
+        told = self.policy.update(vectors, [one.token_ids for one in said], worth, self.micro_tokens)
+        norms = self._optimize(step)
+        return {
+            "reward": float(reward.mean()),
+            "mse": float(mse[valid].mean()),
+            "train_fve": 1 - float(mse[valid].mean()) / self.held.baseline.v if self.held.baseline.v > 0 else None,
+            "kl": float(told.kl.mean()),
+            "entropy": -float(told.logprobs.mean()),
+            **norms,
+            **further,
+        }
+
+    def _optimize(self, step: int) -> dict[str, Any]:
+        """One step of AdamW. A part whose gradient is not finite is left as it is, and counted."""
+        config, norms, rates = self.config, {}, {}
+        for part, (rate, parameters) in self.parts.items():
+            final = rate * config.final_lr
+            rates[part] = cosine_lr(step, config.steps, rate, final, config.warmup)
+            if not parameters:
+                continue
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
+            norms[f"grad_norm_{part}"] = norm if math.isfinite(norm) else None
+            if not math.isfinite(norm):
+                self.state[f"skipped_{part}"] += 1
+                for parameter in parameters:
+                    parameter.grad = None
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates[group["part"]]
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.policy.refresh()
+        return {"lr": rates["av"], **norms}
+
+    def _check_parity(self, vectors: Tensor, said: Sequence[Explanation]) -> float:
+        """Mean difference of rollout and trainer log-probabilities on the same tokens; UserError above the bound."""
+        told = self.policy.update(vectors, [one.token_ids for one in said], None, self.micro_tokens)
+        sampled = torch.tensor([value for one in said for value in one.logprobs])
+        difference = (told.logprobs - sampled).abs()
+        mean, most = float(difference.mean()), float(difference.max())
+        bound = self.config.parity_bound or (0.05 if self.policy.bfloat16 else 1e-3)
+        if not mean <= bound:
+            raise UserError(
+                "rollouts and trainer disagree: their log-probabilities of the same tokens differ by "
+                f"{mean:.3g} nats on average (at most {most:.3g}, bound {bound:g}); training would go wrong silently"
+            )
+        return mean
+
+    def _judge(self, metrics: dict[str, Any]) -> str:
+        """Evaluate, log, note the best step; why to stop, if there is a reason."""
+        figures, table = judge(self.policy, self.critic, self.held, self.config)
+        step = metrics["step"]
+        if figures["heldout_fve_frozen"] > self.state["best"]:
+            self.state["best"], self.state["best_step"] = figures["heldout_fve_frozen"], step
+        run_folder.append(self.out / run_folder.SAMPLES, [{"step": step, **row} for row in table])
+        self._log({**metrics, **figures, "best_step": self.state["best_step"]})
+        return collapse(figures, self.state["best"], self.config)
+
+    def _log(self, metrics: dict[str, Any]) -> None:
+        run_folder.append(self.out / run_folder.METRICS, [metrics])
+        self.watch(metrics)
+
+    def _save(self, step: int) -> None:
+        best = self.state["best_step"]
+        also = () if best is None else (best,)
+        folder = self.out / "checkpoints"
+        checkpoint.save(folder, step, self.module, self.optimizer, self.state, also, self.config.keep)
+        write_text(self.out / run_folder.STATUS, f"running {step} of {self.config.steps}")
+
+    def _finish(self, status: str) -> Path:
+        """Write the best of the evaluated steps as a pair."""
+        best = self.state["best_step"]
+        if best is not None and best in checkpoint.steps(self.out / "checkpoints"):
+            checkpoint.load(self.out / "checkpoints", best, self.module, self.optimizer)
+        save_pair(self.policy.verbalizer, self.critic.reconstructor, self.config, self.held.baseline, best)
+        write_text(
+            self.out / run_folder.STATUS, f"{status}\n" if best is None else f"{status}; the pair is of step {best}"
+        )
+        return self.out
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of a step's rollouts: 64 bits that depend on both."""
+    return int.from_bytes(blake2b(f"{seed}|{step}".encode(), digest_size=8).digest(), "big")
+
+
+def _all_failed(said: Sequence[Explanation], config: RL) -> str:
+    cut = sum(one.finish == "cut" for one in said)
+    return (
+        f"none of {len(said)} explanations closed: {cut} reached the cap of {config.max_tokens} tokens, "
+        f"{len(said) - cut} ended without their tag; there is nothing to learn from. Raise --max-tokens, or look at "
+        f"the pair with thinkaloud read --nla {config.nla}"
+    )

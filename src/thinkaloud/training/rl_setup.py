@@ -1,0 +1,196 @@
+"""Which pair, which data, and do they belong together? What a run of reinforcement learning starts from."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thinkaloud import contract as contracts
+from thinkaloud import families
+from thinkaloud.activations import read_manifest
+from thinkaloud.baseline import Baseline
+from thinkaloud.contract import CLOSE, OPEN
+from thinkaloud.errors import UserError
+from thinkaloud.loading import fingerprint, pick_device, pick_dtype, resolve
+from thinkaloud.pair.formats import adapters, official
+from thinkaloud.pair.nla import NLA, pair_paths
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.site import Site
+from thinkaloud.training import run_folder
+from thinkaloud.training.config import RL
+from thinkaloud.training.policy import require_gradients
+from thinkaloud.training.provenance import provenance
+
+# Learning rates seen to work, of all weights and of an adapter: field guide values for models of billions.
+RATES = {"av": (1.4e-5, 1e-4), "ar": (1.4e-5, 8e-5)}
+_END = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A checked pair with what learns asking for gradients, and the configuration with every default resolved."""
+
+    config: RL
+    verbalizer: Verbalizer
+    reconstructor: Reconstructor
+    manifest: dict[str, Any]
+
+
+def prepare(config: RL) -> Setup:
+    """Load and check the pair and the data; UserError in one line for whatever cannot go together."""
+    manifest = read_manifest(config.data)
+    torch.manual_seed(config.seed)  # of an adapter that starts afresh
+    device = pick_device(config.device)
+    av_path, ar_path, base = pair_paths(config.nla)
+    whole = {
+        "av": config.mode != "adapter" and not adapters.is_av_adapter(resolve(av_path)),
+        "ar": config.mode != "adapter" and not adapters.is_ar_adapter(resolve(ar_path)),
+    }
+    # All weights learn in float32: in bfloat16 alone most of them would never move at these learning rates.
+    dtypes = {part: torch.float32 if full else pick_dtype(device, config.dtype) for part, full in whole.items()}
+    verbalizer = Verbalizer.from_pretrained(av_path, base=base, device=str(device), dtype=dtypes["av"])
+    reconstructor = Reconstructor.from_pretrained(ar_path, base=base, device=str(device), dtype=dtypes["ar"])
+    nla = NLA(verbalizer, reconstructor, base or reconstructor.contract.base_model, config.nla)
+    check_pair(nla, config)
+    check_data(nla, config.data, manifest)
+    given = (config.mode, config.adapter_rank, config.adapter_alpha)
+    verbalizer.model = require_gradients(verbalizer.model, *given)
+    if config.ar_lr != 0:
+        reconstructor.backbone = require_gradients(reconstructor.backbone, *given)
+        reconstructor.head.requires_grad_(True)
+    for part in (verbalizer.model, reconstructor.backbone):
+        _let_learn(part, config)
+    resolved = replace(
+        config,
+        nla=_from_anywhere(config.nla),
+        data=_from_anywhere(config.data),
+        lr=RATES["av"][not whole["av"]] if config.lr is None else config.lr,
+        ar_lr=RATES["ar"][not whole["ar"]] if config.ar_lr is None else config.ar_lr,
+    )
+    return Setup(resolved, verbalizer, reconstructor, manifest)
+
+
+def _from_anywhere(path: str) -> str:
+    """A folder by its whole path, so that the run goes on from wherever it is resumed; other names as they are."""
+    return str(Path(path).expanduser().resolve()) if Path(path).expanduser().is_dir() else path
+
+
+def check_pair(nla: NLA, config: RL) -> None:
+    """Refuse what cannot be trained: two tokenizers, a cap within which no explanation can close."""
+    av = nla.verbalizer
+    if av.tokenizer.get_vocab() != nla.reconstructor.tokenizer.get_vocab():
+        raise UserError("the AV and the AR have different tokenizers: they are not a pair")
+    shortest = len(av.tokenizer(OPEN + CLOSE, add_special_tokens=False)["input_ids"]) + 1
+    if config.max_tokens < shortest:
+        raise UserError(f"max_tokens {config.max_tokens} is below the shortest explanation that closes, {shortest}")
+    room = families.context_length(av.model) - len(av.prompt_ids)
+    if config.max_tokens > room:
+        raise UserError(f"max_tokens {config.max_tokens} do not fit behind the prompt: the context leaves {room}")
+
+
+def check_data(nla: NLA, data: str, manifest: Mapping[str, Any]) -> None:
+    """Refuse activations of another site, width or model than the pair reads."""
+    site = nla.site.to_dict()
+    if manifest["site"] != site:
+        found = Site(**manifest["site"])
+        raise UserError(f"{data} holds activations of {found}, the pair reads {nla.site}: extract with --nla")
+    width = nla.reconstructor.contract.d_model
+    if manifest["d_model"] != width:
+        raise UserError(f"{data} holds vectors {manifest['d_model']} wide, the pair reads {width}: of another model")
+    name, theirs = nla.base, (manifest.get("model") or {}).get("name")
+    if name is not None and theirs is not None and not _same_model(str(name), str(theirs)):
+        raise UserError(f"{data} holds activations of {theirs}, the pair reads {name}: extract with --nla")
+    for split in ("train", "heldout"):
+        if not manifest["counts"]["splits"].get(split, {}).get("rows"):
+            raise UserError(f"{data} has no {split} rows: training needs both splits (thinkaloud extract --heldout)")
+
+
+def _same_model(one: str, other: str) -> bool:
+    """By name; models on this machine under two names, by their weights."""
+    if one == other:
+        return True
+    local = [name for name in (one, other) if name.startswith("pocket") or Path(name).expanduser().is_dir()]
+    return len(local) == 2 and fingerprint(one) == fingerprint(other)
+
+
+def _let_learn(model: Any, config: RL) -> None:
+    if config.checkpointing and any(p.requires_grad for p in model.parameters()):
+        inner = families.text_model(model)
+        inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.train()
+
+
+def identity(setup: Setup) -> dict[str, Any]:
+    """What makes the run this run: contracts and weights of its pair, its data, and by what code it was begun."""
+    av, ar, _ = pair_paths(setup.config.nla)
+    data = {name: setup.manifest.get(name) for name in ("site", "d_model", "model", "corpus", "options", "counts")}
+    return {
+        "av": contracts.to_dict(setup.verbalizer.contract) | {"weights": _weights(av)},
+        "ar": contracts.to_dict(setup.reconstructor.contract) | {"weights": _weights(ar)},
+        "data": data | {"digest": run_folder.digest(setup.config.data)},
+        **provenance(),
+    }
+
+
+def same_identity(out: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with another pair or other data, naming the first field that differs."""
+    # As it would be read back: JSON knows no tuples.
+    for what, said in (("av", "the AV's"), ("ar", "the AR's"), ("data", "the data's")):
+        before, after = _flat(begun[what]), _flat(now[what])
+        for name in [*before, *(name for name in after if name not in before)]:
+            if before.get(name) != after.get(name):
+                raise UserError(
+                    f"{out} was begun with {said} {name} = {before.get(name)!r}, found {after.get(name)!r}: "
+                    "bring back what it was begun with, or begin another run"
+                )
+
+
+def _flat(data: Any, name: str = "") -> dict[str, Any]:
+    if isinstance(data, Mapping):
+        parts = [_flat(value, f"{name}.{key}" if name else str(key)) for key, value in data.items()]
+        return {key: value for part in parts for key, value in part.items()}
+    return {name: list(data) if isinstance(data, tuple) else data}
+
+
+def _weights(path: str | Path) -> str:
+    """A hash of the names, sizes and ends of every file of weights: an AR's head and an adapter's too."""
+    digest = hashlib.sha256()
+    for file in sorted(resolve(path).glob("*.safetensors")):
+        digest.update(f"{file.name}:{file.stat().st_size}".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(_END))
+            opened.seek(max(0, file.stat().st_size - _END))
+            digest.update(opened.read())
+    return digest.hexdigest()[:16]
+
+
+def save_pair(
+    verbalizer: Verbalizer, reconstructor: Reconstructor, config: RL, baseline: Baseline, step: int | None
+) -> None:
+    """Write `av` and `ar` into the run's folder, their contracts saying how they came about."""
+    out, made = Path(config.out), {"rl": {"of": config.nla, "step": step}}
+
+    def contract_of(part: Verbalizer | Reconstructor) -> Any:
+        before = part.contract
+        return replace(before, stage="rl", baseline=baseline, provenance={**before.provenance, **made})
+
+    av = replace(verbalizer, contract=contract_of(verbalizer))
+    ar = replace(reconstructor, contract=contract_of(reconstructor))
+    if hasattr(av.model, "peft_config"):
+        adapters.save_av_adapter(av, out / "av")
+    else:
+        official.save_av(_stored(av, "model", config), out / "av", packed=config.store == "int8")
+    if hasattr(ar.backbone, "peft_config"):
+        adapters.save_ar_adapter(ar, out / "ar")
+    else:
+        official.save_ar(_stored(ar, "backbone", config), out / "ar", packed=config.store == "int8")
+
+
+def _stored(part: Any, name: str, config: RL) -> Any:
+    """The part with its weights in the dtype they are stored in (eight-bit packing starts from float32)."""
+    getattr(part, name).to(torch.bfloat16 if config.store == "bfloat16" else torch.float32)
+    return part

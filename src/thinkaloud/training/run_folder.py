@@ -1,0 +1,72 @@
+"""What is in a run's folder, and may this run go on in it? Its state, its logs, and what it was begun with."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from thinkaloud.activations import read_manifest
+from thinkaloud.atomic import sha256_of, write_text
+from thinkaloud.errors import UserError
+
+CONFIG, METRICS, SAMPLES, STATUS = "config.json", "metrics.jsonl", "samples.jsonl", "STATUS"
+
+
+def status(out: Path) -> str:
+    """The state a run folder says it is in, one word; empty if it has none."""
+    path = out / STATUS
+    return re.split(r"\W", path.read_text(encoding="utf-8"), maxsplit=1)[0] if path.is_file() else ""
+
+
+def begun_with(out: Path) -> dict[str, Any]:
+    """What a run was begun with; UserError where `out` holds no run."""
+    try:
+        return json.loads((out / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{out} holds no run: there is no {CONFIG} in it") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{out / CONFIG} cannot be read: {error}") from None
+
+
+def same_config(out: Path, config: Mapping[str, Any], free: Collection[str]) -> None:
+    """Refuse to go on with a run under another configuration, naming the first field that differs; `free` may."""
+    before = begun_with(out)["config"]
+    for name, value in config.items():
+        if name not in free and before.get(name) != value:
+            raise UserError(
+                f"{out} is a run with {name} = {before.get(name)!r}, asked for {value!r}: choose another --out"
+            )
+
+
+def same_data(out: Path, data: str) -> None:
+    """Refuse to go on with a run on other data than it was begun with."""
+    if begun_with(out)["data"] != digest(data):
+        raise UserError(f"{out} is a run on other data than {data} holds now: choose another --out")
+
+
+def digest(data: str) -> str:
+    """What an extraction and its explanations are, whole: a hash over the manifest and the explanations' files."""
+    read_manifest(data)  # refuses a folder that is no extraction, in words
+    files = [Path(data) / "manifest.json", *sorted(Path(data).glob("explanations-*.parquet"))]
+    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop log lines of steps that a resumed run will do again."""
+    if path.exists():
+        write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in log(path, step)))
+
+
+def log(path: Path, step: int | None = None) -> list[dict[str, Any]]:
+    """The lines of a log, up to those of `step`; one that a kill cut off is left out."""
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    return [line for line in lines if step is None or line["step"] <= step]
+
+
+def append(path: Path, lines: list[dict[str, Any]]) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -1,0 +1,385 @@
+"""Does reinforcement learning improve a pair, go on after a kill as if it had not been, and refuse what cannot work?"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from thinkaloud import NLA
+from thinkaloud.activations import Activations
+from thinkaloud.errors import UserError
+from thinkaloud.explanation import Explanation
+from thinkaloud.training import checkpoint, rl, run_folder
+from thinkaloud.training.config import RL
+from thinkaloud.training.policy import Policy
+from thinkaloud.training.rl import resume, step_seed, train
+
+RUN = """
+import json, sys, torch
+from thinkaloud.training.config import RL
+from thinkaloud.training.rl import resume, train
+from thinkaloud.training.run_folder import CONFIG
+from pathlib import Path
+torch.set_num_threads(1)
+config = RL(**json.loads(sys.argv[1]))
+resume(config.out) if (Path(config.out) / CONFIG).exists() else train(config)
+"""
+
+
+def config(pair: Path, data: Path, out: Path, **changes: Any) -> RL:
+    small = {
+        "steps": 6,
+        "prompts": 6,
+        "group": 4,
+        "max_tokens": 16,
+        "lr": 3e-3,
+        "ar_lr": 3e-3,
+        "warmup": 1,
+        "eval_every": 3,
+        "eval_rows": 12,
+        "save_every": 2,
+        "parity_every": 2,
+        "store": "float32",
+        "stop_drop": 9.0,
+        "stop_closed": 0.0,
+        "stop_repetition": 1.0,
+        "device": "cpu",
+    }
+    return RL(**{"nla": str(pair), "data": str(data), "out": str(out), **small, **changes})
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    return run_folder.log(out / run_folder.METRICS)
+
+
+def timeless(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    clocks = ("seconds", "seconds_rollout", "tokens_per_second")
+    return [{name: value for name, value in line.items() if name not in clocks} for line in lines]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_learns_and_its_folder_is_a_pair(pair: Path, data: Path, tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    out = train(config(pair, data, tmp_path / "run", steps=30, eval_every=15), watch=seen.append)
+    lines = log(out)
+    assert timeless(lines) == timeless(seen)
+    assert [line["step"] for line in lines] == list(range(31))
+    rewards = [line["reward"] for line in lines[1:]]
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.1
+    held = [line for line in lines if "heldout_fve" in line]
+    assert [line["step"] for line in held] == [0, 15, 30]
+    assert held[-1]["heldout_fve"] > held[0]["heldout_fve"]
+    assert held[0]["heldout_fve"] == held[0]["heldout_fve_frozen"], "before the first step the AR is the frozen one"
+    assert held[0]["heldout_kl"] == pytest.approx(0, abs=1e-6)
+    assert held[-1]["heldout_kl"] > 0
+    best = max(held, key=lambda line: line["heldout_fve_frozen"])["step"]
+    assert (out / run_folder.STATUS).read_text() == f"finished; the pair is of step {best}"
+    nla = NLA.from_pretrained(out)
+    assert nla.verbalizer.contract.stage == nla.reconstructor.contract.stage == "rl"
+    assert nla.verbalizer.contract.provenance["rl"] == {"of": str(pair), "step": best}
+    weights = checkpoint.load_file(str(out / f"checkpoints/step-{best}/weights.safetensors"))
+    assert nla.verbalizer.model.lm_head.weight.equal(weights["av.lm_head.weight"])
+    samples = run_folder.log(out / run_folder.SAMPLES)
+    assert {line["step"] for line in samples} == {0, 15, 30}
+    assert all({"prefix", "read", "finish", "fve", "fve_frozen"} < line.keys() for line in samples)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"mode": "adapter", "adapter_rank": 4, "kl_form": "full"}, {"reward": "log_mse", "checkpointing": True}],
+    ids=["full", "adapter", "checkpointing"],
+)
+@pytest.mark.usefixtures("one_thread")
+def test_killed_and_resumed_equals_unkilled(pair: Path, data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """SIGKILL again and again, at any moment after a checkpoint and before the next, until the run is through."""
+    whole = train(config(pair, data, tmp_path / "whole", **changes))
+    killed = config(pair, data, tmp_path / "killed", **changes)
+    arguments = [sys.executable, "-c", RUN, json.dumps(killed.to_dict())]
+    kills, folder = 0, Path(killed.out) / "checkpoints"
+    while run_folder.status(Path(killed.out)) != "finished":
+        before = checkpoint.steps(folder)
+        process = subprocess.Popen(arguments, stderr=subprocess.PIPE)
+        while process.poll() is None and checkpoint.steps(folder) == before:
+            time.sleep(0.005)
+        if process.poll() is None and kills < 3:
+            time.sleep(0.04 * kills)
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        errors = process.communicate()[1].decode()
+        assert process.returncode in (0, -signal.SIGKILL), errors
+    assert kills >= 1
+    for name in (run_folder.METRICS, run_folder.SAMPLES):
+        assert timeless(run_folder.log(whole / name)) == timeless(run_folder.log(Path(killed.out) / name))
+    files = sorted(p.relative_to(whole) for p in whole.rglob("*.safetensors"))
+    assert len(files) >= 5
+    for file in files:
+        assert (whole / file).read_bytes() == (Path(killed.out) / file).read_bytes(), file
+
+
+def test_told_to_stop_it_saves_and_goes_on(pair: Path, data: Path, tmp_path: Path) -> None:
+    """SIGTERM to the command: the step is finished and saved, the exit code is 0, and --resume needs nothing else."""
+    made = config(pair, data, tmp_path / "run", steps=400, eval_every=400, save_every=400)
+    options = [word for name, value in made.to_dict().items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    options = [
+        w for flag, w in zip(options[::2], options[1::2], strict=True) if w not in ("None", "False") for w in (flag, w)
+    ]
+    command = [sys.executable, "-m", "thinkaloud.cli", "train"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(log(tmp_path / "run")) < 4:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said, errors = process.communicate()
+    assert process.returncode == 0, errors
+    steps = checkpoint.steps(tmp_path / "run/checkpoints")
+    assert f"stopped at {steps[-1]} of 400" in said
+    assert f"next: thinkaloud train --resume {tmp_path / 'run'}" in said
+    assert steps[-1] >= 3
+    listed = subprocess.run([*command[:-1], "runs", str(tmp_path)], capture_output=True, text=True, check=True).stdout
+    assert f"next: thinkaloud train --resume {tmp_path / 'run'}" in listed
+
+
+def test_it_refuses_another_pair_or_other_data(pair: Path, data: Path, tmp_path: Path) -> None:
+    mine, texts = tmp_path / "pair", tmp_path / "data"
+    shutil.copytree(pair, mine)
+    shutil.copytree(data, texts)
+    out = train(config(mine, texts, tmp_path / "run", steps=2), stop=lambda: True)
+    assert run_folder.status(out) == "stopped"
+    with pytest.raises(UserError, match=r"holds a run already \(stopped\): go on with thinkaloud train --resume"):
+        train(config(mine, texts, out))
+    meta = mine / "av/nla_meta.yaml"
+    before = meta.read_text()
+    meta.write_text(before.replace("injection_scale: 3.0", "injection_scale: 4.0"))
+    with pytest.raises(UserError, match=r"begun with the AV's extraction.injection_scale = 3.0, found 4.0"):
+        resume(out)
+    meta.write_text(before)
+    weights = mine / "ar/value_head.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-4] + b"\0\0\0\1")
+    with pytest.raises(UserError, match="begun with the AR's weights = "):
+        resume(out)
+    weights.write_bytes(whole)
+    manifest = json.loads((texts / "manifest.json").read_text())
+    (texts / "manifest.json").write_text(json.dumps(manifest | {"corpus": "another"}))
+    with pytest.raises(UserError, match="begun with the data's corpus = 'texts\\.txt', found 'another'"):
+        resume(out)
+    (texts / "manifest.json").write_text(json.dumps(manifest))
+    (texts / "explanations-00000.parquet").unlink()
+    with pytest.raises(UserError, match="begun with the data's digest = "):
+        resume(out)
+
+
+def test_a_finished_run_is_left_as_it_is(pair: Path, data: Path, tmp_path: Path) -> None:
+    out = train(config(pair, data, tmp_path / "run", steps=1))
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert resume(out) == out
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_further_terms_of_the_reward(pair: Path, data: Path, tmp_path: Path) -> None:
+    given: list[tuple[Sequence[str], Tensor, Sequence[str]]] = []
+
+    def has_f(texts: Sequence[str], vectors: Tensor, contexts: Sequence[str]) -> list[float]:
+        given.append((texts, vectors, contexts))
+        return [float("f" in text) for text in texts]
+
+    made = config(pair, data, tmp_path / "run", steps=30, ar_lr=0.0, kl=0.0, lr=1e-3, max_tokens=24)
+    out = train(made, terms={"has_f": (2.0, has_f)})
+    texts, vectors, contexts = given[0]
+    assert len(texts) == len(vectors) == len(contexts) == 24
+    assert all("On" in context for context in contexts)
+    values = [line["term_has_f"] for line in log(out)[1:]]
+    assert sum(values[-5:]) / 5 > sum(values[:5]) / 5 + 0.2, "the AV learns what is paid for"
+    with pytest.raises(UserError, match=r"begun with the reward terms \['has_f'\], given \[\]"):
+        resume(out)
+
+
+def test_rollouts_that_disagree_are_refused(
+    pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Policy.sample
+
+    def wrong(self: Policy, *arguments: Any) -> list[list[Explanation]]:
+        out = right(self, *arguments)
+        for row in out:
+            for one in row:
+                object.__setattr__(one, "logprobs", tuple(value - 0.01 for value in one.logprobs))
+        return out
+
+    monkeypatch.setattr(Policy, "sample", wrong)
+    line = r"rollouts and trainer disagree: .* differ by 0.01 nats on average \(at most 0.01.*, bound 0.001\)"
+    with pytest.raises(UserError, match=line):
+        train(config(pair, data, tmp_path / "run"))
+    train(config(pair, data, tmp_path / "other", parity_bound=0.02, steps=1))
+
+
+def test_when_nothing_closes_it_stops_with_the_reason(pair: Path, data: Path, tmp_path: Path) -> None:
+    mute = tmp_path / "pair"
+    shutil.copytree(pair, mute)
+    state = checkpoint.load_file(str(mute / "av/model.safetensors"))
+    state["lm_head.weight"][NLA.from_pretrained(pair).tokenizer.get_vocab()["anation>"], 1] = -50.0
+    checkpoint.save_file(state, str(mute / "av/model.safetensors"), metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"none of 24 explanations closed: \d+ reached the cap of 16 tokens, \d+ ended"):
+        train(config(mute, data, tmp_path / "run"))
+    assert len(log(tmp_path / "run")) == 1
+
+
+def test_it_stops_when_the_words_fall_apart(pair: Path, data: Path, tmp_path: Path) -> None:
+    out = train(config(pair, data, tmp_path / "run", stop_closed=1.01))
+    status = (out / run_folder.STATUS).read_text()
+    assert status.startswith("collapsed at 3 of 6: only ")
+    assert "of the held-out explanations close; the pair is of step" in status
+    assert resume(out) == out
+    NLA.from_pretrained(out)
+
+
+def test_out_of_memory_halves_the_batch_once(
+    pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, asked = Policy.update, []
+
+    def tight(self: Policy, vectors: Any, responses: Any, worth: Any, micro_tokens: int) -> Any:
+        asked.append(micro_tokens)
+        if worth is not None and micro_tokens > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return right(self, vectors, responses, worth, micro_tokens)
+
+    monkeypatch.setattr(Policy, "update", tight)
+    limit = 300
+    seen: list[dict[str, Any]] = []
+    train(config(pair, data, tmp_path / "run", micro_tokens=512, steps=3), watch=seen.append)
+    assert [line for line in seen if "note" in line] == [{"note": "out of memory: going on with micro_tokens 256"}]
+    assert asked[-1] == 512, "what needs no gradient is not split"
+    limit = 200
+    with pytest.raises(torch.OutOfMemoryError):
+        train(config(pair, data, tmp_path / "other", micro_tokens=512))
+
+
+def test_gradients_that_are_not_finite_are_skipped_and_counted(
+    pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Policy.update
+
+    def broken(self: Policy, vectors: Any, responses: Any, worth: Any, micro_tokens: int) -> Any:
+        told = right(self, vectors, responses, worth, micro_tokens)
+        if worth is not None:
+            next(p for p in self.model.parameters() if p.grad is not None).grad[0] = float("nan")  # type: ignore[index]
+        return told
+
+    monkeypatch.setattr(Policy, "update", broken)
+    out = train(config(pair, data, tmp_path / "run", steps=2))
+    assert (log(out)[-1]["skipped_av"], log(out)[-1]["skipped_ar"]) == (2, 0)
+    start, end = NLA.from_pretrained(pair), NLA.from_pretrained(out)
+    assert start.verbalizer.model.lm_head.weight.equal(end.verbalizer.model.lm_head.weight)
+    weights = checkpoint.load_file(str(out / "checkpoints/step-2/weights.safetensors"))
+    assert not weights["ar.head.weight"].equal(start.reconstructor.head.weight), "the AR learnt on"
+
+
+def test_a_clock_that_jumps_back_changes_nothing(
+    pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(10**9, 0, -1000))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    out = train(config(pair, data, tmp_path / "run", steps=2))
+    assert all(line["seconds"] > 0 for line in log(out)[1:])
+
+
+def test_the_best_step_is_kept(pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The held-out figure with the frozen AR says which step the pair is of."""
+    figures = iter([0.1, 0.5, 0.3, 0.2, 0.1])
+    right = rl.judge
+
+    def judged(*arguments: Any) -> Any:
+        found, table = right(*arguments)
+        return {**found, "heldout_fve_frozen": next(figures)}, table
+
+    monkeypatch.setattr(rl, "judge", judged)
+    out = train(config(pair, data, tmp_path / "run", steps=8, eval_every=2, save_every=1))
+    assert checkpoint.steps(out / "checkpoints") == [2, 7, 8]
+    assert (out / run_folder.STATUS).read_text() == "finished; the pair is of step 2"
+
+
+def test_seeds_of_steps_differ() -> None:
+    assert len({step_seed(seed, step) for seed in range(5) for step in range(50)}) == 250
+
+
+def changed(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            lambda p, d: changed(d / "manifest.json", site={"kind": "resid_post", "layer": 1}),
+            "activations of resid_post:1",
+        ),
+        (lambda p, d: changed(d / "manifest.json", d_model=64), "vectors 64 wide, the pair reads 32"),
+        (lambda p, d: changed(d / "manifest.json", model={"name": "another/model"}), "activations of another/model"),
+        (lambda p, d: changed(d / "manifest.json", counts={"splits": {"train": {"rows": 3}}}), "has no heldout rows"),
+        (
+            lambda p, d: (p / "av/nla_meta.yaml").write_text(
+                (p / "av/nla_meta.yaml").read_text().replace("injection_scale: 3.0", "injection_scale: null")
+            ),
+            "an AV contract needs extraction.injection_scale",
+        ),
+        (
+            lambda p, d: (p / "av/nla_meta.yaml").write_text(
+                (p / "av/nla_meta.yaml")
+                .read_text()
+                .replace("layer: 2", "layer: 1")
+                .replace("layer_index: 2", "layer_index: 1")
+            ),
+            "not a pair",
+        ),
+    ],
+    ids=["layer", "width", "model", "split", "scale", "pair"],
+)
+def test_what_does_not_belong_together(pair: Path, data: Path, tmp_path: Path, change: Any, line: str) -> None:
+    mine, texts = tmp_path / "pair", tmp_path / "data"
+    shutil.copytree(pair, mine)
+    shutil.copytree(data, texts)
+    change(mine, texts)
+    with pytest.raises(UserError, match=line):
+        train(config(mine, texts, tmp_path / "run"))
+    assert not (tmp_path / "run").exists(), "nothing is half begun"
+
+
+def test_vectors_that_cannot_be_read(pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Activations.load
+
+    def poisoned(*arguments: Any, **named: Any) -> Activations:
+        found = right(*arguments, **named)
+        found.vectors[3, 4] = float("nan")
+        return found
+
+    monkeypatch.setattr(Activations, "load", poisoned)
+    with pytest.raises(UserError, match="vector 3 holds NaN or infinity: 1 of"):
+        train(config(pair, data, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"group": 1}, "group must be 2 or more, found 1"),
+        ({"steps": 0}, "steps must be 1 or more, found 0"),
+        ({"lr": 0.0}, "lr must be a positive number, found 0.0"),
+        ({"kl": -1.0}, "kl must be 0 or more, found -1.0"),
+        ({"temperature": float("inf")}, "temperature must be a positive number, found inf"),
+        ({"max_tokens": 4}, "max_tokens 4 is below the shortest explanation that closes"),
+        ({"max_tokens": 5000}, "max_tokens 5000 do not fit behind the prompt"),
+        ({"nla": "nowhere"}, "nowhere"),
+    ],
+)
+def test_settings_that_cannot_work(pair: Path, data: Path, tmp_path: Path, changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        train(config(pair, data, tmp_path / "run", **changes))
