@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from thinkaloud import families
 from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.rollout.base import Sampling, uniforms
-from thinkaloud.rollout.draw import draw
-from thinkaloud.rollout.lockstep import closing_tokens
+from thinkaloud.rollout import lockstep
+from thinkaloud.rollout.base import Prompt, Sampling, uniforms
+from thinkaloud.rollout.lockstep import Lockstep, closing_tokens
 
 TOK = tiny.tokenizer()
 
@@ -39,23 +37,44 @@ def test_greedy_equals_transformers_token_by_token(name: str) -> None:
         assert len(row[0].token_ids) == 20 or row[0].finish != "cut"
 
 
+def assert_same(found: list[list[Explanation]], wanted: list[list[Explanation]]) -> None:
+    """The same tokens, with the same log-probabilities but for rounding."""
+    assert tokens(found) == tokens(wanted)
+    for row, other in zip(found, wanted, strict=True):
+        for explanation, same in zip(row, other, strict=True):
+            assert explanation.logprobs == pytest.approx(same.logprobs, abs=2e-5, nan_ok=True)
+
+
+def scored(av: Verbalizer, vectors: torch.Tensor, ids: tuple[int, ...], temperature: float) -> torch.Tensor:
+    """Log-probabilities [T, v] before each of these tokens, from one forward over a single vector's prompt and them."""
+    with torch.no_grad():
+        embeds, arguments = av.inputs(av.slot_vectors(vectors))
+        whole = torch.cat([embeds, families.embed(av.model, torch.tensor([ids]))], dim=1)
+        scores = av.model(inputs_embeds=whole, use_cache=False, **arguments).logits[0, embeds.shape[1] - 1 : -1]
+        return torch.log_softmax(scores.double() / (temperature or 1.0), dim=-1)
+
+
+def check(av: Verbalizer, vectors: torch.Tensor, found: Explanation, temperature: float, given: int = 0) -> None:
+    """What stands behind the `given` first tokens has the right log-probabilities, and is the likeliest if greedy."""
+    every = scored(av, vectors, found.token_ids, temperature)
+    ids, logprobs = torch.tensor(found.token_ids), torch.tensor(found.logprobs)
+    wanted = every[torch.arange(len(ids)), ids]
+    assert len(ids) == len(logprobs) > given
+    assert logprobs[:given].isnan().all()
+    torch.testing.assert_close(logprobs[given:].double(), wanted[given:], atol=2e-5, rtol=0)
+    if not temperature:
+        assert (wanted[given:] > every[given:].amax(dim=-1) - 1e-5).all()
+
+
 @pytest.mark.parametrize("how", ["replace", "add"])
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 0.6])
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2", "phi3"])
 def test_logprobs_equal_a_teacher_forced_forward(name: str, temperature: float, how: str) -> None:
     av, vectors = tiny.verbalizer(name, injection=how), tiny.vectors(2)
-    found = av.explain(vectors, 2, Sampling(temperature, 12, seed=3))
-    with torch.no_grad():
-        for i, row in enumerate(found):
-            for explanation in row:
-                embeds, arguments = av.inputs(av.slot_vectors(vectors[i : i + 1]))
-                said = torch.tensor([explanation.token_ids])
-                whole = torch.cat([embeds, families.embed(av.model, said)], dim=1)
-                out = av.model(inputs_embeds=whole, use_cache=False, **arguments).logits
-                scores = out[0, embeds.shape[1] - 1 : -1].double() / (temperature or 1.0)
-                wanted = torch.log_softmax(scores, dim=-1)[torch.arange(said.shape[1]), said[0]]
-                torch.testing.assert_close(torch.tensor(explanation.logprobs).double(), wanted, atol=2e-5, rtol=0)
-                assert explanation.logprob == pytest.approx(float(wanted.sum()), abs=1e-3)
+    for i, row in enumerate(av.explain(vectors, 2, Sampling(temperature, 12, seed=3))):
+        for explanation in row:
+            check(av, vectors[i : i + 1], explanation, temperature)
+            assert explanation.logprob == pytest.approx(sum(explanation.logprobs))
 
 
 def often_ending(name: str = "llama", **changes: Any) -> Verbalizer:
@@ -160,33 +179,217 @@ def test_the_closing_tag_can_end_in_several_tokens() -> None:
     assert vocabulary["</expl"] not in closing_tokens(TOK)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_draws_follow_the_distribution(temperature: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = 2 * torch.randn(7, generator=generator)
-    n = 7000
-    u = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    ids, logprobs = draw(logits.expand(n, 7), temperature, u)
-    wanted = torch.softmax(logits.double() / temperature, dim=0)
-    share = torch.bincount(ids, minlength=7) / n
-    torch.testing.assert_close(share.double(), wanted, atol=1.01 / n, rtol=0)
-    torch.testing.assert_close(logprobs.double(), wanted.log()[ids], atol=1e-5, rtol=0)
+@pytest.mark.parametrize(("temperature", "how"), [(0.0, "replace"), (0.0, "add"), (1.0, "replace")])
+@pytest.mark.parametrize("name", sorted(tiny.CONFIGS))
+def test_a_row_goes_on_from_its_own_first_tokens(name: str, temperature: float, how: str) -> None:
+    av, vectors = tiny.verbalizer(name, injection=how), tiny.vectors(3)
+    sampling = Sampling(temperature, 16, seed=5)
+    whole = tokens(av.explain(vectors, 2, sampling))
+    cuts = iter([0, 15, 3, 11, 0, 1])
+    prefixes = [[ids[: min(next(cuts), len(ids) - 1)] for ids in row] for row in whole]
+    assert len({len(ids) for row in prefixes for ids in row}) > 3
+    found = av.explain(vectors, 2, sampling, prefixes, batch=5)
+    assert tokens(found) == whole
+    for row, given in zip(found, prefixes, strict=True):
+        for explanation, ids in zip(row, given, strict=True):
+            assert np.isnan(explanation.logprobs).tolist() == [i < len(ids) for i in range(len(explanation.token_ids))]
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=9),
-    st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=5),
+@pytest.mark.parametrize("how", ["replace", "add"])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "gpt2", "mistral", "qwen2"])
+def test_what_follows_foreign_tokens_is_drawn_behind_them(name: str, temperature: float, how: str) -> None:
+    av, vectors = tiny.verbalizer(name, injection=how), tiny.vectors(4)
+    texts = [["", "so it was said"], ["a", ""], ["", ""], ["one thing", "the other"]]
+    prefixes = [[TOK(text, add_special_tokens=False).input_ids for text in row] for row in texts]
+    found = av.explain(vectors, 2, Sampling(temperature, 18, seed=2), prefixes, batch=5)
+    for i, row in enumerate(found):
+        for explanation, ids, text in zip(row, prefixes[i], texts[i], strict=True):
+            assert list(explanation.token_ids[: len(ids)]) == ids
+            assert explanation.raw.startswith(text)
+            check(av, vectors[i : i + 1], explanation, temperature, len(ids))
+
+
+def test_a_tag_that_was_begun_for_it_closes() -> None:
+    av = follower("H", "</expl", "anation>", "!")
+    given = [TOK.get_vocab()[token] for token in ("H", "i", "</expl")]
+    ((found,),) = av.explain(tiny.vectors(1, 264), 1, Sampling(0.0, 9), [[given]])
+    assert (found.raw, found.text, found.finish) == (f"Hi{CLOSE}", "Hi", "closed")
+    assert len(found.token_ids) == len(found.logprobs) == 4
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "line"),
+    [
+        ([[[], []]] * 2, "expected 2 prefixes for each of 3 prompts"),
+        ([[[], []], [[]], [[], []]], "expected 2 prefixes for each of 3 prompts"),
+        (
+            [[[], []], [[1], [5] * 6], [[], []]],
+            "a prefix of prompt 1 has 6 tokens: the cap of 6 leaves no room",
+        ),
+        (
+            [[[], []], [[], []], [[5, TOK.eos_token_id], []]],
+            "a prefix of prompt 2 has ended already: nothing can follow it",
+        ),
+        (
+            [[[], TOK(CLOSE, add_special_tokens=False).input_ids], [[], []], [[], []]],
+            "a prefix of prompt 0 has ended already: nothing can follow it",
+        ),
+    ],
+    ids=["prompts", "samples", "length", "end token", "closing tag"],
 )
-def test_a_draw_inverts_the_distribution(logits: list[float], us: list[float]) -> None:
-    rows = torch.tensor([logits] * len(us))
-    ids, _ = draw(rows, 1.0, torch.tensor(us, dtype=torch.float64))
-    exact = np.exp(np.array(logits) - max(logits))
-    edges = np.cumsum(exact / exact.sum())
-    for u, token in zip(us, ids.tolist(), strict=True):
-        below = edges[token - 1] if token else 0.0
-        assert below - 1e-5 <= u <= edges[token] + 1e-5
-        assert exact[token] > 0
+def test_a_prefix_that_nothing_can_follow_is_refused(prefixes: list[list[list[int]]], line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        tiny.verbalizer().explain(tiny.vectors(3), 2, Sampling(max_tokens=6), prefixes)
+    assert str(caught.value) == line
+
+
+def sizes_read(av: Verbalizer, act: Any) -> list[tuple[int, ...]]:
+    """Rows and tokens of every forward call that `act` makes."""
+    sizes: list[tuple[int, ...]] = []
+    hook = families.text_model(av.model).register_forward_pre_hook(
+        lambda _module, _args, kwargs: sizes.append(tuple(kwargs["inputs_embeds"].shape[:2])), with_kwargs=True
+    )
+    act()
+    hook.remove()
+    return sizes
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_rows_that_come_in_later_are_as_good(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows, for ever refilled; and prompts that are read a few at a time."""
+    av, vectors = often_ending(name), tiny.vectors(25)
+    sampling = Sampling(1.0, 25, seed=4)
+    whole = av.explain(vectors, 2, sampling)
+    assert len({len(explanation.token_ids) for row in whole for explanation in row}) > 8
+    assert_same(av.explain(vectors, 2, sampling, batch=7), whole)
+    monkeypatch.setattr(lockstep, "_PREFILL_TOKENS", 3 * len(av.prompt_ids) + 1)
+    sizes = sizes_read(av, lambda: assert_same(av.explain(vectors, 2, sampling), whole))
+    assert max(rows for rows, length in sizes if length > 1) == 3
+
+
+def test_nothing_of_a_prompt_is_read_twice() -> None:
+    av, vectors = often_ending(), tiny.vectors(7)
+    before, own = av.slots[0], len(av.prompt_ids) - av.slots[0]
+    assert min(before, own) > 1
+    sizes = sizes_read(av, lambda: av.explain(vectors, 3, Sampling(1.0, 20), batch=6))
+    assert [size for size in sizes if size[1] == before] == [(1, before)]
+    assert sum(rows for rows, length in sizes if length == own) == 7, "once for its three samples"
+    assert {length for _, length in sizes} == {before, own, 1}
+    assert max(rows for rows, _ in sizes) == 6
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_an_engine_that_is_kept_equals_a_new_one(name: str) -> None:
+    av = often_ending(name)
+    other = Verbalizer(
+        av.model, TOK, tiny.av_contract(TOK, av_template="A much longer way to ask: what is [{injection_char}]?")
+    )
+    engine = Lockstep(av.model, TOK, rows=8)
+    calls = [(av, 3, 2, 1.0, 12), (av, 1, 1, 0.0, 5), (av, 9, 3, 1.0, 12), (other, 5, 2, 0.7, 60), (av, 2, 12, 1.0, 30)]
+    for reader, prompts, n, temperature, cap in [*calls, calls[0]]:
+        prompt = reader.prompt(tiny.vectors(prompts, seed=cap))
+        sampling = Sampling(temperature, cap, seed=prompts)
+        wanted = Lockstep(av.model, TOK, rows=8).generate(prompt, n, sampling)
+        assert_same(engine.generate(prompt, n, sampling), wanted)
+
+
+def test_a_call_that_breaks_off_leaves_nothing_behind() -> None:
+    def stop(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    av = often_ending()
+    engine, prompt, sampling = Lockstep(av.model.train(), TOK), av.prompt(tiny.vectors(5)), Sampling(1.0, 20)
+    wanted = engine.generate(prompt, 2, sampling)
+    with pytest.raises(KeyboardInterrupt):
+        engine.generate(prompt, 2, sampling, watch=stop)
+    assert av.model.training
+    assert av.model.config._attn_implementation == "sdpa"
+    assert_same(engine.generate(prompt, 2, sampling), wanted)
+
+
+def test_new_weights_are_used_at_once() -> None:
+    old, new = tiny.verbalizer(seed=0), tiny.verbalizer(seed=1)
+    engine, vectors, sampling = Lockstep(old.model, TOK), tiny.vectors(4), Sampling(1.0, 15)
+    before = engine.generate(old.prompt(vectors), 2, sampling)
+    with torch.no_grad():
+        for parameter, source in zip(old.model.parameters(), new.model.parameters(), strict=True):
+            parameter.copy_(source)
+    after = engine.generate(old.prompt(vectors), 2, sampling)
+    assert_same(after, new.explain(vectors, 2, sampling))
+    assert tokens(after) != tokens(before)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("name", "targets"), [("llama", r".*_proj"), ("gemma3", r".*language_model.*_proj"), ("gpt2", r".*c_(attn|proj)")]
+)
+def test_an_adapter_equals_the_merged_model(name: str, targets: str, temperature: float) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=4, lora_alpha=16, target_modules=targets, lora_dropout=0.5, fan_in_fan_out=name == "gpt2")
+    adapted: Any = get_peft_model(tiny.model(name), config)
+    with torch.no_grad():
+        for key, parameter in adapted.named_parameters():
+            if "lora_B" in key:
+                parameter.normal_(std=0.1)
+    vectors, sampling = tiny.vectors(3), Sampling(temperature, 20)
+    found = Verbalizer(adapted, TOK, tiny.av_contract(TOK)).explain(vectors, 2, sampling)
+    merged = Verbalizer(adapted.merge_and_unload(), TOK, tiny.av_contract(TOK)).explain(vectors, 2, sampling)
+    assert_same(found, merged)
+    assert tokens(found) != tokens(tiny.verbalizer(name).explain(vectors, 2, sampling)), "the adapter counts"
+
+
+@pytest.mark.parametrize("how", ["replace", "add"])
+@pytest.mark.parametrize("slots", [[0], [0, 1], [3, 9], [5, -1]], ids=str)
+@pytest.mark.parametrize("name", ["gemma2", "gpt2"])
+def test_vectors_stand_anywhere(name: str, slots: list[int], how: str) -> None:
+    av, vectors = tiny.verbalizer(name, injection=how), tiny.vectors(2 * len(slots)).reshape(2, len(slots), 32)
+    av.slots = [slot % len(av.prompt_ids) for slot in slots]
+    sampling = Sampling(1.0, 12, seed=1)
+    found = av.explain(vectors, 2, sampling)
+    for i, row in enumerate(found):
+        for explanation in row:
+            check(av, vectors[i : i + 1], explanation, 1.0)
+    ready = av.slot_vectors(vectors)
+    apart = Prompt(ready.new_zeros(0, 32), lambda rows: av.inputs(ready[rows]), len(av.prompt_ids), 2)
+    assert_same(Lockstep(av.model, TOK).generate(apart, 2, sampling), found)
+
+
+def test_a_contract_of_two_slots_is_sampled() -> None:
+    av = tiny.verbalizer(av_template="First [{injection_char}] and then [{injection_char}].")
+    vectors = tiny.vectors(4).reshape(2, 2, 32)
+    first, second = av.explain(vectors, sampling=Sampling(max_tokens=12))
+    check(av, vectors[:1], first[0], 0.0)
+    check(av, vectors[1:], second[0], 0.0)
+    swapped = av.explain(vectors.flip(1), sampling=Sampling(max_tokens=12))
+    assert tokens(swapped) != tokens([first, second])
+
+
+def gradients(av: Verbalizer) -> list[torch.Tensor]:
+    av.model.zero_grad()
+    embeds, arguments = av.inputs(av.slot_vectors(tiny.vectors(2)))
+    av.model(inputs_embeds=embeds, use_cache=False, **arguments).logits.square().mean().backward()
+    return [parameter.grad.clone() for parameter in av.model.parameters() if parameter.grad is not None]
+
+
+@pytest.mark.parametrize("how", ["replace", "add"])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_a_model_in_training_is_sampled_and_goes_on_training(name: str, how: str) -> None:
+    """Its blocks are recomputed in the backward pass; GPT-2 has dropout too."""
+    av, vectors, sampling = often_ending(name, injection=how), tiny.vectors(4), Sampling(1.0, 20)
+    wanted = av.explain(vectors, 2, sampling)
+    av.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    av.model.train()
+    assert_same(av.explain(vectors, 2, sampling), wanted)
+    assert all(module.training for module in av.model.modules())
+    assert av.model.is_gradient_checkpointing
+    torch.manual_seed(0)
+    after = gradients(av)
+    fresh = often_ending(name, injection=how)
+    fresh.model.train()
+    torch.manual_seed(0)
+    assert all(torch.equal(one, other) for one, other in zip(after, gradients(fresh), strict=True))
 
 
 def test_random_streams_do_not_repeat() -> None:
