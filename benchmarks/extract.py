@@ -26,7 +26,7 @@ from thinkaloud.activations import Activations, ExtractOptions, extract_to, read
 from thinkaloud.activations.tokens import encode
 from thinkaloud.site import Site
 
-DOCUMENTS = {"qwen2.5-7b": (512, 160), "tiny": (32, 16)}  # ours, the usual way
+DOCUMENTS = {"qwen2.5-7b": (512, 160), "qwen2.5-1.5b": (512, 160), "tiny": (32, 16)}  # ours, the usual way
 PEER_BATCH = 16
 
 

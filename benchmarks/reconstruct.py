@@ -24,7 +24,7 @@ from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.site import Site
 
 TEMPLATE = "{explanation}\nw1"
-TEXTS = {"qwen2.5-7b": 2048, "tiny": 256}
+TEXTS = {"qwen2.5-7b": 2048, "qwen2.5-1.5b": 2048, "tiny": 256}
 
 
 def make_ar(shape: str, device: torch.device) -> Reconstructor:

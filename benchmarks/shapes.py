@@ -18,6 +18,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "vocab_size": 152064,
         "max_position_embeddings": 32768,
     },
+    "qwen2.5-1.5b": {
+        "hidden_size": 1536,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "intermediate_size": 8960,
+        "vocab_size": 151936,
+        "max_position_embeddings": 32768,
+        "tie_word_embeddings": True,
+    },
     "tiny": {
         "hidden_size": 256,
         "num_hidden_layers": 9,
@@ -28,7 +38,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 4096,
     },
 }
-LAYER = {"qwen2.5-7b": 20, "tiny": 5}
+LAYER = {"qwen2.5-7b": 20, "qwen2.5-1.5b": 18, "tiny": 5}
 
 
 def make_tokenizer(vocab_size: int) -> Any:
@@ -40,7 +50,7 @@ def make_tokenizer(vocab_size: int) -> Any:
 
 def make_model(shape: str, device: torch.device) -> Any:
     """A model of the shape with random weights, drawn on the device."""
-    config = Qwen2Config(**SHAPES[shape], tie_word_embeddings=False)
+    config = Qwen2Config(**{"tie_word_embeddings": False, **SHAPES[shape]})
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)

@@ -286,7 +286,7 @@ def test_an_engine_that_is_kept_equals_a_new_one(name: str) -> None:
         av.model, TOK, tiny.av_contract(TOK, av_template="A much longer way to ask: what is [{injection_char}]?")
     )
     engine = Lockstep(av.model, TOK, rows=8)
-    calls = [(av, 3, 2, 1.0, 12), (av, 1, 1, 0.0, 5), (av, 9, 3, 1.0, 12), (other, 5, 2, 0.7, 60), (av, 2, 12, 1.0, 30)]
+    calls = [(av, 3, 2, 1.0, 12), (av, 1, 1, 0.0, 5), (av, 9, 3, 1.0, 12), (other, 5, 2, 0.7, 90), (av, 2, 12, 1.0, 30)]
     for reader, prompts, n, temperature, cap in [*calls, calls[0]]:
         prompt = reader.prompt(tiny.vectors(prompts, seed=cap))
         sampling = Sampling(temperature, cap, seed=prompts)

@@ -13,7 +13,7 @@ from typing import Any
 
 from thinkaloud.cli import explain, extract, score
 from thinkaloud.errors import UserError
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.training.config import RL, ARWarmStart, AVWarmStart
 
 LEDGER = "recipe.json"
 # Where and with how many hands a step is done may change between a stop and its resumption; nothing else may.
@@ -36,6 +36,8 @@ class Recipe:
     """The verbalizer."""
     score: score.Args
     """What the pair reaches on held-out documents."""
+    train: RL | None = None
+    """Reinforcement learning of the warm-started pair, if any; its run, a pair too, lies in the folder it names."""
 
     def steps(self) -> Iterator[tuple[str, Any]]:
         """(name, arguments) of each step in order, with its folders placed under `out`."""
@@ -43,7 +45,11 @@ class Recipe:
         yield "explain", replace(self.explain, data=self.out / self.explain.data)
         yield "ar", self._placed(self.ar)
         yield "av", replace(self._placed(self.av), ar=str(self.out / self.av.ar) if self.av.ar else None)
-        yield "score", replace(self.score, nla=str(self.out), data=self.out / self.score.data)
+        pair = self.out
+        if self.train is not None:
+            yield "train", replace(self._placed(self.train), nla=str(self.out))
+            pair = self.out / self.train.out
+        yield "score", replace(self.score, nla=str(pair), data=self.out / self.score.data)
 
     def _placed(self, config: Any) -> Any:
         return replace(config, data=str(self.out / config.data), out=str(self.out / config.out))

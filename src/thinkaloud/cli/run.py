@@ -1,4 +1,4 @@
-"""Do a whole recipe: extract, explain, warm-start the reconstructor and the verbalizer, score. What is done is kept."""
+"""Do a whole recipe: extract, explain, warm-start, train, score. What is done is kept."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from thinkaloud.errors import UserError
 
 USAGE = """usage: thinkaloud run RECIPE.py [--STEP.OPTION VALUE ...]
 
-Does every step of a recipe that is not done yet: extract, explain, ar, av, score. Run it again after a stop.
+Does every step of a recipe that is not done yet: extract, explain, ar, av, train, score. Run it again after a stop.
 
 RECIPE.py has a function recipe() that returns the whole run; recipes/ holds some to start from. Any value of it can be
 changed here, as in --out runs/mine --extract.corpus texts --ar.lr 1e-4.
@@ -40,17 +40,19 @@ def parse(args: list[str]) -> Recipe | None:
 def main(recipe: Recipe | None) -> None:
     if recipe is not None:
         follow(recipe, verbs())
-        print(f"next: thinkaloud read --nla {recipe.out} TEXT")
+        pair = recipe.out if recipe.train is None else recipe.out / recipe.train.out
+        print(f"next: thinkaloud read --nla {pair} TEXT")
 
 
 def verbs() -> dict[str, Callable[[Any], Any]]:
     """What does each step."""
-    from thinkaloud.cli import explain, extract, score, warmstart
+    from thinkaloud.cli import explain, extract, score, train, warmstart
 
     return {
         "extract": extract.main,
         "explain": explain.main,
         "ar": warmstart.main,
         "av": warmstart.main,
+        "train": train.begin_or_go_on,
         "score": score.main,
     }

@@ -43,6 +43,13 @@ def main(args: RL | Resume) -> None:
         print(f"next: thinkaloud score --nla {run} --data {data}")
 
 
+def begin_or_go_on(config: RL) -> None:
+    """A step of a recipe: the run it names, begun or resumed."""
+    from thinkaloud.training.run_folder import CONFIG
+
+    main(Resume(Path(config.out)) if (Path(config.out) / CONFIG).is_file() else config)
+
+
 @contextmanager
 def told_to_stop() -> Iterator[Any]:
     """A function that says whether a polite signal (SIGTERM) has come since; a second one ends at once."""

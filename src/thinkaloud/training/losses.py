@@ -44,7 +44,7 @@ def k3(logprobs: Float[Tensor, " m"], reference: Float[Tensor, " m"], clamp: flo
     r = reference − policy log-probability, clamped to ±`clamp`. Schulman, "Approximating KL Divergence", 2020.
     """
     r = (reference - logprobs).clamp(-clamp, clamp)
-    return r.exp() - r - 1
+    return torch.expm1(r) - r  # exp(r) − 1 rounds to less than r where they are close
 
 
 def full_kl(logits: Float[Tensor, "m v"], reference: Float[Tensor, "m v"]) -> Float[Tensor, " m"]:
