@@ -5,6 +5,7 @@ stands under `thinkaloud:`; readers that do not know the section can ignore it.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -195,8 +196,15 @@ def to_dict(contract: Contract) -> dict[str, Any]:
 def write(contract: Contract, directory: str | Path) -> Path:
     """Write the contract beside the weights; returns the file."""
     path = Path(directory) / FILE
-    path.write_text(yaml.safe_dump(to_dict(contract), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(to_yaml(to_dict(contract)), encoding="utf-8")
     return path
+
+
+def to_yaml(data: Mapping[str, Any]) -> str:
+    """A sidecar's text, in the order of `data`. Written characters stay readable, unless they would not come back."""
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    # PyYAML writes these three as they are, and reads the first of them as white space.
+    return yaml.safe_dump(data, sort_keys=False) if re.search("[\x85\u2028\u2029]", text) else text
 
 
 def find_marker(tokenizer: Any, av_template: str, char: str) -> tuple[list[int], list[int], Marker]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from thinkaloud.activations.store import Activations, refuse_bad, with_defaults
 from thinkaloud.atomic import write_whole
-from thinkaloud.contract import CLOSE, OPEN, Contract
+from thinkaloud.contract import CLOSE, OPEN, Contract, to_yaml
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 
@@ -139,7 +139,7 @@ def write_official(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, write)
-    text = yaml.safe_dump(_sidecar(activations, stage, site, av, ar), sort_keys=False, allow_unicode=True)
+    text = to_yaml(_sidecar(activations, stage, site, av, ar))
     write_whole(sidecar_path(path), lambda file: file.write(text.encode()))
     return path
 
