@@ -124,6 +124,29 @@ def verbalizer(name: str = "llama", seed: int = 0, **changes: Any) -> Verbalizer
     return Verbalizer(model(name, seed), tok, av_contract(tok, **changes))
 
 
+def closing_verbalizer(seed: int = 0) -> Verbalizer:
+    """A random AV that says a few letters and closes, at a place the chance of sampling decides.
+
+    Nothing writes to dimensions 0 and 1 of its residual stream. Dimension 0 is the same for every token and lets the
+    head favour some tokens; dimension 1 is there for the first half of the closing tag alone, and calls for the second.
+    """
+    built, tok = model("llama", seed, max_position_embeddings=1024), tokenizer()
+    ids = tok.get_vocab()
+    embeddings, head = built.model.embed_tokens.weight, built.lm_head.weight
+    with torch.no_grad():
+        for block in built.model.layers:
+            block.self_attn.o_proj.weight[:2] = 0
+            block.mlp.down_proj.weight[:2] = 0
+        embeddings[:, 0], embeddings[:, 1] = 5.0, 0.0
+        embeddings[ids["</expl"], 1] = 12.0
+        head[:, 0], head[:, 1] = -3.0, 0.0
+        for letter in "abcdefgh":
+            head[ids[letter], 0] = 1.0
+        head[ids["</expl"], 0] = 0.5
+        head[ids["anation>"], 1] = 6.0
+    return Verbalizer(built.eval().requires_grad_(False), tok, av_contract(tok))
+
+
 def head(d_model: int = 32, seed: int = 5) -> nn.Linear:
     """The identity with noise, as a trained AR head looks."""
     generator = torch.Generator().manual_seed(seed)

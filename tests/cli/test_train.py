@@ -1,0 +1,184 @@
+"""Do `thinkaloud train` and `thinkaloud runs` say what a person needs to know, and what to do next?"""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import tiny
+from rich.console import Console
+
+from thinkaloud import NLA, cli
+from thinkaloud.activations import Activations
+from thinkaloud.cli import runs
+from thinkaloud.cli.run import verbs
+from thinkaloud.cli.train import Panel, parse, print_line
+from thinkaloud.pair.formats.official import save_ar, save_av
+from thinkaloud.site import Site
+from thinkaloud.training import run_folder
+from thinkaloud.training.config import RL, ARWarmStart
+
+N = 36
+SMALL = ["--steps", "2", "--prompts", "3", "--group", "2", "--max-tokens", "16", "--eval-rows", "6", "--device", "cpu"]
+HELD = {"heldout_fve": 0.41, "heldout_fve_frozen": 0.33, "closed": 0.98, "length": 66.0, "repetition": 0.05}
+HELD |= {"quoted": 0.2, "non_latin": 0.0, "heldout_kl": 0.12}
+STEP = {
+    "reward": -0.5,
+    "train_closed": 0.99,
+    "train_length": 70.0,
+    "kl": 0.02,
+    "entropy": 1.1,
+    "tokens_per_second": 999,
+}
+STEP |= {"skipped_av": 1, "skipped_ar": 0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair whose AV closes what it says in `pair`, and activations in `data`."""
+    root = tmp_path_factory.mktemp("train")
+    av, ar = tiny.closing_verbalizer(), tiny.reconstructor()
+    save_av(replace(av, contract=replace(av.contract, base_model=None)), root / "pair" / "av")
+    save_ar(ar, root / "pair" / "ar")
+    columns = {
+        "doc_id": [f"doc-{i // 3}" for i in range(N)],
+        "position": list(range(N)),
+        "split": ["heldout" if i // 3 % 3 == 0 else "train" for i in range(N)],
+        "text": [f"Text {i}." for i in range(N)],
+    }
+    Activations(tiny.vectors(N), pa.table(columns), Site("resid_post", 2)).save(root / "data")
+    return root
+
+
+def begun(folder: Path, out: Path, *more: str) -> int:
+    given = ["--nla", str(folder / "pair"), "--data", str(folder / "data"), "--out", str(out)]
+    return cli.main(["train", *given, *SMALL, "--stop-closed", "0", "--stop-drop", "9", *more])
+
+
+def test_a_run_says_what_it_reached_and_what_comes_next(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert begun(folder, out) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        f"{out}: {(out / 'STATUS').read_text()}",
+        f"next: thinkaloud score --nla {out} --data {folder / 'data'}",
+    ]
+    assert [line.split("  ")[0] for line in said.err.splitlines()] == ["step 0/2", "step 2/2"]
+    assert "FVE, live AR" in said.err
+    assert NLA.from_pretrained(out).read
+    assert cli.main(["train", "--resume", str(out)]) == 0
+    assert capsys.readouterr().out.startswith(f"{out}: finished; the pair is of step ")
+    assert begun(folder, out) == 2
+    assert f"thinkaloud: {out} holds a run already (finished): go on with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--resume", "nowhere"], "nowhere holds no run: there is no config.json in it"),
+        (["--nla", "pocket", "--data", "nowhere", "--out", "run"], "nowhere"),
+        (["--nla", "pocket", "--data", "x", "--out", "run", "--group", "1"], "group must be 2 or more, found 1"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("thinkaloud: ")
+    assert line in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_warm_start_is_not_resumed_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"config": {"role": "ar"}}))
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a warm start: run the same thinkaloud warmstart command again" in capsys.readouterr().err
+
+
+def test_a_recipe_begins_a_run_and_goes_on_with_it(folder: Path, tmp_path: Path) -> None:
+    config = parse(
+        ["--nla", str(folder / "pair"), "--data", str(folder / "data"), "--out", str(tmp_path / "r"), *SMALL]
+    )
+    assert isinstance(config, RL)
+    step = verbs()["train"]
+    step(replace(config, stop_closed=0.0))
+    assert run_folder.status(tmp_path / "r") == "finished"
+    step(replace(config, stop_closed=0.0))
+
+
+def shown(panel: Panel) -> str:
+    console = Console(width=100, force_terminal=False, highlight=False)
+    with console.capture() as captured:
+        console.print(panel)
+    return captured.get()
+
+
+def test_the_live_view() -> None:
+    panel = Panel()
+    assert "before the first step" in shown(panel)
+    panel.see({"step": 0, "steps": 150, **HELD})
+    assert "step 0 of 150" in shown(panel)
+    panel.begin -= 60
+    panel.see({"note": "out of memory: going on with micro_tokens 256"})
+    panel.see({"step": 50, "steps": 150, **STEP, **HELD, "heldout_fve_frozen": 0.444})
+    page = shown(panel)
+    assert "step 50 of 150, 999 tokens/s, 2 min left" in page
+    assert "reward -0.500, closed 99 %, 70 tokens, KL 0.020, entropy 1.10, 1 updates skipped" in page
+    assert "step 0" in page
+    assert "0.444" in page
+    assert "out of memory" in page
+
+
+def test_a_pipe_gets_evaluations_and_notes_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line({"step": 3, "steps": 9, **STEP})
+    print_line({"note": "a note"})
+    print_line({"step": 4, "steps": 9, **STEP, **HELD})
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "a note"
+    assert lines[1].startswith("step 4/9  FVE, live AR 0.41  FVE, frozen AR 0.33  closed 0.98")
+    assert len(lines) == 2
+
+
+def test_runs_are_listed_with_the_command_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def write(name: str, config: dict[str, Any], log: list[dict[str, Any]], status: str, **more: Any) -> Path:
+        out = tmp_path / name
+        out.mkdir(parents=True)
+        (out / "config.json").write_text(json.dumps({"config": config, **more}))
+        (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log) + '{"step": 9, "cut')
+        (out / "STATUS").write_text(status)
+        return out
+
+    rl = write("b/rl run", {"nla": "pocket", "steps": 9}, [{"step": 0, **HELD}, {"step": 4}], "stopped at 4 of 9")
+    warm = ARWarmStart(data="d", out="elsewhere", lr=3e-4).to_dict()
+    ar = write("a/ar", warm, [{"step": 20, "heldout_fve": 0.7}], "running 20 of 40", steps=40)
+    write("a/done", {"nla": "pocket", "steps": 2}, [{"step": 2, **HELD}], "finished; the pair is of step 2")
+    write("a/model/config-of-a-model", {}, [], "")
+    shutil.copytree(tmp_path / "a/done", tmp_path / "1/2/3/4/too-deep")
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    page = capsys.readouterr().out
+    assert f"next: thinkaloud train --resume '{rl}'" in page
+    assert f"next: thinkaloud warmstart ar --data d --out {ar} --lr 0.0003" in page
+    assert page.count("next:") == 2
+    assert cli.main(["runs", str(tmp_path), "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(run["folder"]).name for run in found] == ["ar", "done", "rl run"]
+    assert [(run["step"], run["steps"]) for run in found] == [(20, 40), (2, 2), (4, 9)]
+    assert [run["fve"] for run in found] == [0.7, 0.41, 0.41]
+    assert found[1]["next"] == ""
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["runs", str(tmp_path / "empty")]) == 0
+    assert capsys.readouterr().out == f"no runs in {tmp_path / 'empty'} (three folders down)\n"
+    assert cli.main(["runs", str(tmp_path / "none")]) == 2
+
+
+def test_options_that_were_changed_are_named_again() -> None:
+    warm = ARWarmStart(data="d", out="o", batch=8, rows=5).to_dict()
+    assert runs.go_on(Path("o"), warm) == "thinkaloud warmstart ar --data d --out o --batch 8 --rows 5"
