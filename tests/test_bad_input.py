@@ -1,16 +1,14 @@
 """What does a person see who makes a mistake? One line, exit code 2, and nothing half-written: the table of cases."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import small_disk
 import tiny
 import torch
 import yaml
@@ -472,25 +470,7 @@ def test_an_explanation_beyond_the_context_is_refused(sound: Path) -> None:
     assert torch.isfinite(nla.reconstruct([""])).all(), "an empty explanation is one all the same"
 
 
-def on_a_small_disk(disk: Path, size: str, code: str) -> subprocess.CompletedProcess[str]:
-    """Run Python `code` where `disk` is a file system of `size`, in a mount namespace of its own."""
-    disk.mkdir()
-    script = f'mount -t tmpfs -o size={size} small "{disk}" && exec "{sys.executable}" -c "$CODE"'
-    environment = {**os.environ, "CODE": code, "PYTHONPATH": str(Path(__file__).parent)}
-    return subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, env=environment)
-
-
-def can_mount() -> bool:
-    try:
-        probe = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return probe.returncode == 0
-
-
-@pytest.mark.skipif(not can_mount(), reason="no mount namespaces for this user")
+@small_disk.needed
 def test_a_full_disk(pair: Path, tmp_path: Path) -> None:
     """On a file system with no room checkpoint, activations and report fail in one line each, and leave nothing."""
     disk = tmp_path / "disk"
@@ -515,7 +495,7 @@ tell("extract", lambda: main(["extract", "--model", pair + "/base", "--layer", "
     "--corpus", pair + "/corpus.jsonl", "--out", str(disk / "data")]))
 tell("read", lambda: main(["read", "Hello", "--nla", pair, "--max-tokens", "2", "--html", str(disk / "page.html")]))
 """
-    done = on_a_small_disk(disk, "44k", code)
+    done = small_disk.run_on(disk, "44k", code)
     lines = [line for line in done.stdout.splitlines() if line.startswith(("save", "packed", "extract", "read"))]
     assert len(lines) == 4, done.stderr
     assert lines[0].startswith("save 2 [] thinkaloud: no room to write"), lines[0]

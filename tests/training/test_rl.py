@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_disk
 import torch
 from torch import Tensor
 
@@ -92,6 +94,21 @@ def test_a_run_learns_and_its_folder_is_a_pair(pair: Path, data: Path, tmp_path:
     samples = run_folder.log(out / run_folder.SAMPLES)
     assert {line["step"] for line in samples} == {0, 15, 30}
     assert all({"prefix", "read", "finish", "fve", "fve_frozen"} < line.keys() for line in samples)
+
+
+GOLDEN = {
+    "reward": [-1.97452, -2.12408, -1.79135, -1.88373, -1.678, -1.48764],
+    "kl": [0.0, 0.11418, 0.24809, 0.32845, 0.23334, 0.30873],
+    "heldout_fve": [-2.30722, -1.9157, -1.02504],
+}
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_short_run_goes_as_it_always_went(pair: Path, data: Path, tmp_path: Path) -> None:
+    """The golden curves. Machines differ in the last digits, and in what is sampled where two tokens are as likely."""
+    lines = log(train(config(pair, data, tmp_path / "run", lr=1e-3, ar_lr=1e-3)))
+    found = {name: [line[name] for line in lines if name in line] for name in GOLDEN}
+    assert found == {name: pytest.approx(values, rel=5e-3, abs=1e-5) for name, values in GOLDEN.items()}
 
 
 @pytest.mark.parametrize(
@@ -262,6 +279,35 @@ def test_out_of_memory_halves_the_batch_once(
     limit = 200
     with pytest.raises(torch.OutOfMemoryError):
         train(config(pair, data, tmp_path / "other", micro_tokens=512))
+
+
+@small_disk.needed
+def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(pair: Path, data: Path, tmp_path: Path) -> None:
+    """Room for two checkpoints and not for a third; with room again, the run goes on to its end."""
+    settings = {"steps": 4, "save_every": 1, "eval_every": 4, "keep": 3}
+    whole = train(config(pair, data, tmp_path / "whole", **settings))
+    size = sum(path.stat().st_size for path in (whole / "checkpoints/step-4").iterdir())
+    disk = tmp_path / "disk"
+    made = config(pair, data, disk / "run", **settings)
+    code = f"""
+import json, shutil, torch
+from pathlib import Path
+from thinkaloud.cli import guarded
+from thinkaloud.training import checkpoint
+from thinkaloud.training.config import RL
+from thinkaloud.training.rl import train
+torch.set_num_threads(1)
+print("code", guarded(lambda: train(RL(**json.loads({json.dumps(json.dumps(made.to_dict()))}))) and 0))
+found = checkpoint.steps(Path({str(disk)!r}) / "run/checkpoints")
+print("steps", found, sorted(p.name for p in Path({str(disk)!r}, "run/checkpoints").iterdir()))
+shutil.copytree({str(disk)!r}, {str(tmp_path / "rescued")!r})
+"""
+    done = small_disk.run_on(disk, f"{int(2.6 * size) // 1024}k", code)
+    assert "code 2" in done.stdout, done.stderr
+    assert "thinkaloud: no room to write" in done.stderr
+    assert re.search(r"steps \[0, 1(, 2)?\] \['step-0', 'step-1'(, 'step-2')?\]", done.stdout), "nothing half written"
+    rescued = resume(tmp_path / "rescued/run")
+    assert run_folder.status(rescued) == "finished"
 
 
 def test_gradients_that_are_not_finite_are_skipped_and_counted(
