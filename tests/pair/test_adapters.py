@@ -315,3 +315,18 @@ def test_roles_are_not_mixed_up(tmp_path: Path) -> None:
     adapters.save_av_adapter(av, tmp_path / "av")
     with pytest.raises(UserError, match="is an AV: expected an AR"):
         load_reconstructor(tmp_path / "av")
+
+
+@pytest.mark.parametrize("name", sorted(tiny.CONFIGS))
+def test_a_fresh_adapter_is_on_every_matrix_of_the_blocks_and_on_nothing_else(name: str) -> None:
+    model = tiny.model(name)
+    inside = {id(module) for module in families.blocks(model).modules()}
+    adapted = adapters.fresh(model, 4, 8)
+    layers = [module for module in adapted.modules() if hasattr(module, "lora_A")]
+    assert all(id(layer.base_layer) in inside for layer in layers)
+    matrices = [
+        p for block in families.blocks(adapted) for n, p in block.named_parameters() if "base_layer.weight" in n
+    ]
+    left = [n for b in families.blocks(adapted) for n, p in b.named_parameters() if p.ndim == 2 and "_layer" not in n]
+    assert len(layers) == len(matrices) >= 4 * 4
+    assert all("lora_" in n for n in left)

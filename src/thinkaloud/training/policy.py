@@ -21,6 +21,7 @@ from thinkaloud import attention, families
 from thinkaloud.attention import Layout
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
@@ -268,10 +269,7 @@ def require_gradients(model: Any, mode: str, rank: int, alpha: int) -> Any:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     if mode == "adapter" and not has_adapter:
-        from peft import LoraConfig, get_peft_model
-
-        config = LoraConfig(r=rank, lora_alpha=alpha, use_rslora=True, bias="none", target_modules="all-linear")
-        return get_peft_model(model, config)
+        return adapters.fresh(model, rank, alpha)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not has_adapter or "lora_" in name)
     return model

@@ -266,17 +266,7 @@ def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], 
 def _learner(model: Any, config: WarmStart) -> Any:
     """`model` with the parameters that the mode trains asking for gradients."""
     if config.mode == "adapter":
-        from peft import LoraConfig, get_peft_model
-
-        lora = LoraConfig(
-            r=config.adapter_rank,
-            lora_alpha=config.adapter_alpha,
-            use_rslora=True,
-            lora_dropout=0.0,
-            bias="none",
-            target_modules="all-linear",
-        )
-        model = get_peft_model(model, lora)
+        model = adapters.fresh(model, config.adapter_rank, config.adapter_alpha)
     else:
         model.requires_grad_(True)
     if config.checkpointing:

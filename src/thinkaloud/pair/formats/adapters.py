@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from thinkaloud import contract as contracts
+from thinkaloud import families
 from thinkaloud.atomic import whole_folder
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
@@ -79,6 +80,27 @@ def read_contract(folder: Path, role: str) -> Contract:
     if contract.role != role:
         raise UserError(f"{folder} is an {contract.role.upper()}: expected an {role.upper()}")
     return contract
+
+
+def fresh(model: Any, rank: int, alpha: int) -> Any:
+    """`model` with a new LoRA adapter on every linear layer of its decoder blocks, scaled by alpha / √rank."""
+    from peft import LoraConfig, get_peft_model
+
+    inside = {id(module) for module in families.blocks(model).modules()}
+    names = [name for name, module in model.named_modules() if id(module) in inside and _is_linear(module)]
+    short = {name.rpartition(".")[2] for name in names}
+    elsewhere = (name.rpartition(".")[2] for name, module in model.named_modules() if id(module) not in inside)
+    # A multimodal model's vision tower has layers of the same names: there the whole names tell them apart.
+    targets = names if short.intersection(elsewhere) else sorted(short)
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, use_rslora=True, lora_dropout=0.0, bias="none", target_modules=targets
+    )
+    return get_peft_model(model, config)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether a module multiplies by a matrix; GPT-2's are called convolutions."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
 def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
