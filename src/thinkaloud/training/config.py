@@ -161,7 +161,7 @@ class RL:
     warmup: int = 5
     """Steps of linear warm-up."""
     reward: Literal["mse", "log_mse"] = "mse"
-    """Minus the direction MSE, or minus its logarithm: faster at first, worse prose at equal FVE."""
+    """Minus the direction MSE, or minus its logarithm."""
     fail_mse: float = 2.0
     """What an explanation that is cut off or does not close is taken to have for its direction MSE."""
     length_penalty: float = 0.0
@@ -240,6 +240,11 @@ class RL:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def in_bfloat16(dtype: str, device: str) -> bool:
+    """Whether a device of this type computes in bfloat16 under the option `dtype`."""
+    return dtype == "bfloat16" or (dtype == "auto" and device != "cpu")
 
 
 def cosine_lr(step: int, steps: int, peak: float, final: float, warmup: int) -> float:

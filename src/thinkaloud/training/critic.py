@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
 from thinkaloud.pair.scores import direction_mse
-from thinkaloud.training.config import RL
+from thinkaloud.training.config import RL, in_bfloat16
 from thinkaloud.training.frozen import Frozen
 
 
@@ -23,7 +23,7 @@ class Critic:
         self.module = nn.ModuleDict({"backbone": reconstructor.backbone, "head": reconstructor.head})
         self.learns = any(p.requires_grad for p in self.module.parameters())
         self.start = Frozen(self.module)
-        self.bfloat16 = config.dtype == "bfloat16" or (config.dtype == "auto" and self.device.type != "cpu")
+        self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
 
     def score(self, texts: Sequence[str], vectors: Float[Tensor, "n d"], micro_tokens: int) -> Float[Tensor, " n"]:
         """Direction MSE of each text's vector; where the AR learns, the gradient of their mean is added.

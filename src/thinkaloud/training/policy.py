@@ -26,7 +26,7 @@ from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.rollout.lockstep import Lockstep
-from thinkaloud.training.config import RL
+from thinkaloud.training.config import RL, in_bfloat16
 from thinkaloud.training.frozen import Frozen
 from thinkaloud.training.losses import full_kl, k3, policy_loss
 
@@ -77,7 +77,7 @@ class Policy:
         self.verbalizer, self.config = verbalizer, config
         self.model, self.device = verbalizer.model, verbalizer.device
         self.reference = Frozen(self.model)
-        self.bfloat16 = config.dtype == "bfloat16" or (config.dtype == "auto" and self.device.type != "cpu")
+        self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
         self.sampler = verbalizer
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
             self.sampler = Verbalizer(_plain_copy(self.model), verbalizer.tokenizer, verbalizer.contract)

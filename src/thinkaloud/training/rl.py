@@ -2,7 +2,7 @@
 
 A step samples a group of explanations of each vector, lets the AR rebuild the vectors from the words, moves the AV
 towards the explanations that were better than their group's mean, with a tether to the AV it started from, and
-regresses the AR on the same words. The AR's gradient never reaches the AV. Fraser-Taliente et al., 2026, section 3.
+regresses the AR on the same words. The AR's gradient never reaches the AV. Fraser-Taliente et al., 2026.
 """
 
 import json

@@ -25,7 +25,7 @@ from thinkaloud.training.config import RL
 from thinkaloud.training.policy import require_gradients
 from thinkaloud.training.provenance import provenance
 
-# Learning rates seen to work, of all weights and of an adapter: field guide values for models of billions.
+# Learning rates of all weights and of an adapter, as public work on models of billions of parameters has them.
 RATES = {"av": (1.4e-5, 1e-4), "ar": (1.4e-5, 8e-5)}
 _END = 1 << 20  # bytes
 

@@ -17,7 +17,7 @@ from thinkaloud.atomic import write_text
 from thinkaloud.errors import UserError
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training import checkpoint, run_folder
-from thinkaloud.training.config import WarmStart, cosine_lr
+from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
 from thinkaloud.training.tasks import ARTask, AVTask, build
@@ -73,7 +73,7 @@ def _run(
         start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
     run_folder.forget_after(out / "metrics.jsonl", start)
     run_folder.forget_after(out / "samples.jsonl", start)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_computes_in_bfloat16(config, device))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(config.dtype, device.type))
     since, tokens = time.perf_counter(), 0
     for step in range(start, steps):
         rows = step_rows(step, len(task.train), config.batch, config.seed)
@@ -122,7 +122,3 @@ def _run(
             write_text(out / "STATUS", f"running {step + 1} of {steps}")
         if skipped > 20 and skipped > (step + 1) // 2:
             raise UserError(f"{skipped} of {step + 1} steps had non-finite gradients: lower --lr, or look at the data")
-
-
-def _computes_in_bfloat16(config: WarmStart, device: torch.device) -> bool:
-    return config.dtype == "bfloat16" or (config.dtype == "auto" and device.type != "cpu")
