@@ -6,18 +6,22 @@
 A whole step of `training/rl.py` on random weights: rollouts that all run to the cap behind a prompt of 125 tokens, the
 AR's pass and its regression, the reference, the AV's update, the optimizer. Responses are said to have closed, so that
 nothing is spared. Prints one JSON line with the seconds of each part, its floor (the matrix products of that part at
-the machine's measured rate; for rollouts also the bytes that have to be read) and the share of the floor reached.
+the machine's measured rate) and the share of the floor reached. With `--peer`, a checkout of nanoNLA, the parts of
+its step are timed in the same run by its own code (peers.py).
 """
 
 import argparse
+import gc
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from peers import nanonla_step
 from shapes import LAYER, SHAPES, machine, make_model, make_tokenizer, matmul_ceiling
 
 from thinkaloud import families
@@ -98,6 +102,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=128)
     parser.add_argument("--micro-tokens", type=int, default=32768)
     parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--peer", type=Path, help="a checkout of nanoNLA, an eighth of whose step is timed too")
     parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
     args = parser.parse_args()
     device, rows = torch.device(args.device), args.prompts * args.group
@@ -167,7 +172,27 @@ def main() -> None:
         "ceiling_tflop_s": round(ceiling / 1e12, 1),
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if device.type == "cuda" else None,
     }
-    print(json.dumps(result))
+    print(json.dumps(result), flush=True)
+    if args.peer:
+        del av, ar, policy, critic, learning, optimizer
+        gc.collect()
+        seconds = nanonla_step(
+            args.peer, args.shape, device, args.prompts, args.group, RESPONSE, Clock(device), min(8, args.prompts)
+        )
+        peer = {"seconds": {name: round(value, 2) for name, value in seconds.items()}}
+        ratio = round(sum(seconds.values()) / total, 1)
+        step = round(sum(seconds.values()), 1)
+        print(
+            json.dumps(
+                {
+                    **{name: result[name] for name in ("benchmark", "machine", "shape", "prompts", "group")},
+                    "engine": "nanoNLA",
+                    "step_s": step,
+                    **peer,
+                    "ratio": ratio,
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ reads the same rows.
 import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ class Policy:
         self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
         self.sampler = verbalizer
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
-            self.sampler = Verbalizer(_plain_copy(self.model), verbalizer.tokenizer, verbalizer.contract)
+            self.sampler = replace(verbalizer, model=_plain_copy(self.model))
         self.engine = Lockstep(self.sampler.model, verbalizer.tokenizer, config.rollout_rows)
 
     def refresh(self) -> None:

@@ -1,0 +1,39 @@
+"""Does a run on a GPU, in bfloat16 over float32 weights or adapters, learn, resume, and sample what it trains?"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thinkaloud import NLA
+from thinkaloud.training import run_folder
+from thinkaloud.training.config import RL
+from thinkaloud.training.rl import resume, train
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"mode": "adapter", "adapter_rank": 4, "kl_form": "full"}, {"checkpointing": True, "dtype": "float32"}],
+    ids=["full", "adapter", "float32"],
+)
+def test_a_run_is_stopped_and_goes_on(pair: Path, data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = RL(
+        nla=str(pair), data=str(data), out=str(tmp_path / "run"), steps=12, prompts=8, group=8, max_tokens=16, lr=3e-3,
+        ar_lr=3e-3, warmup=1, eval_every=6, eval_rows=12, save_every=3, parity_every=3, store="float32", stop_drop=9.0,
+        stop_closed=0.0, stop_repetition=1.0, device="cuda", **changes,
+    )  # fmt: skip
+    seen: list[dict[str, Any]] = []
+    train(config, watch=seen.append, stop=lambda: seen[-1]["step"] == 5)
+    assert run_folder.status(tmp_path / "run") == "stopped"
+    out = resume(tmp_path / "run")
+    lines = run_folder.log(out / run_folder.METRICS)
+    assert [line["step"] for line in lines] == list(range(13))
+    parities = [line["parity"] for line in lines if "parity" in line]
+    assert len(parities) == 4
+    assert max(parities) < (1e-4 if config.dtype == "float32" else 0.02), json.dumps(parities)
+    rewards = [line["reward"] for line in lines[1:]]
+    assert sum(rewards[-4:]) > sum(rewards[:4])
+    assert NLA.from_pretrained(out).verbalizer.contract.stage == "rl"
