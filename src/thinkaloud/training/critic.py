@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
 from thinkaloud.pair.scores import direction_mse
 from thinkaloud.training.config import RL, in_bfloat16
@@ -24,6 +25,8 @@ class Critic:
         self.learns = any(p.requires_grad for p in self.module.parameters())
         self.start = Frozen(self.module)
         self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
+        if self.bfloat16:
+            adapters.cast_by_autocast(self.module)
 
     def score(self, texts: Sequence[str], vectors: Float[Tensor, "n d"], micro_tokens: int) -> Float[Tensor, " n"]:
         """Direction MSE of each text's vector; where the AR learns, the gradient of their mean is added.

@@ -81,6 +81,7 @@ class Policy:
         self.sampler = verbalizer
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
             self.sampler = replace(verbalizer, model=_plain_copy(self.model))
+            adapters.cast_by_autocast(self.model)
         self.engine = Lockstep(self.sampler.model, verbalizer.tokenizer, config.rollout_rows)
 
     def refresh(self) -> None:

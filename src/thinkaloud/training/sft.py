@@ -15,6 +15,7 @@ import torch
 
 from thinkaloud.atomic import write_text
 from thinkaloud.errors import UserError
+from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training import checkpoint, run_folder
 from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
@@ -73,7 +74,10 @@ def _run(
         start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
     run_folder.forget_after(out / "metrics.jsonl", start)
     run_folder.forget_after(out / "samples.jsonl", start)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(config.dtype, device.type))
+    bfloat16 = in_bfloat16(config.dtype, device.type)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+    if bfloat16:
+        adapters.cast_by_autocast(task.module)
     since, tokens = time.perf_counter(), 0
     for step in range(start, steps):
         rows = step_rows(step, len(task.train), config.batch, config.seed)

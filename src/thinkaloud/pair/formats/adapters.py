@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -96,6 +96,19 @@ def fresh(model: Any, rank: int, alpha: int) -> Any:
         r=rank, lora_alpha=alpha, use_rslora=True, lora_dropout=0.0, bias="none", target_modules=targets
     )
     return get_peft_model(model, config)
+
+
+def cast_by_autocast(model: nn.Module) -> None:
+    """From now on `model` is computed under autocast alone, and its adapter leaves what enters it as it is.
+
+    Peft casts the input of every adapted layer to float32, and autocast makes bfloat16 of it again: two copies for
+    nothing, the largest tensors of a pass.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            cast(Any, module).cast_input_dtype_enabled = False
 
 
 def _is_linear(module: nn.Module) -> bool:

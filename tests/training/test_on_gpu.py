@@ -1,4 +1,4 @@
-"""Does a run on a GPU, in bfloat16 over float32 weights or adapters, learn, resume, and sample what it trains?"""
+"""Does training on a GPU, in bfloat16 over float32 weights or adapters, learn, resume, and sample what it trains?"""
 
 import json
 from pathlib import Path
@@ -8,8 +8,9 @@ import pytest
 
 from thinkaloud import NLA
 from thinkaloud.training import run_folder
-from thinkaloud.training.config import RL
+from thinkaloud.training.config import RL, AVWarmStart
 from thinkaloud.training.rl import resume, train
+from thinkaloud.training.sft import warm_start
 
 pytestmark = pytest.mark.gpu
 
@@ -37,3 +38,18 @@ def test_a_run_is_stopped_and_goes_on(pair: Path, data: Path, tmp_path: Path, ch
     rewards = [line["reward"] for line in lines[1:]]
     assert sum(rewards[-4:]) > sum(rewards[:4])
     assert NLA.from_pretrained(out).verbalizer.contract.stage == "rl"
+
+
+@pytest.mark.parametrize("mode", ["full", "adapter"])
+def test_a_warm_start_explains_while_it_learns(pair: Path, data: Path, tmp_path: Path, mode: Any) -> None:
+    """Its rollouts are graphs over weights that autocast casts."""
+    config = AVWarmStart(
+        data=str(data), out=str(tmp_path / "av"), mode=mode, adapter_rank=4, batch=8, lr=3e-3, warmup=2, eval_every=2,
+        eval_rows=6, eval_texts=6, ar=str(pair / "ar"), injection_scale=3.0, device="cuda", store="float32",
+        av_template="Vector: {injection_char} Words:",
+    )  # fmt: skip
+    warm_start(config)
+    lines = run_folder.log(tmp_path / "av" / run_folder.METRICS)
+    held = [line for line in lines if "heldout_fve" in line]
+    assert len(held) > 1
+    assert all(-20 < line["heldout_fve"] < 1 for line in held)
