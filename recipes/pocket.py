@@ -8,14 +8,17 @@ from pathlib import Path
 
 from thinkaloud.cli import explain, extract, score
 from thinkaloud.cli.recipe import Recipe
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.training.config import RL, ARWarmStart, AVWarmStart
 
 # A small model learns whole and fast; large learning rates would ruin a large one.
 POCKET = {"data": "data", "mode": "full", "batch": 256, "eval_every": 500, "store": "int8"}
 
 
 def recipe() -> Recipe:
-    """Every window of 256 tokens, six positions each; two epochs for the AR, which still gains, and one for the AV."""
+    """Every window of 256 tokens, six positions each; two epochs for the AR, which still gains, one for the AV, and RL.
+
+    The bundled pair's RL saw every sixteenth document (docs/pocket-rl).
+    """
     return Recipe(
         out=Path("runs/pocket"),
         extract=extract.Args(
@@ -46,5 +49,22 @@ def recipe() -> Recipe:
             injection_scale=3.0,
             av_template="Vector: {injection_char} Words:",
         ),
-        score=score.Args(data=Path("data"), limit=2000),
+        train=RL(
+            nla="",  # the pair of the steps before
+            data="data",
+            out="rl",
+            steps=720,
+            max_tokens=120,
+            temperature=0.8,
+            lr=1e-4,
+            ar_lr=1e-4,
+            final_lr=0.1,
+            warmup=10,
+            kl=0.1,
+            length_penalty=0.001,
+            eval_every=60,
+            eval_rows=1954,
+            store="int8",
+        ),
+        score=score.Args(data=Path("data"), limit=2000, max_tokens=120),
     )

@@ -25,11 +25,12 @@ def test_a_recipe_is_checked_without_torch(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_steps_of_a_recipe_fit_together(path: Path) -> None:
     steps = dict(load(path).steps())
-    assert list(steps) == ["extract", "explain", "ar", "av", "score"]
+    assert list(steps) == ["extract", "explain", "ar", "av", "train", "score"]
     data = steps["extract"].out
-    assert {Path(steps[name].data) for name in ("explain", "ar", "av", "score")} == {data}
+    assert {Path(steps[name].data) for name in ("explain", "ar", "av", "train", "score")} == {data}
     assert steps["av"].ar == steps["ar"].out
     assert {Path(steps[name].out).name: Path(steps[name].out).parent for name in ("ar", "av")} == dict.fromkeys(
-        ("ar", "av"), Path(steps["score"].nla)
+        ("ar", "av"), Path(steps["train"].nla)
     )
+    assert steps["score"].nla == steps["train"].out
     assert steps["extract"].next_tokens > 0, "the writer by rule needs the model's own next tokens"

@@ -171,12 +171,17 @@ def _weights(path: str | Path) -> str:
 def save_pair(
     verbalizer: Verbalizer, reconstructor: Reconstructor, config: RL, baseline: Baseline, step: int | None
 ) -> None:
-    """Write `av` and `ar` into the run's folder, their contracts saying how they came about."""
+    """Write `av` and `ar` into the run's folder, their contracts saying how they came about.
+
+    A baseline that the pair has stays: its figures from before and after are then on one scale.
+    """
     out, made = Path(config.out), {"rl": {"of": config.nla, "step": step}}
 
     def contract_of(part: Verbalizer | Reconstructor) -> Any:
         before = part.contract
-        return replace(before, stage="rl", baseline=baseline, provenance={**before.provenance, **made})
+        return replace(
+            before, stage="rl", baseline=before.baseline or baseline, provenance={**before.provenance, **made}
+        )
 
     av = replace(verbalizer, contract=contract_of(verbalizer))
     ar = replace(reconstructor, contract=contract_of(reconstructor))
