@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from thinkaloud.training import checkpoint, rl, run_folder
 from thinkaloud.training.config import RL
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.rl import resume, step_seed, train
+from thinkaloud.training.rl_setup import save_pair
 
 RUN = """
 import json, sys, torch
@@ -163,6 +165,18 @@ def test_told_to_stop_it_saves_and_goes_on(pair: Path, data: Path, tmp_path: Pat
     assert steps[-1] >= 3
     listed = subprocess.run([*command[:-1], "runs", str(tmp_path)], capture_output=True, text=True, check=True).stdout
     assert f"next: thinkaloud train --resume {tmp_path / 'run'}" in listed
+
+
+def test_a_pair_keeps_the_baseline_that_it_has(pair: Path, data: Path, tmp_path: Path) -> None:
+    given = config(pair, data, tmp_path / "run")
+    of_data = Activations.load(data, split="heldout").baseline("heldout")
+    nla = NLA.from_pretrained(pair)
+    save_pair(nla.verbalizer, nla.reconstructor, given, of_data, 3)
+    first = NLA.from_pretrained(tmp_path / "run")
+    assert first.verbalizer.contract.baseline == first.reconstructor.contract.baseline == of_data
+    save_pair(first.verbalizer, first.reconstructor, given, replace(of_data, v=0.5), 3)
+    again = NLA.from_pretrained(tmp_path / "run")
+    assert again.verbalizer.contract.baseline == again.reconstructor.contract.baseline == of_data
 
 
 def test_it_refuses_another_pair_or_other_data(pair: Path, data: Path, tmp_path: Path) -> None:
