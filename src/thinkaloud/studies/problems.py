@@ -1,0 +1,202 @@
+"""What does M answer, and where in its solution? Problems with known answers, worked by M, and places by name."""
+
+import json
+import lzma
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thinkaloud import families
+from thinkaloud.errors import UserError
+from thinkaloud.pocket.probe import question_of
+from thinkaloud.pocket.world import episodes
+from thinkaloud.studies.numbers import parse, spans
+
+BORDER = "####"
+_PLACE = re.compile(r"(question end|border|answer|answer end|solution)(?:([+-])(\d+))?")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question as M is given it (whole text up to where its solution begins), and the right answer."""
+
+    id: str
+    prompt: str
+    gold: Decimal
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A problem with what M wrote: token ids of prompt and solution, and where its answer stands among them.
+
+    `answer` is the number behind ####, else the last one M names; None where it names none. `span` are the first and
+    last of the answer's tokens, `border` is the last token of ####, all as indices into `ids`.
+    """
+
+    problem: Problem
+    ids: tuple[int, ...]
+    prompt_tokens: int
+    text: str
+    answer: Decimal | None
+    span: tuple[int, int] | None
+    border: int | None
+
+    @property
+    def right(self) -> bool:
+        return self.answer == self.problem.gold
+
+    def place(self, name: str) -> int | None:
+        """The index of a named place, None where this solution has none there; UserError for what is no place."""
+        match = _PLACE.fullmatch(name)
+        if not match:
+            raise UserError(
+                f"no place {name!r}: expected question end, solution+k, solution-k, border, answer or answer end, "
+                "perhaps with an offset as in answer-2"
+            )
+        base, sign, digits = match.groups()
+        offset = int(f"{sign}{digits}") if sign else 0
+        if base == "solution":
+            at: int | None = (self.prompt_tokens if sign != "-" else len(self.ids)) + offset
+        else:
+            first, last = self.span or (None, None)
+            named = {"question end": self.prompt_tokens - 1, "border": self.border, "answer": first, "answer end": last}
+            start = named[base]
+            at = None if start is None else start + offset
+        inside = at is not None and (self.prompt_tokens - 1 if base != "question end" else 0) <= at < len(self.ids)
+        return at if inside else None
+
+
+def load_problems(name: str, n: int, seed: int, tokenizer: Any) -> list[Problem]:
+    """At most `n` problems: held-out ones of the pocket world, or those of a JSONL file."""
+    if name == "pocket":
+        return list(_of_the_world(n, seed))
+    found = list(_of_a_file(Path(name), tokenizer))
+    if len(found) > n:
+        keep = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))[:n].sort().values
+        found = [found[int(i)] for i in keep]
+    return found
+
+
+def _of_the_world(n: int, seed: int) -> Iterator[Problem]:
+    for i, episode in enumerate(episodes(seed + 2_000_003, n, "heldout", ["problems"])):
+        answer = parse(next(fact.value for fact in episode.facts if fact.name == "answer"))
+        assert answer is not None
+        yield Problem(f"world-{i}", question_of(episode), answer)
+
+
+def _of_a_file(path: Path, tokenizer: Any) -> Iterator[Problem]:
+    if not path.is_file():
+        raise UserError(f"no file {path}: problems are pocket, or a JSONL file with question and answer")
+    count, is_xz = 0, path.suffix == ".xz"
+    with lzma.open(path, "rt", encoding="utf-8") if is_xz else path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                record = json.loads(line)
+                question, answer = str(record["question"]), str(record["answer"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{where}: expected a JSON object with question and answer ({error})") from None
+            gold = answer_in(answer)
+            if gold is None:
+                raise UserError(f"{where}: the answer {answer[:60]!r} holds no number")
+            count += 1
+            yield Problem(f"{path.stem}-{number}", _asked(question, tokenizer), gold[0])
+    if not count:
+        raise UserError(f"{path} holds no problems")
+
+
+def _asked(question: str, tokenizer: Any) -> str:
+    """The question as M reads it: a message if it knows chats, else the text and a new line."""
+    if getattr(tokenizer, "chat_template", None):
+        messages = [{"role": "user", "content": question}]
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return f"{question}\n"
+
+
+def answer_in(text: str) -> tuple[Decimal, int, int] | None:
+    """The number a solution comes to, and its place in the text: the first one behind the first ####, else its last."""
+    border = text.find(BORDER)
+    found = [(value, start, end) for start, end, value in spans(text)]
+    if border >= 0:
+        return next((one for one in found if one[1] >= border), None)
+    return found[-1] if found else None
+
+
+@torch.no_grad()
+def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: int, batch: int = 16) -> list[Solution]:
+    """M's own greedy solutions, each up to its end of text or turn, or to the end of the line that holds its answer."""
+    device = next(model.parameters()).device
+    ends = sorted(turn_ends(model, tokenizer))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
+    asked = [_encoded(problem, model, tokenizer) for problem in problems]
+    written: list[list[int]] = [[] for _ in problems]
+    order = sorted(range(len(problems)), key=lambda i: len(asked[i]))
+    for start in range(0, len(order), batch):
+        some = order[start : start + batch]
+        width = max(len(asked[i]) for i in some)
+        ids = torch.tensor([[pad] * (width - len(asked[i])) + asked[i] for i in some], device=device)
+        mask = torch.tensor([[0] * (width - len(asked[i])) + [1] * len(asked[i]) for i in some], device=device)
+        made = model.generate(
+            ids,
+            attention_mask=mask,
+            max_new_tokens=min(max_tokens, families.context_length(model) - width),
+            do_sample=False,
+            eos_token_id=ends,
+            pad_token_id=pad,
+        )
+        for i, row in zip(some, made[:, width:].tolist(), strict=True):
+            stop = next((k for k, token in enumerate(row) if token in ends), len(row))
+            written[i] = row[:stop]
+    return [_solution(problem, a, w, tokenizer) for problem, a, w in zip(problems, asked, written, strict=True)]
+
+
+def turn_ends(model: Any, tokenizer: Any) -> set[int]:
+    """Every token that ends a text or a turn."""
+    ends = set(families.end_ids(model, tokenizer))
+    for token in ("<|end|>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>"):
+        found = tokenizer.convert_tokens_to_ids(token)
+        if isinstance(found, int) and found != tokenizer.unk_token_id:
+            ends.add(found)
+    return ends
+
+
+def _encoded(problem: Problem, model: Any, tokenizer: Any) -> list[int]:
+    # A chat template writes its own special tokens.
+    special = not (tokenizer.bos_token and problem.prompt.startswith(tokenizer.bos_token))
+    ids = tokenizer(problem.prompt, add_special_tokens=special)["input_ids"]
+    if len(ids) >= families.context_length(model):
+        raise UserError(f"problem {problem.id} has {len(ids)} tokens: M's context is full before it can answer")
+    return ids
+
+
+def _solution(problem: Problem, asked: list[int], written: list[int], tokenizer: Any) -> Solution:
+    ends = [len(tokenizer.decode(written[: i + 1])) for i in range(len(written))]
+    text = tokenizer.decode(written)
+    found = answer_in(text)
+    if found and BORDER in text:  # what follows the answer's line is another text
+        stop = text.find("\n", found[2])
+        keep = len(written) if stop < 0 else _token_at(ends, stop) + 1
+        written, ends = written[:keep], ends[:keep]
+        text = tokenizer.decode(written)
+    at = text.find(BORDER)
+    return Solution(
+        problem,
+        (*asked, *written),
+        len(asked),
+        text,
+        found[0] if found else None,
+        (len(asked) + _token_at(ends, found[1] + 1), len(asked) + _token_at(ends, found[2])) if found else None,
+        len(asked) + _token_at(ends, at + len(BORDER)) if at >= 0 else None,
+    )
+
+
+def _token_at(ends: Sequence[int], character: int) -> int:
+    """The first token with which the text has grown to so many characters."""
+    return next(i for i, end in enumerate(ends) if end >= character)
