@@ -7,14 +7,14 @@ from pathlib import Path
 
 from thinkaloud.cli import explain, extract, score
 from thinkaloud.cli.recipe import Recipe
-from thinkaloud.training.config import RL, ARWarmStart, AVWarmStart
+from thinkaloud.training.config import ARWarmStart, AVWarmStart
 
 # Adapters keep the base in bfloat16 and need no float32 copy of seven billion weights.
 SHARED = {"data": "data", "mode": "adapter", "lr": 1e-4, "final_lr": 1e-5, "checkpointing": True, "micro_tokens": 16384}
 
 
 def recipe() -> Recipe:
-    """Ten positions a document, explained by rule; one epoch for both halves, then reinforcement learning."""
+    """Ten positions a document, explained by rule; one epoch for both halves."""
     return Recipe(
         out=Path("runs/qwen2_5_7b"),
         extract=extract.Args(
@@ -28,15 +28,5 @@ def recipe() -> Recipe:
         explain=explain.Args(data=Path("data"), workers=8),
         ar=ARWarmStart(**SHARED, out="ar"),
         av=AVWarmStart(**SHARED, out="av", ar="ar"),
-        train=RL(
-            nla="",  # the pair of the steps before
-            data="data",
-            out="rl",
-            steps=1000,
-            prompts=128,
-            length_penalty=0.001,
-            checkpointing=True,
-            micro_tokens=16384,
-        ),
         score=score.Args(data=Path("data")),
     )

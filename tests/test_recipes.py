@@ -25,12 +25,12 @@ def test_a_recipe_is_checked_without_torch(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_steps_of_a_recipe_fit_together(path: Path) -> None:
     steps = dict(load(path).steps())
-    assert list(steps) == ["extract", "explain", "ar", "av", "train", "score"]
+    assert [name for name in steps if name != "train"] == ["extract", "explain", "ar", "av", "score"]
     data = steps["extract"].out
-    assert {Path(steps[name].data) for name in ("explain", "ar", "av", "train", "score")} == {data}
+    assert {Path(step.data) for name, step in steps.items() if name != "extract"} == {data}
     assert steps["av"].ar == steps["ar"].out
     assert {Path(steps[name].out).name: Path(steps[name].out).parent for name in ("ar", "av")} == dict.fromkeys(
-        ("ar", "av"), Path(steps["train"].nla)
+        ("ar", "av"), Path(steps["train"].nla if "train" in steps else steps["score"].nla)
     )
-    assert steps["score"].nla == steps["train"].out
+    assert "train" not in steps or steps["score"].nla == steps["train"].out
     assert steps["extract"].next_tokens > 0, "the writer by rule needs the model's own next tokens"
