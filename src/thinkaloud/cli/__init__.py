@@ -22,6 +22,7 @@ VERBS = {
     "train": "train a warm-started pair by reinforcement learning, or go on with a run",
     "runs": "list runs with their state, and the command to go on",
     "score": "say how well a pair's explanations rebuild held-out activations, with controls",
+    "study": "rerun a public study of what explanations say, with intervals, as one page",
     "doctor": "check a model or a pair and say what is off",
     "demo": "read a few sentences with the bundled pair and write a report",
     "run": "run a whole recipe, every step resumable",

@@ -35,10 +35,6 @@ class Study:
         """Fields that are numbers of something: 1 or more."""
         return ("max_tokens",)
 
-    def limited(self) -> str:
-        """The field that --limit sets: how much is looked at."""
-        raise NotImplementedError
-
     def asked(self) -> dict[str, Any]:
         """What decides the result."""
         return {key: value for key, value in asdict(self).items() if key not in ("out", "device")}
@@ -59,9 +55,6 @@ class _OfProblems(Study):
 
     def counts(self) -> tuple[str, ...]:
         return (*super().counts(), "n", "solution_tokens")
-
-    def limited(self) -> str:
-        return "n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +134,6 @@ class Survey(Study):
     def counts(self) -> tuple[str, ...]:
         return (*super().counts(), "n", "positions", "reply_tokens", "clusters", "ablated", "browse")
 
-    def limited(self) -> str:
-        return "n"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Positions(Study):
@@ -164,9 +154,6 @@ class Positions(Study):
 
     def counts(self) -> tuple[str, ...]:
         return (*super().counts(), "n", "longest", "samples", "reach")
-
-    def limited(self) -> str:
-        return "n"
 
 
 STUDIES: dict[str, type[Study]] = {kind.name: kind for kind in (Answers, Anchors, Survey, Positions)}

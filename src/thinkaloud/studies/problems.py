@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from thinkaloud import families
+from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.errors import UserError
+from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
 from thinkaloud.studies.numbers import parse, spans
@@ -200,3 +204,32 @@ def _solution(problem: Problem, asked: list[int], written: list[int], tokenizer:
 def _token_at(ends: Sequence[int], character: int) -> int:
     """The first token with which the text has grown to so many characters."""
     return next(i for i, end in enumerate(ends) if end >= character)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A named place of a solution (its index) that is there: the token of `ids` at which M is read."""
+
+    solution: int
+    name: str
+    token: int
+
+
+def read_places(
+    nla: NLA, solutions: Sequence[Solution], names: Sequence[str]
+) -> tuple[list[Place], Float[Tensor, "n d"]]:
+    """Every named place that there is, solution by solution, and the activation at each. UserError if there is none."""
+    places = [
+        Place(i, name, at)
+        for i, solution in enumerate(solutions)
+        for name in names
+        if (at := solution.place(name)) is not None
+    ]
+    if not places:
+        raise UserError(f"none of the places {', '.join(names)} is in any of {len(solutions)} solutions")
+    wanted = [sorted({place.token for place in places if place.solution == i}) for i in range(len(solutions))]
+    read = Pass(nla.model, nla.site)(
+        [list(solution.ids) for solution in solutions], wanted, default_batch_tokens(nla.verbalizer.device)
+    )()
+    row = {(i, token): k for k, (i, token) in enumerate((i, t) for i, tokens in enumerate(wanted) for t in tokens)}
+    return places, read.vectors.float()[[row[place.solution, place.token] for place in places]].cpu()
