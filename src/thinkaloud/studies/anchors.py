@@ -29,7 +29,7 @@ from thinkaloud.studies.embeddings import embedder
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, parse
 from thinkaloud.studies.page import Page
-from thinkaloud.studies.problems import load_problems, read_places, solve
+from thinkaloud.studies.problems import load_problems, place_of, read_places, solve, tokenizer_of
 
 PIECE = 4  # explanations whose continuations are sampled in one batch
 OUTCOMES = {"gold": "holds the gold answer", "model": "holds M's answer", "fve": "reconstruction (FVE)"}
@@ -37,6 +37,8 @@ OUTCOMES = {"gold": "holds the gold answer", "model": "holds M's answer", "fve":
 
 def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> Page:
     """Work the problems, explain, continue every prefix of every explanation, and compare."""
+    for name in config.places:
+        place_of(name)
     explained = folder.table("explanations", lambda: _explanations(config, nla))
     closed = [row for row in explained.to_pylist() if row["finish"] == "closed" and row["ends"]]
     if not closed:
@@ -83,7 +85,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> Page:
 
 def _explanations(config: Anchors, nla: NLA) -> pa.Table:
     """A row for each place of each problem: what was said there, and where its sentences end among its tokens."""
-    tokenizer = nla.tokenizer
+    tokenizer = tokenizer_of(nla)
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)
     solutions = solve(nla.model, tokenizer, problems, config.solution_tokens)
     places, vectors = read_places(nla, solutions, config.places)
@@ -92,7 +94,7 @@ def _explanations(config: Anchors, nla: NLA) -> pa.Table:
     records = []
     for place, vector, one in zip(places, vectors, said, strict=True):
         solution = solutions[place.solution]
-        sentences, ends = sentence_ends(one, tokenizer)
+        sentences, ends = sentence_ends(one, nla.tokenizer)
         records.append(
             {
                 "problem": solution.problem.id,

@@ -45,7 +45,8 @@ def estimate(
     Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8. The bounds are NaN for fewer than
     two clusters.
     """
-    ids = np.unique(np.asarray([str(cluster) for cluster in clusters]), return_inverse=True)[1]
+    codes = np.asarray(clusters)
+    ids = np.unique(codes if codes.dtype.kind in "iuU" else codes.astype(str), return_inverse=True)[1]
     if not len(ids):
         return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
     count = int(ids.max()) + 1

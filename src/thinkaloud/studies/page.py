@@ -10,6 +10,7 @@ from typing import Any
 from thinkaloud.studies.estimates import Estimate
 
 MINUS = str.maketrans("-", "−")
+SHORT = 24  # characters of a cell that is not broken into lines
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,6 @@ def _cell(value: Any) -> str:
         return f'<td class="num">{f"{value:,}".translate(MINUS)}</td>'
     if isinstance(value, float):
         return f'<td class="num">{f"{value:.3f}".translate(MINUS) if math.isfinite(value) else "–"}</td>'
-    return f"<td>{escape('' if value is None else str(value))}</td>"
+    text = "" if value is None else str(value)
+    opening = '<td class="short">' if len(text) <= SHORT else "<td>"
+    return f"{opening}{escape(text)}</td>"

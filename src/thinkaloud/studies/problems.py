@@ -16,6 +16,7 @@ from torch import Tensor
 from thinkaloud import families
 from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.errors import UserError
+from thinkaloud.loading import load_tokenizer
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
@@ -56,14 +57,7 @@ class Solution:
 
     def place(self, name: str) -> int | None:
         """The index of a named place, None where this solution has none there; UserError for what is no place."""
-        match = _PLACE.fullmatch(name)
-        if not match:
-            raise UserError(
-                f"no place {name!r}: expected question end, solution+k, solution-k, border, answer or answer end, "
-                "perhaps with an offset as in answer-2"
-            )
-        base, sign, digits = match.groups()
-        offset = int(f"{sign}{digits}") if sign else 0
+        base, sign, offset = place_of(name)
         if base == "solution":
             at: int | None = (self.prompt_tokens if sign != "-" else len(self.ids)) + offset
         else:
@@ -73,6 +67,18 @@ class Solution:
             at = None if start is None else start + offset
         inside = at is not None and (self.prompt_tokens - 1 if base != "question end" else 0) <= at < len(self.ids)
         return at if inside else None
+
+
+def place_of(name: str) -> tuple[str, str | None, int]:
+    """What a place is counted from, the sign of its offset, if it has one, and the offset; UserError for no place."""
+    match = _PLACE.fullmatch(name)
+    if not match:
+        raise UserError(
+            f"no place {name!r}: expected question end, solution+k, solution-k, border, answer or answer end, "
+            "perhaps with an offset as in answer-2"
+        )
+    base, sign, digits = match.groups()
+    return base, sign, int(f"{sign}{digits}") if sign else 0
 
 
 def load_problems(name: str, n: int, seed: int, tokenizer: Any) -> list[Problem]:
@@ -215,6 +221,11 @@ class Place:
     token: int
 
 
+def tokenizer_of(nla: NLA) -> Any:
+    """M's own tokenizer; the AV's where the pair does not say which model it reads."""
+    return load_tokenizer(nla.base) if nla.base is not None else nla.tokenizer
+
+
 def read_places(
     nla: NLA, solutions: Sequence[Solution], names: Sequence[str]
 ) -> tuple[list[Place], Float[Tensor, "n d"]]:
@@ -222,14 +233,16 @@ def read_places(
     places = [
         Place(i, name, at)
         for i, solution in enumerate(solutions)
-        for name in names
+        for name in dict.fromkeys(names)
         if (at := solution.place(name)) is not None
     ]
     if not places:
-        raise UserError(f"none of the places {', '.join(names)} is in any of {len(solutions)} solutions")
+        raise UserError(
+            f"none of the places {', '.join(names)} is in any of {len(solutions)} solutions, of which the first ends "
+            f"in {solutions[0].text.strip()[-60:]!r}: name others, or let solutions be longer"
+        )
     wanted = [sorted({place.token for place in places if place.solution == i}) for i in range(len(solutions))]
-    read = Pass(nla.model, nla.site)(
-        [list(solution.ids) for solution in solutions], wanted, default_batch_tokens(nla.verbalizer.device)
-    )()
+    forward = Pass(nla.model, nla.site)
+    read = forward([list(s.ids) for s in solutions], wanted, default_batch_tokens(forward.device))()
     row = {(i, token): k for k, (i, token) in enumerate((i, t) for i, tokens in enumerate(wanted) for t in tokens)}
-    return places, read.vectors.float()[[row[place.solution, place.token] for place in places]].cpu()
+    return places, read.vectors.float()[[row[place.solution, place.token] for place in places]]

@@ -1,0 +1,263 @@
+"""Do explanations hold the answer of a problem that the model is working, and is it the right one?
+
+M works problems whose answers are known; activations are read at named places of its solutions, explained, scored, and
+scored again with the answer taken out of the explanation or another number put for it. Tables, in this order:
+
+solutions     a problem a row: what M wrote, its answer, the gold answer, and where the answer stands
+places        a row for each place of each solution, with its vector
+explanations  one greedy explanation (sample 0) of each place, and the sampled ones
+edited        explanations that hold M's answer, changed, with their scores before and after
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.explanation import Explanation
+from thinkaloud.pair.nla import NLA
+from thinkaloud.studies.answers_page import Results, page_of
+from thinkaloud.studies.config import Answers
+from thinkaloud.studies.degenerate import classify, load_labelled, precision
+from thinkaloud.studies.folder import Folder, Watch
+from thinkaloud.studies.numbers import numbers, replaced, spans
+from thinkaloud.studies.page import Page
+from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve, tokenizer_of
+
+Record = dict[str, Any]
+
+SOLVED, EXPLAINED, EDITED = 64, 32, 64  # rows of a piece, the most that a stop loses
+# Stated, not inferred: a piece in which a column is empty throughout must still fit the others.
+COLUMNS = {
+    pa.string(): "problem prompt gold text answer place token model_answer finish class edit number by",
+    pa.int64(): "prompt_tokens first last border index before_answer sample tokens sentences instances",
+    pa.float64(): "fve mse fve_before mse_before",
+    pa.bool_(): "right holds_model_answer holds_gold",
+    pa.list_(pa.int64()): "ids",
+    pa.list_(pa.string()): "numbers",
+}
+KINDS = {name: kind for kind, names in COLUMNS.items() for name in names.split()}
+
+EDITS = ("answer removed", "answer replaced", "other number removed")
+
+
+def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> Page:
+    """Make the study's tables, or go on with them, and its page."""
+    if not config.places:
+        raise UserError("places must name one place or more, found none")
+    for name in config.places:
+        place_of(name)
+    checked = check_classes(config.labelled)
+    tokenizer = tokenizer_of(nla)
+    problems = load_problems(config.problems, config.n, config.seed, tokenizer)
+    solved = folder.pieces(
+        "solutions",
+        len(problems),
+        SOLVED,
+        lambda some: solutions_table(solve(nla.model, tokenizer, problems[some], config.solution_tokens)),
+        watch,
+    ).to_pylist()
+    found = folder.table("places", lambda: places_table(solved, list(dict.fromkeys(config.places)), nla, tokenizer))
+    places = found.drop_columns(["vector"]).to_pylist()
+    vectors = torch.from_numpy(np.stack(found["vector"].to_numpy(zero_copy_only=False)).astype(np.float32))
+    baseline = nla.baseline or Baseline.of(vectors.numpy(), [p["problem"] for p in places], "these places")
+    explained = folder.pieces(
+        "explanations",
+        len(places),
+        EXPLAINED,
+        lambda some: table_of(explanations(places[some], vectors[some], nla, baseline, config, some.start)),
+        watch,
+    ).to_pylist()
+    edited = edited_table(folder, explained, places, vectors, nla, baseline, config.seed, watch)
+    return page_of(Results(config, nla.name, str(nla.site), str(baseline), solved, explained, edited, checked), folder)
+
+
+def check_classes(labelled: str | None) -> list[Record]:
+    """Precision of the classes on labelled texts: of the bundled ones the held-out half, and all."""
+    some = {"all": load_labelled(labelled, split=None)}
+    if labelled is None:
+        some = {"held out": load_labelled(), **some}
+    return [{"texts": f"{name} ({len(rows)})", **record} for name, rows in some.items() for record in precision(rows)]
+
+
+def solutions_table(solved: Sequence[Solution]) -> pa.Table:
+    """Solutions as a table. Numbers are kept as they are written: a Parquet decimal would have one scale for all."""
+    records = [
+        {
+            "problem": s.problem.id,
+            "prompt": s.problem.prompt,
+            "gold": written(s.problem.gold),
+            "ids": list(s.ids),
+            "prompt_tokens": s.prompt_tokens,
+            "text": s.text,
+            "answer": None if s.answer is None else written(s.answer),
+            "first": s.span[0] if s.span else None,
+            "last": s.span[1] if s.span else None,
+            "border": s.border,
+            "right": s.right,
+        }
+        for s in solved
+    ]
+    return table_of(records)
+
+
+def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA, tokenizer: Any) -> pa.Table:
+    """The places that the solutions have, each with its activation; UserError if none has any."""
+    places, vectors = read_places(nla, [_solution(row) for row in solved], names)
+    records = []
+    for place in places:
+        row = solved[place.solution]
+        records.append(
+            {
+                "problem": row["problem"],
+                "place": place.name,
+                "index": place.token,
+                "token": tokenizer.decode([row["ids"][place.token]]),
+                "before_answer": None if row["first"] is None else row["first"] - place.token,
+                "model_answer": row["answer"],
+                "gold": row["gold"],
+                "right": row["right"],
+            }
+        )
+    flat = pa.array(vectors.numpy().reshape(-1), pa.float32())
+    return table_of(records).append_column("vector", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
+
+
+def explanations(
+    places: Sequence[Record], vectors: Float[Tensor, "n d"], nla: NLA, baseline: Baseline, config: Answers, start: int
+) -> list[Record]:
+    """A greedy explanation of each place and the sampled ones, scored, with the numbers they name and their class.
+
+    The seed is the piece's own: the same whether or not the study was stopped on the way.
+    """
+    greedy = nla.explain(vectors, 1, 0.0, max_tokens=config.max_tokens)
+    sampled = nla.explain(
+        vectors, config.samples, config.temperature, piece_seed(config.seed, start), config.max_tokens
+    )
+    made = [[*one, *more] for one, more in zip(greedy, sampled, strict=True)]
+    each = vectors.repeat_interleave(config.samples + 1, dim=0)
+    scores = score(nla, [e.text for group in made for e in group], each, baseline)
+    return [
+        _explained(place, sample, explanation, *scores[i * (config.samples + 1) + sample])
+        for i, (place, group) in enumerate(zip(places, made, strict=True))
+        for sample, explanation in enumerate(group)
+    ]
+
+
+def edited_table(
+    folder: Folder,
+    explained: Sequence[Record],
+    places: Sequence[Record],
+    vectors: Float[Tensor, "n d"],
+    nla: NLA,
+    baseline: Baseline,
+    seed: int,
+    watch: Watch,
+) -> list[Record]:
+    """Every change of every explanation that holds M's answer, scored; none where no explanation does."""
+    at = {(place["problem"], place["place"]): i for i, place in enumerate(places)}
+    jobs = edits(explained, seed)
+    if not jobs:
+        return []
+
+    def scored(some: slice) -> pa.Table:
+        targets = vectors[[at[job["problem"], job["place"]] for job in jobs[some]]]
+        after = score(nla, [job["text"] for job in jobs[some]], targets, baseline)
+        changed = [{**job, "fve": fve, "mse": mse} for job, (fve, mse) in zip(jobs[some], after, strict=True)]
+        return table_of(changed)
+
+    return folder.pieces("edited", len(jobs), EDITED, scored, watch).to_pylist()
+
+
+def edits(explained: Sequence[Record], seed: int) -> list[Record]:
+    """The explanations that hold M's answer, with every instance of it taken out, or another problem's answer put.
+
+    The control is another number of the same explanation taken out, where there is one that is no answer.
+    """
+    answers = sorted({row["model_answer"] for row in explained if row["model_answer"] is not None})
+    generator = np.random.default_rng(seed)
+    out: list[Record] = []
+    for row in explained:
+        if not row["holds_model_answer"]:
+            continue
+        answer, text = row["model_answer"], row["text"]
+        others = [a for a in answers if a not in row["numbers"]] or [written(max(map(Decimal, row["numbers"])) + 1)]
+        put = others[int(generator.integers(len(others)))]
+        rest = [n for n in row["numbers"] if n not in (answer, row["gold"])]
+        taken = rest[int(generator.integers(len(rest)))] if rest else None
+        changes = [(EDITS[0], answer, ""), (EDITS[1], answer, put), *([(EDITS[2], taken, "")] if taken else [])]
+        kept = {key: row[key] for key in ("problem", "place", "sample", "right")}
+        for edit, number, by in changes:
+            value = Decimal(number)
+            out.append(
+                {
+                    **kept,
+                    "edit": edit,
+                    "number": number,
+                    "by": by,
+                    "instances": sum(found == value for *_, found in spans(text)),
+                    "text": replaced(text, value, by).strip(),
+                    "fve_before": row["fve"],
+                    "mse_before": row["mse"],
+                }
+            )
+    return out
+
+
+def table_of(records: Sequence[Record]) -> pa.Table:
+    """One or more records with the same keys as a table."""
+    return pa.Table.from_pylist(list(records), pa.schema([(name, KINDS[name]) for name in records[0]]))
+
+
+def score(
+    nla: NLA, texts: Sequence[str], vectors: Float[Tensor, "n d"], baseline: Baseline
+) -> list[tuple[float, float]]:
+    """FVE and MSE of each text against its vector; NaN for a text with nothing in it, which the AR cannot read."""
+    said = [i for i, text in enumerate(texts) if text.strip()]
+    out = [(float("nan"), float("nan"))] * len(texts)
+    if said:
+        for i, one in zip(said, nla.score([texts[i] for i in said], vectors[said], baseline), strict=True):
+            out[i] = one.fve, one.mse
+    return out
+
+
+def piece_seed(seed: int, start: int) -> int:
+    """A seed for the piece that begins at this row."""
+    return int(np.random.SeedSequence([abs(seed), seed < 0, start]).generate_state(1)[0])
+
+
+def written(value: Decimal) -> str:
+    """A number in digits, without an exponent."""
+    return format(value, "f")
+
+
+def _explained(place: Mapping[str, Any], sample: int, said: Explanation, fve: float, mse: float) -> Record:
+    named = sorted(map(written, numbers(said.text)))
+    return {
+        **{key: place[key] for key in ("problem", "place", "before_answer", "model_answer", "gold", "right")},
+        "sample": sample,
+        "text": said.text,
+        "finish": said.finish,
+        "tokens": len(said.token_ids),
+        "sentences": sum(part.kind == "sentence" for part in said.parts),
+        "fve": fve,
+        "mse": mse,
+        "numbers": named,
+        "holds_model_answer": place["model_answer"] in named,
+        "holds_gold": place["gold"] in named,
+        "class": classify(said.text),
+    }
+
+
+def _solution(row: Mapping[str, Any]) -> Solution:
+    problem = Problem(row["problem"], row["prompt"], Decimal(row["gold"]))
+    span = None if row["first"] is None else (row["first"], row["last"])
+    answer = None if row["answer"] is None else Decimal(row["answer"])
+    return Solution(problem, tuple(row["ids"]), row["prompt_tokens"], row["text"], answer, span, row["border"])

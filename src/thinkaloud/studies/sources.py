@@ -1,0 +1,155 @@
+"""Which texts and chats does a survey read, at which tokens, and whose are the assistant's turns in them?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+import torch
+
+from thinkaloud import families
+from thinkaloud.activations.corpus import Document, read_corpus
+from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
+from thinkaloud.activations.tokens import encode, encode_chat, windows_of
+from thinkaloud.errors import UserError
+from thinkaloud.pocket.world import episodes
+from thinkaloud.studies.problems import turn_ends
+
+Kind = Literal["text", "chat"]
+MIN_POSITION = 4  # a model's first tokens have vectors unlike all others
+SCANNED = 100_000  # documents passed in search of a kind before it counts as not there
+
+
+@dataclass(frozen=True)
+class Source:
+    """A document as M reads it: its tokens, cut at M's context, and the positions that are read."""
+
+    kind: Kind
+    doc_id: str
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+
+
+def documents(name: str, kind: Kind, seed: int) -> Iterator[Document]:
+    """The texts or the chats of a corpus, or those of the pocket world that no pair was trained on, each once."""
+    chat = kind == "chat"
+    if name != "pocket":
+        yield from (d for d in islice(read_corpus(name), SCANNED) if (d.messages is not None) == chat)
+        return
+    seen: set[str] = set()
+    for i, episode in enumerate(episodes(seed + 3_000_017, SCANNED, "heldout")):
+        if (episode.messages is not None) == chat and episode.text not in seen:
+            seen.add(episode.text)
+            if episode.messages is not None:
+                yield Document(f"world-{i}", messages=episode.messages)
+            else:
+                yield Document(f"world-{i}", text=episode.text)
+
+
+class Chooser:
+    """Chooses the positions of documents: `each` of them from position 4 on, never special tokens."""
+
+    def __init__(self, tokenizer: Any, context: int, each: int, seed: int) -> None:
+        self.tokenizer, self.context, self.each, self.seed = tokenizer, context, each, seed
+        self.special = special_ids(tokenizer)
+
+    def source(self, document: Document, kind: Kind) -> Source | None:
+        """The document with its positions; None where it has none, or the chat template refuses it."""
+        ids = encode(self.tokenizer, [document])[0]
+        if not ids:
+            return None
+        window = windows_of(document, ids, self.tokenizer.bos_token_id, None, self.context)[0]
+        allowed = allowed_positions(window.ids, self.special, MIN_POSITION)
+        places = choose_positions(self.seed, document.id, allowed, self.each)
+        return Source(kind, document.id, tuple(window.ids), tuple(places)) if places else None
+
+    def until(self, n: int, found: Iterator[Document], kind: Kind) -> list[tuple[Document, Source]]:
+        """Documents, each with its positions, until there are `n` positions or no more documents."""
+        out: list[tuple[Document, Source]] = []
+        for document in found:
+            if n <= 0:
+                break
+            source = self.source(document, kind)
+            if source is not None:
+                out.append((document, source))
+                n -= len(source.positions)
+        return out
+
+
+def cut(sources: Sequence[Source], n: int) -> list[Source]:
+    """The sources with `n` positions in all, or what there is."""
+    out: list[Source] = []
+    for source in sources:
+        places = source.positions[:n]
+        n -= len(places)
+        if places:
+            out.append(Source(source.kind, source.doc_id, source.ids, places))
+    return out
+
+
+def with_own_turns(
+    chats: Sequence[Sequence[dict[str, Any]]],
+    tokenizer: Any,
+    reply: Callable[[list[list[int]]], list[str]],
+    context: int,
+) -> list[list[dict[str, Any]]]:
+    """The chats with each turn of the assistant replaced by `reply` to what stands before it, replies included.
+
+    A chat ends where the context has no room for a reply, or where the template refuses what stands before one.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError(
+            "regenerating turns needs a tokenizer with a chat template: use --no-regenerate, or a chat model"
+        )
+    made: list[list[dict[str, Any]]] = [[] for _ in chats]
+    left = [list(chat) for chat in chats]
+    while any(left):
+        asked: list[tuple[int, list[int]]] = []
+        for i, rest in enumerate(left):
+            while rest and rest[0]["role"] != "assistant":
+                made[i].append(rest.pop(0))
+            if rest:
+                prompt = _prompt(made[i], tokenizer)
+                if prompt is None or len(prompt) >= context:
+                    rest.clear()
+                else:
+                    asked.append((i, prompt))
+        for (i, _), text in zip(asked, reply([prompt for _, prompt in asked]) if asked else [], strict=True):
+            made[i].append({**left[i].pop(0), "content": text})
+    return made
+
+
+def _prompt(messages: Sequence[dict[str, Any]], tokenizer: Any) -> list[int] | None:
+    if not messages or encode_chat(tokenizer, messages) is None:
+        return None
+    found = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True, add_generation_prompt=True)
+    return list(found["input_ids"])
+
+
+@torch.no_grad()
+def greedy_replies(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_tokens: int, batch: int = 16
+) -> list[str]:
+    """M's own greedy continuation of each prompt, up to its end of text or turn."""
+    device, ends, context = next(model.parameters()).device, turn_ends(model, tokenizer), families.context_length(model)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
+    out = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    for start in range(0, len(order), batch):
+        some = order[start : start + batch]
+        width = max(len(prompts[i]) for i in some)
+        fill = [width - len(prompts[i]) for i in some]
+        ids = torch.tensor([[pad] * f + list(prompts[i]) for f, i in zip(fill, some, strict=True)], device=device)
+        mask = torch.tensor([[0] * f + [1] * (width - f) for f in fill], device=device)
+        made = model.generate(
+            ids,
+            attention_mask=mask,
+            max_new_tokens=min(max_tokens, context - width),
+            do_sample=False,
+            eos_token_id=sorted(ends),
+            pad_token_id=pad,
+        )
+        for i, row in zip(some, made[:, width:].tolist(), strict=True):
+            stop = next((k for k, token in enumerate(row) if token in ends), len(row))
+            out[i] = tokenizer.decode(row[:stop], skip_special_tokens=True)
+    return out

@@ -1,0 +1,88 @@
+"""Is what may be asked of a study checked at once, in one line, without loading anything heavy?"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thinkaloud.errors import UserError
+from thinkaloud.studies.config import PRESETS, STUDIES, Study, from_file
+
+COUNTS = [(kind, name) for kind in STUDIES.values() for name in kind(out="x").counts()]
+
+
+@pytest.mark.parametrize(("kind", "name"), COUNTS, ids=[f"{kind.name}-{name}" for kind, name in COUNTS])
+@pytest.mark.parametrize("value", [0, -3])
+def test_numbers_of_things_are_one_or_more(kind: type[Study], name: str, value: int) -> None:
+    with pytest.raises(UserError, match=rf"^{name} must be 1 or more, found {value}$"):
+        kind(out="x", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": 1.5}, "a threshold is a cosine, from -1 to 1, found 1.5"),
+        ({"thresholds": (0.5, -2.0)}, "a threshold is a cosine, from -1 to 1, found -2.0"),
+        ({"threshold": float("nan")}, "a threshold is a cosine, from -1 to 1, found nan"),
+        ({"temperature": 0.0}, "temperature must be above 0, found 0.0: greedy rollouts are all alike"),
+        ({"temperature": float("inf")}, "temperature must be above 0, found inf: greedy rollouts are all alike"),
+    ],
+)
+def test_bad_values_of_anchors(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        STUDIES["anchors"](out="x", **changes)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("kind", STUDIES.values(), ids=list(STUDIES))
+def test_every_study_says_what_decides_its_result(kind: type[Study]) -> None:
+    study = kind(out="x", device="cpu")
+    assert not {"out", "device"} & set(study.asked())
+    assert study.asked() == kind(out="elsewhere").asked() != kind(out="x", seed=9).asked()
+    json.dumps(study.asked())
+
+
+@pytest.mark.parametrize("name", PRESETS["pocket"])
+def test_presets_fit_their_studies(name: str) -> None:
+    assert STUDIES[name](out="x", **PRESETS["pocket"][name]).nla == "pocket"
+
+
+def test_values_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps({"n": 5, "thresholds": [0.5, 0.6]}))
+    values = from_file(path, STUDIES["anchors"])
+    assert values == {"n": 5, "thresholds": (0.5, 0.6)}
+    assert STUDIES["anchors"](out="x", **values).asked()["thresholds"] == (0.5, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b"[1]", "must hold one JSON object, found list"),
+        (b'{"reach": 2, "speed": 1}', "no option 'speed' in the study positions: there are .*reach"),
+    ],
+)
+def test_a_file_that_holds_no_values(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "c.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        from_file(path, STUDIES["positions"])
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no file .*gone\.json"):
+        from_file(tmp_path / "gone.json", STUDIES["positions"])
+
+
+def test_it_imports_nothing_heavy() -> None:
+    code = "import sys, thinkaloud.studies.config; print(*(n for n in sys.modules if '.' not in n))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "json" in loaded
+    assert not {"torch", "transformers", "numpy", "pyarrow", "matplotlib"} & set(loaded)

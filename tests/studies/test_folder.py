@@ -1,0 +1,122 @@
+"""Does a study's folder go on where it was, give the same tables, and refuse what is not its own?"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from thinkaloud.errors import UserError
+from thinkaloud.studies.folder import Folder, rows
+
+ASKED = {"n": 3, "seed": 0, "places": ("a", "b")}
+
+
+def numbers(some: slice) -> pa.Table:
+    return pa.table({"i": list(range(some.start, some.stop))})
+
+
+def test_a_table_is_made_once(tmp_path: Path) -> None:
+    folder, made = Folder(tmp_path / "s", "positions", ASKED), []
+
+    def make() -> pa.Table:
+        made.append(1)
+        return pa.table({"x": [1, 2]})
+
+    assert folder.table("t", make).equals(Folder(tmp_path / "s", "positions", ASKED).table("t", make))
+    assert len(made) == 1
+
+
+def test_pieces_go_on_after_a_stop_and_equal_an_unbroken_run(tmp_path: Path) -> None:
+    asked_for: list[int] = []
+
+    def stops(some: slice) -> pa.Table:
+        asked_for.append(some.start)
+        if some.start == 4:
+            raise RuntimeError("power cut")
+        return numbers(some)
+
+    def goes_on(some: slice) -> pa.Table:
+        asked_for.append(some.start)
+        return numbers(some)
+
+    with pytest.raises(RuntimeError):
+        Folder(tmp_path / "s", "positions", ASKED).pieces("p", 7, 2, stops)
+    assert not (tmp_path / "s" / "tables" / "p.parquet").exists()
+    again = Folder(tmp_path / "s", "positions", ASKED).pieces("p", 7, 2, goes_on)
+    assert asked_for == [0, 2, 4, 4, 6]
+    assert again["i"].to_pylist() == list(range(7))
+    whole = Folder(tmp_path / "whole", "positions", ASKED).pieces("p", 7, 2, numbers)
+    assert again.equals(whole)
+    assert (tmp_path / "s/tables/p.parquet").read_bytes() == (tmp_path / "whole/tables/p.parquet").read_bytes()
+    assert not list((tmp_path / "s" / "work").iterdir())
+    assert Folder(tmp_path / "s", "positions", ASKED).pieces("p", 7, 2, stops).equals(whole)
+
+
+def test_pieces_tell_how_far_they_are(tmp_path: Path) -> None:
+    told: list[Any] = []
+    Folder(tmp_path / "s", "positions", ASKED).pieces("p", 5, 2, numbers, lambda *now: told.append(now))
+    assert told == [("p", 0, 5), ("p", 2, 5), ("p", 4, 5), ("p", 5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("survey", ASKED, "study = 'positions', asked for 'survey'"),
+        ("positions", {**ASKED, "seed": 1}, "seed = 0, asked for 1"),
+        ("positions", {**ASKED, "places": ("a",)}, r"places = \['a', 'b'\], asked for \['a'\]"),
+        ("positions", {**ASKED, "new": 5}, "new = None, asked for 5"),
+        ("positions", {"n": 3, "seed": 0}, "places = .*, asked for None"),
+    ],
+)
+def test_another_study_or_option_is_refused_by_its_name(
+    tmp_path: Path, name: str, asked: dict[str, Any], message: str
+) -> None:
+    Folder(tmp_path / "s", "positions", ASKED)
+    with pytest.raises(UserError, match=message):
+        Folder(tmp_path / "s", name, asked)
+    Folder(tmp_path / "s", "positions", ASKED)
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds no study: choose another --out"):
+        Folder(tmp_path, "positions", ASKED)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(UserError, match="holds no study"):
+        Folder(tmp_path / "thesis.txt", "positions", ASKED)
+
+
+def test_an_empty_folder_is_taken_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    Folder(tmp_path, "positions", ASKED)
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(UserError, match=r"study\.json is not JSON"):
+        Folder(tmp_path, "positions", ASKED)
+
+
+def test_figures_are_the_same_svg_every_time(tmp_path: Path) -> None:
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], label="a < b")
+        axes.fill_between([0, 1], [0, 0], [1, 1], alpha=0.2)
+        axes.legend()
+
+    first = Folder(tmp_path / "a", "positions", ASKED).figure("f", draw)
+    second = Folder(tmp_path / "b", "positions", ASKED).figure("f", draw)
+    assert first == second
+    assert first.startswith("<svg")
+    assert "a &lt; b" in first  # letters, not outlines
+    assert (tmp_path / "a/figures/f.svg").read_bytes() == (tmp_path / "b/figures/f.svg").read_bytes()
+
+
+def test_the_page_ends_the_work(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "s", "positions", ASKED)
+    assert folder.page("<p>é</p>").read_text(encoding="utf-8") == "<p>é</p>"
+    assert not (tmp_path / "s" / "work").exists()
+    assert Folder(tmp_path / "s", "positions", ASKED).pieces("p", 3, 2, numbers).num_rows == 3
+
+
+def test_no_records_make_no_table() -> None:
+    with pytest.raises(UserError, match="nothing was found"):
+        rows([])
+    assert rows([{"a": 1, "b": None}]).to_pylist() == [{"a": 1, "b": None}]

@@ -1,0 +1,359 @@
+"""Are persistence and first mentions what they are in texts made so that the truth is known, and does a run resume?"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thinkaloud import NLA, Baseline, UserError
+from thinkaloud.studies import positions, read_texts
+from thinkaloud.studies.claims import KINDS
+from thinkaloud.studies.config import Positions
+from thinkaloud.studies.estimates import estimate
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.mentions import NEVER, Mention, facts_named, when, words_named
+from thinkaloud.studies.page import render
+from thinkaloud.studies.persistence import VECTOR, above, claims_kept, half_life, kept, vectors_kept
+from thinkaloud.studies.positions_found import fve_of, share
+from thinkaloud.studies.positions_page import bin_of
+from thinkaloud.studies.read_texts import Known, Said, Text
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def word(*numbers: int) -> str:
+    """A word for each combination of numbers, that is no function word."""
+    return "".join("q" + LETTERS[n // 26] + LETTERS[n % 26] for n in numbers)
+
+
+def said(id: str, position: int, text: str, sample: int = 0, family: str = "f", mse: float = 0.5) -> Said:
+    return Said(id, family, position, sample, text, mse)
+
+
+def text_of(id: str, text: str, facts: Sequence[Known] = (), family: str = "f") -> Text:
+    """A text of which every word with the space before it is a token."""
+    tokens = re.findall(r"\s*\S+", text)
+    ends = np.cumsum([len(token) for token in tokens]).tolist()
+    places = tuple(range(len(tokens)))
+    return Text(id, family, text, places, tuple(tokens), tuple(ends), places, tuple(facts))
+
+
+def of(records: Sequence[Mapping[str, Any]], claim: str, k: int) -> list[Mapping[str, Any]]:
+    return [record for record in records if (record["claim"], record["k"]) == (claim, k)]
+
+
+@pytest.fixture
+def three() -> list[Said]:
+    """Every explanation of 6 texts has 4 topics, one new at each position: each topic stands at 4, so it lasts 3 on."""
+    return [
+        said(f"t{t}", p, f"Prose about {', '.join(word(t, p - i) for i in range(4))}.")
+        for t in range(6)
+        for p in range(4, 30)
+    ]
+
+
+def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_no_further(three: list[Said]) -> None:
+    records = claims_kept(three, reach=6)
+    shares = [kept(of(records, "topic", k)) for k in range(1, 7)]
+    assert [one.value for one in shares] == pytest.approx([0.75, 0.5, 0.25, 0, 0, 0])
+    assert shares[0].n == 6 * 25
+    assert [kept(of(records, "topic", k), "chance").value for k in range(1, 7)] == [0] * 6
+    life = half_life([r for r in records if r["claim"] == "topic"], 6)
+    assert (life.value, life.low, life.high) == pytest.approx((2.5, 2.5, 2.5))
+
+
+def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[Said]) -> None:
+    records = claims_kept(three, reach=3)
+    same = of(records, "kind of text", 1)
+    assert (kept(same).value, kept(same, "chance").value, kept(same, "kin").value) == (1, 1, 1)
+    assert above(same).value == 0
+    assert np.isnan(half_life([r for r in records if r["claim"] == "kind of text"], 3).value)
+    assert not of(records, "number", 1)
+
+
+def test_claims_drawn_alike_for_every_text_and_position_are_not_kept_beyond_chance() -> None:
+    generator = np.random.default_rng(5)
+    pool = [word(i) for i in range(12)]
+    spoken = [
+        said(f"t{t}", p, f"Prose about {', '.join(generator.choice(pool, 4, replace=False))}.")
+        for t in range(12)
+        for p in range(20)
+    ]
+    records = claims_kept(spoken, reach=3)
+    for k in (1, 2, 3):
+        assert kept(of(records, "topic", k)).value == pytest.approx(4 / 12, abs=0.05)
+        assert above(of(records, "topic", k)).sign == 0
+
+
+def test_chance_is_of_other_texts_at_the_later_position_and_kin_of_the_same_family() -> None:
+    spoken = [
+        said("a", 0, "Prose about apples.", family="x"),
+        said("a", 1, "Prose about pears.", family="x"),
+        said("b", 0, "Prose about apples.", family="x"),
+        said("b", 1, "Prose about apples.", family="x"),
+        said("c", 1, "Prose about plums.", family="y"),
+        said("d", 2, "Prose about apples.", family="x"),
+    ]
+    record = next(r for r in of(claims_kept(spoken, 1), "topic", 1) if r["id"] == "a")
+    assert (record["kept"], record["chance"], record["kin"]) == (0, 0.5, 1)  # b and c stand at 1, d does not
+
+
+def test_several_samples_are_compared_among_themselves_at_distance_nought() -> None:
+    spoken = [
+        said(f"t{t}", p, f"Prose about {word(t)}{'' if sample else f', {word(30 + p, t)}'}.", sample)
+        for t in range(3)
+        for p in range(5)
+        for sample in (0, 1)
+    ]
+    records = claims_kept(spoken, 2)
+    # Sample 0 has two topics, of which sample 1 has one; sample 1 has one, which sample 0 has too.
+    assert kept(of(records, "topic", 0)).value == pytest.approx((0.5 + 1) / 2)
+    assert kept(of(records, "topic", 1)).value == pytest.approx((0.5 + 1) / 2)
+    assert half_life([r for r in records if r["claim"] == "topic"], 2).value == 2  # never falls: the reach
+
+
+def test_one_text_has_no_chance_level(three: list[Said]) -> None:
+    alone = [one for one in three if one.id == "t0"]
+    records = claims_kept(alone, 3)
+    assert kept(of(records, "topic", 1)).value == 0.75
+    assert np.isnan(kept(of(records, "topic", 1), "chance").value)
+    assert np.isnan(above(of(records, "topic", 1)).value)
+    assert np.isnan(half_life([r for r in records if r["claim"] == "topic"], 3).value)
+
+
+def test_empty_explanations_and_single_positions_persist_in_nothing() -> None:
+    assert claims_kept([said("a", 0, ""), said("a", 1, "Prose about rain.")], 2) == []
+    assert claims_kept([said("a", 5, "Prose about rain.")], 2) == []
+    (record,) = of(claims_kept([said("a", 0, "Prose about rain."), said("a", 1, "")], 2), "topic", 1)
+    assert (record["kept"], record["n_kept"]) == (0, 1)  # what is not said any more is not kept
+
+
+def test_cosines_of_vectors_are_those_of_plain_loops() -> None:
+    generator = np.random.default_rng(6)
+    keys = [(f"t{t}", "f" if t else "g", p) for t in range(4) for p in range(5 + t)]
+    vectors = generator.normal(size=(len(keys), 8)).astype(np.float32) + 3
+    x = vectors - vectors.mean(axis=0)
+    cos = {(a, b): x[a] @ x[b] / np.linalg.norm(x[a]) / np.linalg.norm(x[b]) for a in range(26) for b in range(26)}
+    records = vectors_kept(keys, vectors, 2)
+    at = {(text, p): i for i, (text, _, p) in enumerate(keys)}
+    pairs = [(i, at[text, p + 2]) for i, (text, _, p) in enumerate(keys) if (text, p + 2) in at]
+    others = [
+        np.mean([cos[i, b] for b, (text, _, p) in enumerate(keys) if p == keys[j][2] and text != keys[j][0]])
+        for i, j in pairs
+        if sum(p == keys[j][2] for _, _, p in keys) > 1
+    ]
+    assert kept(of(records, VECTOR, 2)).value == pytest.approx(np.mean([cos[pair] for pair in pairs]), abs=1e-5)
+    assert kept(of(records, VECTOR, 2), "chance").value == pytest.approx(np.mean(others), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "named"),
+    [
+        ("12", "It comes to twelve.", True),
+        ("12", "It comes to 120 or 1.2.", False),
+        ("office", "In the Office.", True),
+        ("office", "The officer's offices", False),
+        ("count up", "They count\nup by one", True),
+        ("count up", "They account up", False),
+        ("-um", "ends on drum", True),
+        ("-um", "ends on number", False),
+        ("-um", "ends on thumb", True),  # it rhymes, and the world says so
+        ("May", "may come", True),
+        ("office", "", False),
+    ],
+)
+def test_a_value_is_named_as_a_whole(value: str, text: str, named: bool) -> None:
+    assert Mention.of(text).names(value) is named
+
+
+def with_fact(t: int, named_at: Sequence[int], length: int = 20) -> tuple[Text, list[Said]]:
+    """A text that settles its own animal at token 6 and states it at token 14, named at some positions."""
+    text = text_of(f"t{t}", " ".join(f"w{i}" for i in range(length)), [Known("animal", word(t), 6, 14)])
+    spoken = [said(text.id, p, f"Prose about {word(t) if p in named_at else 'nothing'} here.") for p in range(length)]
+    return text, spoken
+
+
+def test_a_fact_named_five_tokens_before_it_is_stated() -> None:
+    made = [with_fact(t, [9, 15]) for t in range(4)]
+    facts, moments = facts_named([text for text, _ in made], [one for _, some in made for one in some])
+    for row in facts:
+        assert (row["settled"], row["named"], row["stated"]) == (6, 9, 14)
+        assert (row["before"], row["chance"], row["once_said"], row["stands"]) == (True, 0.0, True, False)
+    at = {row["to_stated"]: row["named"] for row in moments}
+    assert sorted(at) == list(range(-8, 6))
+    assert [to for to, named in at.items() if named] == [-5, 1]
+    assert share(facts, "before", less="chance").value == 1
+
+
+def test_a_mention_before_the_text_settles_the_fact_or_after_it_states_it_is_not_early() -> None:
+    text, spoken = with_fact(0, [2, 17])
+    (row,), _ = facts_named([text], spoken)
+    assert (row["named"], row["before"], row["chance"], row["once_said"]) == (17, False, None, True)
+    text, spoken = with_fact(0, [])
+    assert facts_named([text], spoken)[0][0]["named"] is None
+
+
+def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> None:
+    generator = np.random.default_rng(7)
+    values = [word(i) for i in range(8)]
+    texts, spoken = [], []
+    for t in range(64):
+        texts.append(text_of(f"t{t}", " ".join("w" * 12), [Known("animal", values[t % 8], 2, 10)]))
+        spoken += [said(f"t{t}", p, f"Prose about {generator.choice(values)}.") for p in range(12)]
+    facts, _ = facts_named(texts, spoken)
+    expected = 1 - (7 / 8) ** 8
+    assert share(facts, "before").value == pytest.approx(expected, abs=0.15)
+    assert share(facts, "chance").value == pytest.approx(expected, abs=0.08)
+    assert share(facts, "before", less="chance").sign == 0
+
+
+def test_a_fact_never_stated_is_followed_to_the_end_and_one_in_the_text_already_is_marked() -> None:
+    text = text_of("a", "the office is far off now", [Known("place:Vera:1", "office", 1, None)])
+    spoken = [said("a", p, "Prose about the office." if p == 5 else "Prose.") for p in range(6)]
+    (row,), moments = facts_named([text], spoken)
+    assert (row["fact"], row["stands"], row["named"], row["places"], row["before"]) == ("place", True, 5, 5, True)
+    assert row["once_said"] is None
+    assert not moments
+
+
+def test_the_texts_own_words_are_found_by_kind_and_counted_from_their_first_token() -> None:
+    texts = [
+        text_of("a", "Today the harbour saw Tobias and 17 gulls. Then Tobias slept. <|tag|>"),
+        text_of("b", "Nothing at all was said on that day by anyone there or here."),
+    ]
+    texts[0] = replace(texts[0], places=texts[0].places[:-1])  # the tag is a special token
+    named = {"harbour": 0, "tobias": 5, "17": 9}
+    spoken = [
+        said(one.id, p, f"Prose about {' and '.join(w for w, at in named.items() if at == p and one.id == 'a')}.")
+        for one in texts
+        for p in one.places
+    ]
+    found = {row["word"]: row for row in words_named(texts, spoken) if row["id"] == "a"}
+    assert {w: (row["kind"], row["said"], row["when"]) for w, row in found.items()} == {
+        "tobias": ("name", 4, "at once (0 to 2)"),
+        "17": ("number", 6, "soon (3 to 10)"),
+        "harbour": ("rarer word", 2, "2 or more tokens before"),
+        "gulls": ("rarer word", 7, NEVER),
+        "slept": ("rarer word", 10, NEVER),
+    }
+    assert found["harbour"]["chance"][NEVER] == 1
+    assert sum(found["harbour"]["chance"].values()) == 1
+
+
+def test_chance_of_a_word_is_of_texts_without_it_that_are_read_so_far() -> None:
+    texts = [
+        text_of("a", "one two 17 four"),
+        text_of("b", "one two five four"),
+        text_of("c", "one two 17 four"),  # has it too, so that it tells nothing of chance
+        text_of("d", "one two"),  # too short to tell of token 2
+    ]
+    spoken = [
+        said(t.id, p, "Prose on 17." if (t.id, p) in {("a", 1), ("b", 1)} else "") for t in texts for p in t.places
+    ]
+    row, _ = [row for row in words_named(texts, spoken) if row["word"] == "17"]
+    assert (row["id"], row["when"], row["chance"]["the token before"]) == ("a", "the token before", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("named", "name"),
+    [
+        (3, "2 or more tokens before"),
+        (9, "the token before"),
+        (10, "at once (0 to 2)"),
+        (13, "soon (3 to 10)"),
+        (21, "later (11 or more)"),
+        (None, NEVER),
+    ],
+)
+def test_when(named: int | None, name: str) -> None:
+    assert when(named, 10) == name
+
+
+def test_fve_and_bins() -> None:
+    baseline = Baseline(0.5, 10, 2, "x")
+    found = fve_of([said("a", 0, "", mse=0.25), said("b", 0, "", mse=0.75)], baseline)
+    assert (found.value, found.low, found.high) == pytest.approx((0, -0.5, 0.5))
+    assert [bin_of(p) for p in (0, 1, 2, 3, 4, 7, 8, 100)] == ["0", "1", "2–3", "2–3", "4–7", "4–7", "8–15", "64–127"]
+
+
+def test_a_share_leaves_out_what_is_not_known() -> None:
+    rows = [{"id": "a", "x": True, "c": None}, {"id": "b", "x": False, "c": 0.5}, {"id": "c", "x": None, "c": 0.1}]
+    assert (share(rows, "x").value, share(rows, "x", less="c").value) == (0.5, -0.5)
+    assert share(rows, "x") == estimate(lambda w: float(w @ [1, 0] / w.sum()), ["a", "b"])
+
+
+@pytest.fixture(scope="module")
+def nla() -> NLA:
+    return NLA.from_pretrained("pocket")
+
+
+def study(nla: NLA, out: Path, **changes: Any) -> str:
+    config = Positions(out=str(out), **{"n": 6, "longest": 12, "max_tokens": 40, "reach": 3, **changes})
+    folder = Folder(out, "positions", config.asked())
+    return render(positions.run(config, folder, nla, lambda *now: None))
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_tables(
+    nla: NLA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = study(nla, tmp_path / "whole", samples=2)
+
+    def stops(config: Positions, pair: NLA, texts: Sequence[Text], start: int) -> Any:
+        if start:
+            raise RuntimeError("power cut")
+        return read_texts.read_table(config, pair, texts, start)
+
+    monkeypatch.setattr(positions, "read_table", stops)
+    with pytest.raises(RuntimeError):
+        study(nla, tmp_path / "again", samples=2)
+    monkeypatch.undo()
+    assert study(nla, tmp_path / "again", samples=2) == page
+    names = sorted(path.name for path in (tmp_path / "whole" / "tables").iterdir())
+    assert {"texts.parquet", "readings.parquet", "persistence.parquet", "words.parquet"} <= set(names)
+    for name in names:
+        first, second = (tmp_path / part / "tables" / name for part in ("whole", "again"))
+        assert first.read_bytes() == second.read_bytes(), name
+    for kind in ("kind of text", "topic", "last token"):
+        assert kind in KINDS
+        assert f"<td>{kind}</td>" in page
+    assert page.count("<b>Shows</b>") == page.count("<b>Does not show</b>") >= 5
+
+
+def test_texts_of_a_file_that_are_short_odd_or_special(nla: NLA, tmp_path: Path) -> None:
+    corpus = tmp_path / "c.txt"
+    corpus.write_text("Hi\n<|doc|>\n<|end|>\n<|doc|>\nCaptain Zoë, née <b>Żak</b>, saw 17 ships & more of them.\n")
+    page = study(nla, tmp_path / "out", texts=str(corpus))
+    assert "2 read, 1 of them cut" in page
+    assert "<b>Żak" not in page
+    assert "When a fact first stands" not in page
+
+
+def test_one_text_says_that_there_is_no_chance_level(nla: NLA, tmp_path: Path) -> None:
+    page = study(nla, tmp_path / "out", n=1)
+    assert "There is one text only: no chance level" in page
+    assert "by chance." not in re.findall(r'<p class="answer">(.*?)</p>', page)[0]
+
+
+def test_places_and_facts_of_episodes_are_where_the_text_has_them(nla: NLA) -> None:
+    table = read_texts.text_table(Positions(out="x", n=12, longest=256), nla)
+    for text in read_texts.texts_of(table):
+        assert len(text.ids) == len(text.ends) == len(text.tokens)
+        assert text.ends[-1] == len(text.text)
+        assert not any(text.tokens[place].startswith("<|") for place in text.places)
+        for fact in text.facts:
+            if fact.stated is None or fact.name == "rhyme":
+                continue
+            start, end = text.ends[fact.stated - 1], text.ends[fact.stated]
+            assert text.text[start:].lstrip().startswith(fact.value[: end - start].strip())
+            assert fact.settled < len(text.ids)
+
+
+def test_special_tokens_alone_are_nothing_to_read(nla: NLA, tmp_path: Path) -> None:
+    corpus = tmp_path / "c.txt"
+    corpus.write_text("<|end|>")
+    with pytest.raises(UserError, match="no text to read in"):
+        study(nla, tmp_path / "out", texts=str(corpus))

@@ -1,0 +1,167 @@
+"""Are problems read, worked and cut behind their answer, and are places where their names say?"""
+
+import json
+import lzma
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from thinkaloud.errors import UserError
+from thinkaloud.loading import load_causal_lm, load_tokenizer
+from thinkaloud.studies.problems import (
+    BORDER,
+    Problem,
+    Solution,
+    _solution,
+    answer_in,
+    load_problems,
+    place_of,
+    solve,
+    turn_ends,
+)
+
+POCKET = Path(__file__).parent.parent.parent / "models" / "pocket" / "base"
+
+
+@cache
+def letters() -> Any:
+    """A tokenizer whose every character is a token: places can be counted by eye."""
+    return tiny.tokenizer()
+
+
+def worked(text: str, prompt: str = "Q?") -> Solution:
+    tokenizer = letters()
+    asked = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    written = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return _solution(Problem("p", prompt, Decimal(12)), asked, written, tokenizer)
+
+
+def jsonl(path: Path, *records: Any) -> str:
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in records), encoding="utf-8")
+    return str(path)
+
+
+def test_gsm8k_and_plain_answers_are_read(tmp_path: Path) -> None:
+    name = jsonl(
+        tmp_path / "p.jsonl",
+        {"question": "How many?", "answer": "He has 3*400=<<3*400=1200>>1200.\n#### 1,234"},
+        {"question": "And now?", "answer": 7},
+        "",
+        {"question": "So?", "answer": "It is twelve"},
+    )
+    found = load_problems(name, 10, 0, tiny.tokenizer(chat=False))
+    assert [problem.gold for problem in found] == [1234, 7, 12]
+    assert [problem.id for problem in found] == ["p-1", "p-2", "p-4"]
+    assert found[0].prompt == "How many?\n"
+    chat = load_problems(name, 10, 0, tiny.tokenizer())
+    assert chat[0].prompt == f"{tiny.BOS}{tiny.USER}How many?{tiny.END}{tiny.ASSISTANT}"
+
+
+def test_compressed_and_drawn_alike(tmp_path: Path) -> None:
+    lines = [json.dumps({"question": f"q{i}", "answer": str(i)}) for i in range(20)]
+    with lzma.open(tmp_path / "p.jsonl.xz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+    name = str(tmp_path / "p.jsonl.xz")
+    some = load_problems(name, 5, 3, tiny.tokenizer())
+    assert len(some) == 5
+    assert some == load_problems(name, 5, 3, tiny.tokenizer())
+    assert some != load_problems(name, 5, 4, tiny.tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["{"], "line 1: expected a JSON object with question and answer"),
+        (["[1]"], "line 1: expected a JSON object with question and answer"),
+        (['{"question": "a"}'], "line 1: expected a JSON object with question and answer"),
+        (['{"question": "a", "answer": "1"}', '{"question": "a", "answer": "many"}'], "line 2: the answer 'many'"),
+        ([""], "holds no problems"),
+    ],
+)
+def test_bad_lines(tmp_path: Path, lines: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_problems(jsonl(tmp_path / "p.jsonl", *lines), 5, 0, tiny.tokenizer())
+
+
+def test_no_such_file() -> None:
+    with pytest.raises(UserError, match=r"no file none\.jsonl"):
+        load_problems("none.jsonl", 5, 0, tiny.tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("3 + 4 = 7\n#### 7 and 9", 7), ("so 12 then 15.", 15), ("#### ", None), ("none", None), ("5 #### x 6 #### 8", 6)],
+)
+def test_the_answer_of_a_solution(text: str, answer: int | None) -> None:
+    found = answer_in(text)
+    assert (found and found[0]) == answer
+
+
+def test_places_of_a_solution() -> None:
+    solution = worked("a #### 12\n")
+    text = "Q?a #### 12"
+    at = {name: solution.place(name) for name in ("question end", "border", "answer", "answer end", "answer-2")}
+    assert at == {
+        "question end": 1,
+        "border": text.index(BORDER) + 3,
+        "answer": text.index("12"),
+        "answer end": text.index("12") + 1,
+        "answer-2": text.index("12") - 2,
+    }
+    assert solution.place("solution") == 2
+    assert solution.place("solution+3") == 5
+    assert solution.place("solution-1") == len(solution.ids) - 1
+    assert solution.place("answer end+9") is None
+    assert solution.place("answer-9") is None  # before the solution, and not the question's end
+    assert solution.place("answer-8") == 1
+    assert solution.right
+
+
+def test_a_solution_without_an_answer_has_no_place_near_it() -> None:
+    solution = worked("who knows")
+    assert solution.answer is None
+    assert not solution.right
+    assert solution.place("answer") is None
+    assert solution.place("border") is None
+    assert solution.place("question end") == 1
+
+
+@pytest.mark.parametrize("name", ["", "answers", "answer -2", "answer+", "border--1", "question"])
+def test_what_is_no_place(name: str) -> None:
+    with pytest.raises(UserError, match="no place"):
+        place_of(name)
+
+
+def test_what_follows_the_answers_line_is_cut() -> None:
+    assert worked("1+1=2\n#### 12 apples\nQ: more?\n#### 13").text.rstrip("\n") == "1+1=2\n#### 12 apples"
+    assert worked("it is 12\nand on").text == "it is 12\nand on"
+
+
+def test_the_pocket_model_works_problems() -> None:
+    model, tokenizer = load_causal_lm(POCKET), load_tokenizer(POCKET)
+    problems = load_problems("pocket", 6, 0, tokenizer)
+    solved = solve(model, tokenizer, problems, 64)
+    assert sum(s.right for s in solved) >= 3
+    for s in solved:
+        assert s.problem.prompt in tokenizer.decode(s.ids)
+        assert not turn_ends(model, tokenizer) & set(s.ids[s.prompt_tokens :])
+        if s.border is not None and s.span is not None and s.answer is not None:
+            assert s.border < s.span[0] <= s.span[1]
+            said = tokenizer.decode(s.ids[s.span[0] : s.span[1] + 1])
+            assert answer_in(said)[0] == s.answer  # type: ignore[index]
+    # Batches of one, without padding, come to the same.
+    assert solve(model, tokenizer, problems, 64, batch=1) == solved
+
+
+def test_a_problem_that_fills_the_context_is_refused() -> None:
+    model = tiny.model("llama")
+    with pytest.raises(UserError, match="problem long has"):
+        solve(model, letters(), [Problem("long", "a" * 300, Decimal(1))], 4)
+
+
+def test_the_end_of_a_turn_is_an_end() -> None:
+    assert letters().convert_tokens_to_ids(tiny.END) in turn_ends(tiny.model("llama"), letters())

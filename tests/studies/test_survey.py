@@ -1,0 +1,438 @@
+"""Does the survey read, explain, publish and show what was asked, go on where it stopped, and judge claims rightly?"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tiny
+
+from thinkaloud.activations.corpus import Document
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.pair.nla import NLA
+from thinkaloud.studies import browse, difficulty, form, survey
+from thinkaloud.studies.config import Survey
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import Page, Section, render
+from thinkaloud.studies.problems import turn_ends
+from thinkaloud.studies.published import COLUMNS
+from thinkaloud.studies.sources import Chooser, Source, cut, documents, greedy_replies, with_own_turns
+from thinkaloud.studies.survey_page import hard_verdict
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+
+
+def quiet(what: str, done: int, of: int) -> None:
+    pass
+
+
+def made(out: Path, nla: NLA, **changes: Any) -> tuple[Page, Folder]:
+    fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, "clusters": 3, "browse": 10, **changes}
+    config = Survey(out=str(out), **fields)
+    folder = Folder(out, "survey", config.asked())
+    return survey.run(config, folder, nla, quiet), folder
+
+
+@pytest.fixture(scope="module")
+def pocket() -> NLA:
+    return NLA.from_pretrained("pocket")
+
+
+@pytest.fixture(scope="module")
+def done(pocket: NLA, tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, Folder]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(survey, "DOCUMENTS_AT_ONCE", 5)
+        page, folder = made(tmp_path_factory.mktemp("survey") / "out", pocket)
+    folder.page(render(page))
+    return page, folder
+
+
+def test_the_rows_are_what_was_asked_for(done: tuple[Page, Folder], pocket: NLA) -> None:
+    rows = pq.read_table(done[1].out / "tables" / "explanations.parquet").to_pylist()
+    assert [r["kind"] for r in rows] == ["text"] * 24 + ["chat"] * 24
+    assert all(r["position"] >= 4 and r["token_class"] != "special" for r in rows)
+    assert all(r["prefix"].endswith(r["token"]) and len(r["prefix"]) <= 200 for r in rows)
+    assert len({(r["doc_id"], r["position"]) for r in rows}) == 48
+    for r in rows:
+        assert r["cos"] == pytest.approx(1 - r["mse"] / 2, abs=1e-6)
+        assert r["fve"] == pytest.approx(1 - r["mse"] / pocket.baseline.v, abs=1e-5)  # type: ignore[union-attr]
+
+
+def test_a_row_is_what_reading_its_text_gives(done: tuple[Page, Folder], pocket: NLA) -> None:
+    row = pq.read_table(done[1].out / "dataset" / "texts.parquet").to_pylist()[0]
+    text = next(d.text for d in documents("pocket", "text", 0) if d.id == row["doc_id"])
+    found = pocket.read(text or "", [row["position"]], max_tokens=60).positions[0]
+    assert (found.token, found.token_id) == (row["token"], row["token_id"])
+    assert found.norm == pytest.approx(row["norm"], rel=1e-4)
+    assert found.explanations[0].text == row["text"]
+    assert found.scores[0].mse == pytest.approx(row["mse"], abs=1e-4)
+
+
+def test_datasets_and_duckdb_read_what_was_published(done: tuple[Page, Folder], tmp_path: Path) -> None:
+    duckdb, datasets = pytest.importorskip("duckdb"), pytest.importorskip("datasets")
+    folder = done[1].out / "dataset"
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    assert {name: part.num_rows for name, part in loaded.items()} == {"texts": 24, "chats": 24}
+    assert loaded["chats"].column_names == list(COLUMNS)
+    assert set(loaded["chats"]["kind"]) == {"chat"}
+    one = datasets.load_dataset("parquet", data_files=str(folder / "texts.parquet"), cache_dir=str(tmp_path))
+    assert one["train"].num_rows == 24
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    query = re.search(r"```sql\n(.*?)```", card, re.DOTALL)
+    assert query
+    counted = duckdb.sql(query.group(1).replace("texts.parquet", str(folder / "texts.parquet"))).fetchall()
+    assert sum(n for _, n, _ in counted) == 24
+    assert all(f"`{name}`" in card for name in COLUMNS)
+    assert "resid_post:5" in card
+    assert "V 0.8470" in card
+
+
+def test_every_section_says_what_it_shows_and_what_not_and_published_claims_are_judged(
+    done: tuple[Page, Folder],
+) -> None:
+    page, folder = done
+    titles = [section.title for section in page.sections]
+    assert titles == [
+        "Format",
+        "Opening words",
+        "Templates",
+        "Paragraphs",
+        "Token classes",
+        "Classes by deciles of error",
+        "Frequency",
+        "Position",
+        "Clusters of sentences",
+        "Browse",
+    ]
+    assert all(section.shows and section.shows_not for section in page.sections)
+    verdicts = [section.verdict for section in page.sections if section.verdict]
+    assert len(verdicts) == 2
+    assert all(re.search("holds here|does not hold here|cannot be said", verdict) for verdict in verdicts)
+    assert sorted(p.stem for p in (folder.out / "figures").iterdir()) == [
+        "classes",
+        "deciles",
+        "frequency",
+        "lengths",
+        "paragraphs",
+        "position",
+    ]
+    assert not re.search(r'(?:src|href)="(?!#|data:)', (folder.out / "index.html").read_text(encoding="utf-8"))
+
+
+def test_a_stopped_survey_goes_on_to_the_same_tables(
+    done: tuple[Page, Folder], pocket: NLA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "DOCUMENTS_AT_ONCE", 5)
+    explained, calls = survey.explained, []
+
+    def stopping(sources: Sequence[Source], *rest: Any) -> pa.Table:
+        calls.append([s.doc_id for s in sources])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return explained(sources, *rest)
+
+    monkeypatch.setattr(survey, "explained", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        made(tmp_path / "out", pocket)
+    made(tmp_path / "out", pocket)
+    assert calls[0] not in calls[1:]  # the finished piece was kept
+    for name in ("texts-read", "chats-read", "baseline", "explanations", "ablation"):
+        first, second = (pq.read_table(out / "tables" / f"{name}.parquet") for out in (done[1].out, tmp_path / "out"))
+        assert first.equals(second), name
+
+
+def test_too_few_texts_and_no_chats_are_said_in_words(pocket: NLA, tmp_path: Path) -> None:
+    corpus = tmp_path / "few.jsonl"
+    texts = ["The old boat lay upside down on the shingle, and the tide came in.", "short", "x" * 5000]
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    page, folder = made(tmp_path / "out", pocket, texts=str(corpus), chats=str(corpus))
+    assert page.facts["texts"].startswith("8 positions of 2 texts")
+    assert "24 were asked for, there were no more" in page.facts["texts"]
+    assert page.facts["chats"] == f"left out: none that could be read in {corpus}"
+    assert not (folder.out / "dataset" / "chats.parquet").exists()
+    assert "chats.parquet" not in (folder.out / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert all("chats" not in row for row in page.sections[0].table)
+    render(page)
+
+
+def test_a_corpus_of_neither_is_refused(pocket: NLA, tmp_path: Path) -> None:
+    corpus = tmp_path / "few.jsonl"
+    corpus.write_text('{"text": "ab"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="no position to read"):
+        made(tmp_path / "out", pocket, texts=str(corpus), chats=str(corpus))
+
+
+def test_empty_and_single_explanations_are_left_out_and_counted(
+    pocket: NLA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thinkaloud.explanation import Explanation
+
+    said = ["", "One block only.", "Two\nlines."]
+    monkeypatch.setattr(
+        pocket,
+        "explain",
+        lambda vectors, max_tokens: [[Explanation(said[i % 3], "", (1, 2), (), "eos")] for i in range(len(vectors))],
+        raising=False,
+    )
+    page, folder = made(tmp_path / "out", pocket)
+    table = pq.read_table(folder.out / "tables" / "explanations.parquet").to_pylist()
+    assert all((r["mse"] is None) == (r["text"] == "") for r in table)
+    ablation = next(section for section in page.sections if section.title == "Paragraphs")
+    assert "16 explanations of one paragraph and 16 empty ones" in ablation.shows
+    render(page)
+    said[:] = ["", "", ""]
+    page, _ = made(tmp_path / "empty", pocket)
+    assert page.answer == "All 48 explanations are empty."
+    assert "<h2>Browse</h2>" in render(page)
+
+
+def test_documents_of_the_pocket_world_are_of_the_kind_asked_for_and_each_once() -> None:
+    def some(found: Iterator[Document]) -> list[Document]:
+        return [next(found) for _ in range(60)]
+
+    texts, chats = some(documents("pocket", "text", 0)), some(documents("pocket", "chat", 0))
+    assert all(d.text and d.messages is None for d in texts)
+    assert all(d.messages and d.text is None for d in chats)
+    assert len({d.text for d in texts}) == 60
+    assert [d.text for d in some(documents("pocket", "text", 1))] != [d.text for d in texts]
+
+
+def test_long_texts_are_cut_and_special_tokens_never_chosen() -> None:
+    tokenizer = tiny.tokenizer()
+    chooser = Chooser(tokenizer, context=40, each=100, seed=0)
+    source = chooser.source(Document("long", text="a" * 500), "text")
+    assert source is not None
+    assert (len(source.ids), source.positions) == (40, tuple(range(4, 40)))
+    chat = chooser.source(
+        Document("chat", messages=({"role": "user", "content": "hello"}, {"role": "assistant", "content": "ho"})),
+        "chat",
+    )
+    assert chat is not None
+    assert not {tokenizer.convert_ids_to_tokens(chat.ids[p]) for p in chat.positions} & {tiny.USER, tiny.END}
+    assert chooser.source(Document("short", text="ab"), "text") is None
+
+
+def test_positions_are_cut_to_the_number_asked_for() -> None:
+    sources = [Source("text", f"d{i}", (1, 2, 3, 4, 5, 6, 7), (4, 5, 6)) for i in range(3)]
+    assert [s.positions for s in cut(sources, 4)] == [(4, 5, 6), (4,)]
+    assert [s.positions for s in cut(sources, 99)] == [(4, 5, 6)] * 3
+
+
+def test_each_assistant_turn_answers_what_stands_before_it_replies_included() -> None:
+    tokenizer, asked = tiny.tokenizer(), []
+
+    def reply(prompts: list[list[int]]) -> list[str]:
+        asked.append([tokenizer.decode(prompt) for prompt in prompts])
+        return [f"r{len(asked)}" for _ in prompts]
+
+    turn = lambda role, content: {"role": role, "content": content}  # noqa: E731
+    long = [
+        turn("user", "q1"),
+        turn("assistant", "old"),
+        turn("user", "q2"),
+        turn("assistant", "old"),
+        turn("user", "q3"),
+    ]
+    brief, none = [turn("user", "only"), turn("assistant", "old")], [turn("user", "alone")]
+    first = [turn("assistant", "old"), turn("user", "q")]
+    found = with_own_turns([long, brief, none, first], tokenizer, reply, context=100)
+    assert [m["content"] for m in found[0]] == ["q1", "r1", "q2", "r2", "q3"]
+    assert [m["content"] for m in found[1]] == ["only", "r1"]
+    assert found[2] == none
+    assert found[3] == []  # nothing stands before it
+    assert asked == [
+        ["<|bos|><|user|>q1<|end|><|assistant|>", "<|bos|><|user|>only<|end|><|assistant|>"],
+        ["<|bos|><|user|>q1<|end|><|assistant|>r1<|end|><|user|>q2<|end|><|assistant|>"],
+    ]
+    cut_off = with_own_turns([[turn("user", "x" * 200), turn("assistant", "old")]], tokenizer, reply, context=100)
+    assert [m["role"] for m in cut_off[0]] == ["user"]
+    with pytest.raises(UserError, match="chat template"):
+        with_own_turns([brief], tiny.tokenizer(chat=False), reply, context=100)
+
+
+def test_replies_in_a_batch_are_those_given_alone(pocket: NLA) -> None:
+    tokenizer = pocket.tokenizer
+    prompts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=True, return_dict=True, add_generation_prompt=True
+        )["input_ids"]
+        for text in ("Why is the sky blue?", "Good evening. I step on wooden blocks. How do I get ink off a table?")
+    ]
+    together = greedy_replies(pocket.model, tokenizer, prompts, 12)
+    assert together == [greedy_replies(pocket.model, tokenizer, [prompt], 12)[0] for prompt in prompts]
+    assert all(together)
+    ends = tokenizer.convert_ids_to_tokens(sorted(turn_ends(pocket.model, tokenizer)))
+    assert not any(end in text for end in ends for text in together)
+
+
+def test_regenerated_turns_are_read(pocket: NLA, tmp_path: Path) -> None:
+    page, folder = made(tmp_path / "out", pocket, n=8, regenerate=True, reply_tokens=5)
+    read = pq.read_table(folder.out / "tables" / "chats-read.parquet").to_pylist()
+    told = {
+        r["doc_id"]: json.loads(r["messages"])
+        for r in pq.read_table(folder.out / "tables" / "replies.parquet").to_pylist()
+    }
+    assert read
+    for r in read:
+        text = pocket.tokenizer.decode(r["ids"])
+        assert all(m["content"] in text for m in told[r["doc_id"]])
+    assert "M's own" in page.facts["chats"]
+
+
+def constructed(gap: float, n: int = 400) -> dict[str, np.ndarray]:
+    """Rows in which whitespace and punctuation rebuild worse than words by `gap`."""
+    dice = np.random.default_rng(0)
+    kinds = np.array(["whitespace", "punctuation", "whole word", "number"], dtype=object)[np.arange(n) % 4]
+    fve = 0.6 - gap * np.isin(kinds, ["whitespace", "punctuation"]) + dice.normal(0, 0.1, n)
+    return {
+        "kind": np.array(["text", "chat"], dtype=object)[np.arange(n) // 4 % 2],
+        "doc": np.array([f"d{i // 4}" for i in range(n)]),
+        "token_class": kinds,
+        "fve": fve,
+        "mse": (1 - fve) * 0.8,
+        "position": 4 + np.arange(n) % 200,
+        "frequency": np.where(kinds == "number", 2, 50),
+        "text": np.array(["An explanation."] * n, dtype=object),
+    }
+
+
+@pytest.mark.parametrize(
+    ("gap", "verdict"), [(0.2, "holds here"), (-0.2, "does not hold here"), (0.0, "cannot be said")]
+)
+def test_the_verdict_on_hard_classes_is_that_of_the_truth(gap: float, verdict: str) -> None:
+    found = difficulty.contrasts(constructed(gap), ("whitespace", "punctuation"), seed=0)
+    assert set(found) == {"whole word", "number"}
+    assert f": {verdict}." in hard_verdict(found)
+    for value in found.values():
+        assert value.low < -gap < value.high
+
+
+def test_there_is_no_verdict_on_few_positions() -> None:
+    assert difficulty.contrasts(constructed(0.2, n=40), ("whitespace", "punctuation"), seed=0) == {}
+    assert "cannot be said" in hard_verdict({})
+
+
+def test_errors_by_class_decile_frequency_and_position() -> None:
+    columns = constructed(0.3)
+    classes = {r["class"]: r for r in difficulty.by_class(columns, 0)}
+    assert sum(r["positions"] for r in classes.values()) == 400
+    assert classes["whitespace"]["FVE less the others'"].high < 0 < classes["number"]["FVE less the others'"].low
+    parts = difficulty.deciles(columns)
+    assert [r["decile of error"] for r in parts] == list(range(1, 11))
+    assert all(sum(v for k, v in r.items() if k not in ("decile of error", "MSE")) == pytest.approx(1) for r in parts)
+    assert parts[0]["whitespace"] < 0.1 < 0.4 < parts[-1]["whitespace"]
+    frequency = difficulty.by_frequency(columns)
+    assert [(r["times in the documents"], r["positions"]) for r in frequency] == [("2 to 2", 100), ("50 to 50", 300)]
+    position = difficulty.by_position(columns)
+    assert position[0]["position"] == "4 to 7"
+    assert sum(r["positions"] for r in position) == 400
+    assert difficulty.trend({**columns, "frequency": columns["fve"] ** 3}, "frequency", 0)[
+        "texts"
+    ].value == pytest.approx(1)
+
+
+def test_form_is_measured_by_kind() -> None:
+    columns = {
+        "kind": np.array(["text", "text", "chat", "chat"], dtype=object),
+        "doc": np.array(["a", "b", "c", "d"]),
+        "text": np.array(['A tale, "so".\nIt ends.', "A tale, too", "", "A tale, three\n\nfour"], dtype=object),
+        "tokens": np.array([9.0, 3, 0, 4]),
+        "finish": np.array(["closed", "cut", "eos", "closed"], dtype=object),
+    }
+    found = {r["measure"]: r for r in form.format_table(columns, 0)}
+    assert found["paragraphs"]["texts"].value == 1.5
+    assert found["paragraphs"]["chats"].value == 2  # the empty one has none to count
+    assert found["empty, share"]["chats"].value == 0.5
+    assert found["of one paragraph, share"]["texts"].value == 0.5
+    assert found["cut at the token limit, share"]["texts less chats"].value == 0.5
+    assert found["distinct, share"]["texts"] == 1
+    openings = form.openings(columns, words=2)
+    assert [(r["opening"], r["explanations"]) for r in openings] == [("A tale", 3)]
+    assert openings[0]["share of chats"].value == 0.5
+
+
+def test_a_pair_without_a_baseline_gets_that_of_the_survey(tmp_path: Path) -> None:
+    nla = NLA(tiny.closing_verbalizer(), tiny.reconstructor(), _model=tiny.model("llama"))
+    page, _ = made(tmp_path / "out", nla, n=8)
+    assert page.facts["baseline"].endswith("(this survey)")
+    assert Baseline.from_dict(
+        pq.read_table(tmp_path / "out" / "tables" / "baseline.parquet").to_pylist()[0]
+    ).n == 16  # fmt: skip
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)><!--\u2028&amp;"
+
+
+def rows_to_browse() -> list[dict[str, Any]]:
+    base = {"kind": "text", "doc_id": "d", "position": 7, "token_class": "whole word", "prefix": "the old boat"}
+    return [
+        {**base, "token": " boat", "text": "About a boat.\nSecond line.", "fve": 0.5},
+        {**base, "token": "\n", "prefix": "end\n", "token_class": "whitespace", "text": "A break.", "fve": -0.25},
+        {**base, "kind": "chat", "token": " boat", "text": HOSTILE, "fve": 0.9},
+        {**base, "token": "�", "token_class": "byte piece", "text": "", "fve": None},
+    ]
+
+
+def test_no_content_can_end_the_data_and_all_of_it_comes_through() -> None:
+    text = browse.markup(rows_to_browse())
+    data = text.split('id="browse-data">')[1].split("</script>")[0]
+    assert not set(data) & set("<>&\u2028\u2029")
+    records = json.loads(data)
+    assert records[2]["said"] == HOSTILE
+    assert (records[0]["before"], records[0]["token"]) == ("the old", " boat")
+    assert records[3]["before"] == "the old boat"  # a part of a character need not end its text
+
+
+def test_browsed_are_as_many_of_each_kind_where_there_are_enough() -> None:
+    kinds = ["text"] * 50 + ["chat"] * 4
+    chosen = browse.choose(kinds, 20, 0)
+    assert len(chosen) == len(set(chosen)) == 20
+    assert sum(kinds[i] == "chat" for i in chosen) == 4
+    assert sum(i >= 50 for i in browse.choose(["text"] * 50 + ["chat"] * 50, 20, 0)) == 10
+    assert len(browse.choose(["text"] * 3, 20, 0)) == 3
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: install one to test the page's script")
+def test_the_page_filters_and_sorts_in_a_browser(tmp_path: Path) -> None:
+    drive = """
+    (() => {
+      const form = document.getElementById("browse").elements, out = [];
+      const said = () => [...document.querySelectorAll("#browse-list article")].map((a) => a.lastChild.textContent[0]);
+      const set = (name, value) => {
+        form[name].value = value;
+        form[name].dispatchEvent(new Event("input", { bubbles: true }));
+        out.push(said().join("") || "none");
+      };
+      out.push(said().join(""));
+      set("sort", "best"); set("sort", "worst"); set("sort", "");
+      set("kind", "chat"); set("kind", ""); set("class", "whitespace"); set("class", "");
+      set("words", "LINE boat"); set("words", "nowhere"); set("words", "");
+      const marks = [...document.querySelectorAll("#browse-list mark")].map((m) => m.textContent.trim());
+      document.title = [...out, marks.join(","), document.querySelectorAll("img").length].join("|");
+    })();
+    """
+    section = Section("Browse", "x", "y", markup=browse.markup(rows_to_browse()))
+    page = Page("t", "q", "a", {}, [section], script=browse.script() + drive)
+    path = tmp_path / "page.html"
+    path.write_text(render(page), encoding="utf-8")
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += ["--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", path.as_uri()]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert "CONSOLE" not in ran.stderr, ran.stderr
+    title = re.search("<title>(.*?)</title>", ran.stdout, re.DOTALL)
+    assert title
+    assert unescape(title.group(1)).split("|") == [
+        "AA<(", "<AA(", "AA<(", "AA<(", "<", "AA<(", "A", "AA<(", "A", "none", "AA<(", "␣boat,⏎,␣boat,�", "0",
+    ]  # fmt: skip
+    assert "4 of 4 explanations, 4 shown" in ran.stdout

@@ -1,0 +1,139 @@
+"""Is every token of every kind of vocabulary put into the one class it belongs to?"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast
+
+from thinkaloud.studies.tokens import CLASSES, TokenClasses, class_of, is_byte_level, spelled, token_class
+
+
+def byte_spelling(raw: bytes) -> str:
+    """The vocabulary's spelling of some bytes, by the library's own mapping."""
+    alphabet = sorted(ByteLevel.alphabet(), key=lambda char: (ord(char) >= 256, ord(char)))
+    shown = [ord(char) for char in alphabet if ord(char) < 256]
+    of = dict(zip([*shown, *(b for b in range(256) if b not in shown)], alphabet, strict=True))
+    return "".join(of[byte] for byte in raw)
+
+
+@pytest.fixture(scope="module")
+def sentencepiece() -> Any:
+    """A vocabulary that writes ▁ for a space and <0x0A> for a byte."""
+    words = ["<unk>", "<s>", "▁the", "▁", "re", "▁12", "<0x0A>", "<0xE6>", "<0xBD>", "<0x41>", "."]
+    core = Tokenizer(
+        models.BPE(vocab={w: i for i, w in enumerate(words)}, merges=[], byte_fallback=True, unk_token="<unk>")
+    )
+    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    core.add_special_tokens([AddedToken("<s>", special=True)])
+    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", unk_token="<unk>")
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after", "kind"),
+    [
+        (" ", "", "", "whitespace"),
+        ("\n\n", "end", "Next", "whitespace"),
+        ("\u3000\t", "", "", "whitespace"),
+        (".", "end", " Next", "punctuation"),
+        ('."', "", "", "punctuation"),
+        (" —", "", "", "punctuation"),
+        (" the", "in", " sea", "whole word"),
+        (" the", "in", "refore", "word piece"),
+        ("refore", " the", ".", "word piece"),
+        ("The", "\n", " sea", "whole word"),
+        ("The", '"', ",", "whole word"),
+        ("'t", " don", " go", "word piece"),
+        ("'t", " ", "is", "word piece"),
+        ("'tis", " ", " so", "whole word"),
+        ("é", "caf", "", "word piece"),
+        ("e\u0301", " ", "t", "word piece"),
+        (" word.", "a", "B", "whole word"),
+        ("3rd", " ", " of", "whole word"),
+        ("12", " ", "3", "number"),
+        (" 3.14", "", "", "number"),
+        ("½", "", "", "number"),
+        ("+", "", "", "symbol"),
+        (" $", "", "5", "symbol"),
+        ("🌊", "", "", "symbol"),
+        (").$", "", "", "symbol"),
+        ("", "", "", "symbol"),
+        (None, "caf", "", "byte piece"),
+    ],
+)
+def test_classes_by_text_and_neighbours(text: str | None, before: str, after: str, kind: str) -> None:
+    assert class_of(text, before, after) == kind
+
+
+@given(st.one_of(st.none(), st.text(max_size=8)), st.text(max_size=3), st.text(max_size=3))
+def test_every_token_has_a_class_and_only_parts_of_characters_are_byte_pieces(
+    text: str | None, before: str, after: str
+) -> None:
+    found = class_of(text, before, after)
+    assert found in CLASSES
+    assert (found == "byte piece") == (text is None)
+    if text is not None and any(char.isalpha() for char in text):
+        assert found in ("whole word", "word piece")
+
+
+@given(st.text(min_size=1, max_size=6))
+def test_a_byte_level_spelling_reads_as_its_text(text: str) -> None:
+    assert spelled(byte_spelling(text.encode()), byte_level=True) == text
+
+
+@given(st.characters(min_codepoint=0x80, exclude_categories=["Cs"]), st.data())
+def test_a_part_of_a_character_is_a_byte_piece(char: str, data: st.DataObject) -> None:
+    raw = char.encode()
+    stop = data.draw(st.integers(1, len(raw) - 1))
+    assert spelled(byte_spelling(raw[:stop]), byte_level=True) is None
+    assert spelled(byte_spelling(raw[stop:]), byte_level=True) is None
+    assert spelled(f"<0x{raw[0]:02X}>", byte_level=False) is None
+
+
+def test_a_byte_level_vocabulary() -> None:
+    tokenizer = tiny.tokenizer()
+    assert is_byte_level(tokenizer)
+    classes, ids = TokenClasses(tokenizer), tokenizer.get_vocab()
+    assert classes.of(ids["<|user|>"]) == "special"
+    assert classes.of(ids["Ġ"]) == "whitespace"
+    assert classes.of(ids["Ċ"]) == "whitespace"
+    assert classes.of(ids["a"], ids["Ġ"], ids["."]) == "whole word"
+    assert classes.of(ids["a"], ids["Ġ"], ids["b"]) == "word piece"
+    assert classes.of(ids["a"], ids["<|user|>"], ids["<|end|>"]) == "whole word"  # a marker's letters are no word
+    assert classes.of(ids["Ã"]) == "byte piece"
+    assert classes.of(ids[tiny.MARKER]) == "symbol"  # an added token stands for itself, not for bytes
+
+
+def test_a_sentencepiece_vocabulary_with_byte_fallback(sentencepiece: Any) -> None:
+    assert not is_byte_level(sentencepiece)
+    found = {token: token_class(token, i, sentencepiece) for token, i in sentencepiece.get_vocab().items()}
+    assert found == {
+        "<unk>": "special",
+        "<s>": "special",
+        "▁the": "whole word",
+        "▁": "whitespace",
+        "re": "whole word",
+        "▁12": "number",
+        "<0x0A>": "whitespace",
+        "<0xE6>": "byte piece",
+        "<0xBD>": "byte piece",
+        "<0x41>": "whole word",
+        ".": "punctuation",
+    }
+    classes, ids = TokenClasses(sentencepiece), sentencepiece.get_vocab()
+    assert classes.of(ids["▁the"], None, ids["re"]) == "word piece"
+    assert classes.of(ids["re"], ids["▁the"], ids["▁"]) == "word piece"
+    assert classes.of(ids["re"], ids["<0xE6>"], None) == "whole word"
+
+
+def test_the_same_characters_mean_bytes_only_where_the_vocabulary_says_so() -> None:
+    assert spelled("Ġthe", byte_level=True) == " the"
+    assert spelled("Ġthe", byte_level=False) == "Ġthe"
+    assert spelled("▁the", byte_level=False) == " the"
+    assert spelled("<0x0A>", byte_level=True) == "<0x0A>"
+    assert not is_byte_level(SimpleNamespace())
