@@ -40,8 +40,8 @@ def test_hostile_text_is_text_wherever_it_stands() -> None:
         (-0.25, '<td class="num">−0.250</td>'),
         (float("inf"), '<td class="num">–</td>'),
         (True, "<td>yes</td>"),
-        (None, "<td></td>"),
-        ("a-b", "<td>a-b</td>"),
+        (None, '<td class="short"></td>'),
+        ("a-b", '<td class="short">a-b</td>'),
     ],
 )
 def test_cells(value: object, cell: str) -> None:
@@ -61,7 +61,7 @@ def test_every_section_says_what_it_shows_and_what_it_does_not() -> None:
 
 def test_a_record_without_a_column_leaves_its_cell_empty() -> None:
     made = page(Section("S", "s", "n", [{"a": 1, "b": 2}, {"a": 3}]))
-    assert '<tr><td class="num">3</td><td></td></tr>' in made
+    assert '<tr><td class="num">3</td><td class="short"></td></tr>' in made
 
 
 def test_it_is_one_file_without_references() -> None:
