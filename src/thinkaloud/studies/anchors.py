@@ -69,16 +69,16 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> Page:
         for half in (0, 1)
     ]
     facts = {
-        "pair": nla.name,
-        "site": str(nla.site),
-        "baseline": str(baseline),
-        "problems": f"{config.problems}, {len({row['problem'] for row in explained.to_pylist()})} worked, "
+        "Pair": nla.name,
+        "Site": str(nla.site),
+        "Baseline": str(baseline),
+        "Problems": f"{config.problems}, {len({row['problem'] for row in explained.to_pylist()})} worked, "
         f"{len({row['problem'] for row in explained.to_pylist() if row['right']})} rightly",
-        "explanations": f"{len(closed)} that close, of {explained.num_rows}, at temperature {config.temperature:g}",
-        "continuations": f"{len(rollouts):,}: {config.rollouts} of every prefix",
-        "similarity": f"cosine in {'the space of the AR' if config.embedding == 'ar' else config.embedding}, mean "
+        "Explanations": f"{len(closed)} that close, of {explained.num_rows}, at temperature {config.temperature:g}",
+        "Continuations": f"{len(rollouts):,}: {config.rollouts} of every prefix",
+        "Similarity": f"cosine in {'the space of the AR' if config.embedding == 'ar' else config.embedding}, mean "
         f"removed; dropped at {config.threshold:g} and above",
-        "seed": str(config.seed),
+        "Seed": str(config.seed),
     }
     return anchors_page.page(found, swept, halves, rollouts, closed, facts, folder)
 
