@@ -22,7 +22,7 @@ def test_a_small_study_from_the_command_line(tmp_path: Path) -> None:
     first = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     assert "Which sentence of an explanation decides?" in first.stdout
-    assert "index.html" in first.stdout
+    assert f" page    {out / 'index.html'}\n" in first.stdout
     assert first.stderr == ""
     assert {path.stem for path in (out / "tables").iterdir()} == {
         *("explanations", "rollouts", "deletions", "similarity", "importance", "thresholds")

@@ -61,7 +61,8 @@ def main(study: Study) -> int:
         page = import_module(f"thinkaloud.studies.{study.name}").run(study, folder, nla, watch)
     written = folder.page(render(page))
     tables = ", ".join(sorted(path.stem for path in (folder.out / "tables").glob("*.parquet")))
-    put(f" {page.title}", "", f" {page.answer}", "", f" page    {written}", f" tables  {tables}")
+    put(f" {page.title}", "", f" {page.answer}", "", f" tables  {tables}")
+    print(f" page    {written}")  # a path is not broken into lines
     return 0
 
 
