@@ -44,6 +44,9 @@ def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path: Pa
     assert (study.max_tokens, study.rollouts, study.seed, study.n) == (120, 7, 6, 3)
     assert study.thresholds == (0.5, 0.9)
     assert isinstance(parse(["survey", "--out", "o"]), Survey)
+    file.write_text(json.dumps({"n": "5"}))
+    with pytest.raises(UserError, match="n must be int, found '5'"):
+        parse(["survey", "--config", str(file), "--out", "o"])
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,14 @@ def test_a_planted_sentence_is_found() -> None:
 
 def test_above_every_similarity_it_is_plain_resampling() -> None:
     data = made([0.2, 0.5, 0.0], 10)
+    for row in data["rollouts"]:
+        row["sentence"] = row["sentence"] and f"{row['sentence']} Or so."
     for row in importances(**data, threshold=1.1):
         assert row["counterfactual_fve"] == pytest.approx(row["plain_fve"])
         assert row["other"] == row["drawn"] == 40
+    same = importances(**made([0.2, 0.5, 0.0], 10), threshold=1.1)
+    assert all(0 < row["other"] < 40 for row in same), "the sentence itself is no other one, whatever the threshold"
+    data["similar"] = [{**row, "drawn": f"{row['drawn']} Or so."} for row in data["similar"]]
     none = importances(**data, threshold=-1.0)
     assert all(row["other"] == 0 and math.isnan(row["counterfactual_fve"]) for row in none)
 
@@ -163,7 +168,7 @@ def test_explanations_of_one_sentence(tmp_path: Path) -> None:
     shown = page(
         found, [{"threshold": 0.8, **r} for r in found], [found, found], [], [], {}, Folder(tmp_path / "s", "a", {})
     )
-    assert "sentence 1 decides most" in shown.answer
+    assert "5 of 5 explanations" in shown.answer
 
 
 def test_a_sentence_encoder_can_be_used(tmp_path: Path) -> None:

@@ -113,10 +113,10 @@ def test_naming_more_numbers_is_not_holding_the_answer() -> None:
     assert answers_analysis.nearness(bare).sign == 1
 
 
-def test_places_behind_the_answer_do_not_count_as_near() -> None:
-    rows = explained({"question end": 0.1, "border": 0.4, "answer": 0.8})
-    behind = [{**row, "before_answer": -3, "holds_model_answer": False} for row in rows]
-    assert answers_analysis.nearness([*rows, *behind]).n == len(rows)
+def test_places_where_m_has_read_the_answer_do_not_count_as_near() -> None:
+    rows = explained({"question end": 0.1, "border": 0.4})
+    at, behind = ([{**row, "before_answer": -k, "holds_model_answer": False} for row in rows] for k in (0, 3))
+    assert answers_analysis.nearness([*rows, *at, *behind]).n == len(rows)
 
 
 def test_more_samples_hold_more_and_so_does_chance() -> None:

@@ -72,10 +72,18 @@ def test_pieces_tell_how_far_they_are(tmp_path: Path) -> None:
 def test_another_study_or_option_is_refused_by_its_name(
     tmp_path: Path, name: str, asked: dict[str, Any], message: str
 ) -> None:
-    Folder(tmp_path / "s", "positions", ASKED)
+    begun = Folder(tmp_path / "s", "positions", ASKED)
+    begun.table("one", lambda: rows([{"a": 1}]))
     with pytest.raises(UserError, match=message):
         Folder(tmp_path / "s", name, asked)
     Folder(tmp_path / "s", "positions", ASKED)
+
+
+def test_what_was_asked_by_mistake_is_asked_again(tmp_path: Path) -> None:
+    Folder(tmp_path / "s", "positions", ASKED)
+    Folder(tmp_path / "s", "positions", {**ASKED, "seed": 1}).table("one", lambda: rows([{"a": 1}]))
+    with pytest.raises(UserError, match="seed = 1, asked for 0"):
+        Folder(tmp_path / "s", "positions", ASKED)
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
 
 
 def test_an_empty_folder_is_taken_and_a_broken_one_is_named(tmp_path: Path) -> None:
-    Folder(tmp_path, "positions", ASKED)
+    Folder(tmp_path, "positions", ASKED).table("one", lambda: rows([{"a": 1}]))
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(UserError, match=r"study\.json is not JSON"):
         Folder(tmp_path, "positions", ASKED)

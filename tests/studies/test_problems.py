@@ -33,11 +33,11 @@ def letters() -> Any:
     return tiny.tokenizer()
 
 
-def worked(text: str, prompt: str = "Q?") -> Solution:
+def worked(text: str, prompt: str = "Q?", cut: bool = False) -> Solution:
     tokenizer = letters()
     asked = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     written = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return _solution(Problem("p", prompt, Decimal(12)), asked, written, tokenizer)
+    return _solution(Problem("p", prompt, Decimal(12)), asked, written, cut, tokenizer)
 
 
 def jsonl(path: Path, *records: Any) -> str:
@@ -115,6 +115,8 @@ def test_places_of_a_solution() -> None:
     assert solution.place("solution") == 2
     assert solution.place("solution+3") == 5
     assert solution.place("solution-1") == len(solution.ids) - 1
+    assert solution.place("solution-99") is None
+    assert solution.place("solution-10") is None, "the prompt is no solution"
     assert solution.place("answer end+9") is None
     assert solution.place("answer-9") is None  # before the solution, and not the question's end
     assert solution.place("answer-8") == 1
@@ -134,6 +136,12 @@ def test_a_solution_without_an_answer_has_no_place_near_it() -> None:
 def test_what_is_no_place(name: str) -> None:
     with pytest.raises(UserError, match="no place"):
         place_of(name)
+
+
+def test_what_was_named_before_a_cut_is_no_answer() -> None:
+    assert worked("First 100 are sold and then she has 7").answer == 7
+    assert worked("First 100 are sold and then she has 7", cut=True).answer is None
+    assert worked("7\n#### 12 and so", cut=True).answer == 12
 
 
 def test_what_follows_the_answers_line_is_cut() -> None:

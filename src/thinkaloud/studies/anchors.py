@@ -21,7 +21,7 @@ from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation, split_parts
 from thinkaloud.pair.nla import NLA
-from thinkaloud.pair.scores import Scores
+from thinkaloud.pair.scores import fve
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.studies import anchors_page
 from thinkaloud.studies.config import Anchors
@@ -29,6 +29,7 @@ from thinkaloud.studies.embeddings import embedder
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, parse
 from thinkaloud.studies.page import Page
+from thinkaloud.studies.paragraphs import errors
 from thinkaloud.studies.problems import load_problems, place_of, read_places, solve, tokenizer_of
 
 PIECE = 4  # explanations whose continuations are sampled in one batch
@@ -46,7 +47,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> Page:
     baseline = _baseline(nla, closed)
 
     def continued(some: slice) -> pa.Table:
-        return rows(_continued(config, nla, baseline, closed[some], config.seed * 1_000_003 + some.start))
+        return rows(_continued(config, nla, baseline, closed[some], config.seed * 1_000_003 + some.start + 1))
 
     rollouts = folder.pieces("rollouts", len(closed), PIECE, continued, watch).to_pylist()
     deleted = folder.table("deletions", lambda: rows(_deletions(nla, baseline, closed))).to_pylist()
@@ -144,7 +145,7 @@ def _continued(
     sampling = Sampling(config.temperature, config.max_tokens, seed)
     said = nla.verbalizer.explain(vectors, config.rollouts, sampling, [[p] * config.rollouts for p in prefixes])
     texts = [one.text for group in said for one in group]
-    scores = Scores.of(nla.reconstruct(texts), vectors.repeat_interleave(config.rollouts, dim=0), baseline)
+    fves = _fves(nla, texts, vectors.repeat_interleave(config.rollouts, dim=0), baseline)
     out = []
     for j, ((row, kept), prefix, group) in enumerate(zip(jobs, prefixes, said, strict=True)):
         before = nla.tokenizer.decode(prefix)
@@ -162,7 +163,7 @@ def _continued(
                     "text": one.text,
                     "gold": float(parse(row["gold"]) in held),
                     "model": math.nan if model is None else float(model in held),
-                    "fve": scores[j * config.rollouts + i].fve,
+                    "fve": fves[j * config.rollouts + i],
                 }
             )
     return out
@@ -180,7 +181,7 @@ def _deletions(nla: NLA, baseline: Baseline, explained: Sequence[Mapping[str, An
     jobs = [(row, i) for row in explained for i in range(-1, len(row["sentences"]))]
     texts = [without(row["text"], row["sentences"], i) for row, i in jobs]
     vectors = torch.tensor([row["vector"] for row, _ in jobs])
-    scores = Scores.of(nla.reconstruct(texts), vectors, baseline)
+    fves = _fves(nla, texts, vectors, baseline)
     return [
         {
             "problem": row["problem"],
@@ -188,10 +189,15 @@ def _deletions(nla: NLA, baseline: Baseline, explained: Sequence[Mapping[str, An
             "sentence": i,
             "gold": float(parse(row["gold"]) in numbers(text)),
             "model": math.nan if row["model"] is None else float(parse(row["model"]) in numbers(text)),
-            "fve": score.fve,
+            "fve": value,
         }
-        for (row, i), text, score in zip(jobs, texts, scores, strict=True)
+        for (row, i), text, value in zip(jobs, texts, fves, strict=True)
     ]
+
+
+def _fves(nla: NLA, texts: Sequence[str], vectors: Float[Tensor, "n d"], baseline: Baseline) -> list[float]:
+    """The FVE of each text; NaN for one that says nothing."""
+    return [math.nan if mse is None else fve(mse, baseline) for mse in errors(nla.reconstruct, texts, vectors)]
 
 
 def without(text: str, sentences: Sequence[str], i: int) -> str:
@@ -256,7 +262,11 @@ def importances(
         key = row["problem"], row["place"]
         for i, sentence in enumerate(row["sentences"]):
             kept, drawn = by_prefix[*key, i + 1], by_prefix[*key, i]
-            other = [one for one in drawn if likeness.get((one["sentence"], sentence), -1.0) < threshold]
+            other = [
+                one
+                for one in drawn
+                if one["sentence"] != sentence and likeness.get((one["sentence"], sentence), -1.0) < threshold
+            ]
             out.append(
                 {
                     "problem": key[0],
@@ -283,5 +293,5 @@ def _compared(of: Callable[[str], float], method: str) -> dict[str, float]:
 
 
 def _mean(some: Sequence[Mapping[str, Any]], name: str) -> float:
-    values = [one[name] for one in some if one[name] is not None]
+    values = [one[name] for one in some if one[name] is not None and math.isfinite(one[name])]
     return float(np.mean(values)) if values else math.nan

@@ -55,25 +55,24 @@ def column(some: Rows, name: str) -> np.ndarray:
 
 def answer(found: Rows) -> str:
     """The study's result in a sentence or two."""
-    last = max(
-        range(1 + max(row["sentence"] for row in found)), key=lambda i: _value(_at(found, i), "counterfactual", "fve")
-    )
-    best, plain = of(_at(found, last), "counterfactual", "fve"), of(_at(found, last), "plain", "fve")
+    last = [row for row in found if row["sentence"] == row["of"] - 1]
+    other, plain, deleted = (of(last, method, "fve") for method in METHODS)
     model = of(found, "counterfactual", "model")
     return (
-        f"For reconstruction, sentence {last + 1} decides most: keeping it is worth {best} of FVE against drawing "
-        f"another, {plain} against drawing it anew whatever comes. For whether M's answer is named, a sentence is "
-        f"worth {model} on average.".replace("-", "−")
-    )
+        f"Taking the last sentence of an explanation out costs {deleted} of FVE; against drawing it anew, keeping it "
+        f"is worth {plain}, and against drawing another in its place {other} ({known(last)} of {len(last)} "
+        f"explanations). For whether M's answer is named, keeping a sentence rather than another is worth {model} on "
+        "average."
+    ).replace("-", "−")
+
+
+def known(some: Rows) -> int:
+    """For how many of these sentences another was drawn at all."""
+    return sum(row["other"] > 0 for row in some)
 
 
 def _at(found: Rows, sentence: int) -> Rows:
     return [row for row in found if row["sentence"] == sentence]
-
-
-def _value(some: Rows, method: str, outcome: str) -> float:
-    value = of(some, method, outcome).value
-    return value if math.isfinite(value) else -math.inf
 
 
 def by_position(found: Rows, folder: Folder) -> Section:
@@ -84,6 +83,7 @@ def by_position(found: Rows, folder: Folder) -> Section:
             "outcome": name,
             **{label: of(_at(found, i), method, outcome) for method, label in METHODS.items()},
             "explanations": len(_at(found, i)),
+            "another drawn in": known(_at(found, i)),
         }
         for outcome, name in OUTCOMES.items()
         for i in numbers
@@ -95,7 +95,7 @@ def by_position(found: Rows, folder: Folder) -> Section:
             for k, method in enumerate(METHODS):
                 values = [of(_at(found, i), method, outcome) for i in numbers]
                 x = np.array(numbers) + 1 + 0.18 * (k - 1)
-                spread = [[v.value - v.low for v in values], [v.high - v.value for v in values]]
+                spread = [[max(0, v.value - v.low) for v in values], [max(0, v.high - v.value) for v in values]]
                 axis.errorbar(
                     x, [v.value for v in values], spread, fmt="o", ms=4, color=COLOURS[method], label=METHODS[method]
                 )
@@ -106,7 +106,8 @@ def by_position(found: Rows, folder: Folder) -> Section:
     return Section(
         "By the sentence's place in the explanation",
         "How much the outcome changes with a sentence, by where it stands: as it is against one drawn otherwise "
-        "(counterfactual), against whatever is drawn (plain), and against the same text without it (deletion).",
+        "(counterfactual, of the explanations in which another was drawn at all), against whatever is drawn (plain), "
+        "and against the same text without it (deletion).",
         "That a sentence is true, or that the model used what it says: the outcome is what the verbalizer says on and "
         "what the reconstructor makes of it. Sentences of one number are not the same kind of sentence in every text.",
         table,

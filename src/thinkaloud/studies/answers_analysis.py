@@ -103,7 +103,7 @@ def nearness(rows: Sequence[Record]) -> Estimate:
     """Correlation of how near a place is before the answer (its rank) with holding M's answer, chance taken off.
 
     Not of ranks on both sides: where more numbers are named, chance is higher, and the many explanations that do not
-    hold the answer would rank lower for it. Places behind the answer's first token are left out: there M has read it.
+    hold the answer would rank lower for it. From the answer's first token on places are left out: M has read it there.
     """
     some = _before_answer(with_chance(rows))
     return _with_nearness(some, [row["holds_model_answer"] - row["model_chance"] for row in some])
@@ -240,7 +240,7 @@ def _chance(named: set[str], answers: Mapping[str, str], own: str) -> float:
 
 
 def _before_answer(rows: Sequence[Record]) -> list[Record]:
-    return [row for row in rows if row["before_answer"] is not None and row["before_answer"] >= 0]
+    return [row for row in rows if row["before_answer"] is not None and row["before_answer"] > 0]
 
 
 def _with_nearness(rows: Sequence[Record], values: Sequence[float]) -> Estimate:

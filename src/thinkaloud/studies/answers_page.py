@@ -105,7 +105,7 @@ def solutions(results: Results) -> Section:
     kinds = {
         "right": lambda row: row["right"],
         "wrong": lambda row: not row["right"] and row["answer"] is not None,
-        "no number": lambda row: row["answer"] is None,
+        "none": lambda row: row["answer"] is None,
     }
     for name, chosen in kinds.items():
         rows = [row for row in results.solved if chosen(row)]
@@ -122,8 +122,8 @@ def solutions(results: Results) -> Section:
     return Section(
         "What M answers",
         "How many problems M works to the right number by itself, greedily. The answer is the first number behind "
-        "####, or the last one named where M writes no border. Where no number is named there is no answer, and no "
-        "place near it.",
+        "####, or the last one named where M writes no border. Where no number is named, or M is cut off first, there "
+        "is no answer, and no place near it.",
         "How well M could do with another prompt or with sampling; and a right number may come of wrong working.",
         records,
     )

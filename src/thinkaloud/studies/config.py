@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -48,10 +48,10 @@ class _OfProblems(Study):
     """Problems to work, at most."""
     solution_tokens: int = 256
     """The longest solution M may write, in tokens."""
-    places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-2", "answer-1", "answer", "answer end")
-    """Where activations are read: question end (the prompt's last token), solution+k or solution-k (the kth token of
-    M's solution, or from its end), border (the token of ####), answer (its first token), answer end (its last), each
-    with an offset as in answer-2."""
+    places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-1", "answer", "answer end")
+    """Where activations are read: question end (the prompt's last token), solution+k (from the first token of M's
+    solution, solution+0) or solution-k (from its last, solution-1), border (the token of ####), answer (its first
+    token), answer end (its last), each with an offset as in answer-2."""
 
     def counts(self) -> tuple[str, ...]:
         return (*super().counts(), "n", "solution_tokens")
@@ -82,7 +82,7 @@ class Anchors(_OfProblems):
 
     n: int = 20
     """Problems to work, at most; an explanation is made at each place of each."""
-    places: tuple[str, ...] = ("question end", "border", "answer-2", "answer-1", "answer end")
+    places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-1", "answer end")
     rollouts: int = 40
     """Continuations with a sentence kept, and as many with it resampled."""
     threshold: float = 0.8
@@ -183,4 +183,10 @@ def from_file(path: Path, kind: type[Study]) -> dict[str, Any]:
     odd = sorted(set(found) - names)
     if odd:
         raise UserError(f"{path}: no option {odd[0]!r} in the study {kind.name}: there are {', '.join(sorted(names))}")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+    for field in fields(kind):
+        like = type(field.default) if field.default is not MISSING and field.default is not None else None
+        value = values.get(field.name)
+        if like and value is not None and type(value) not in ((int, float) if like is float else (like,)):
+            raise UserError(f"{path}: {field.name} must be {like.__name__}, found {value!r}")
+    return values

@@ -2,7 +2,7 @@
 
 A class is of the whole text, and an explanation that merely has a slip or a repeated topic in it is fine:
     repetition      a stretch loops, or most pairs of neighbouring words have stood before
-    garbled         word debris, or words without a sentence
+    garbled         word debris, words without a sentence, or nothing at all
     other script    much of it in other letters than Latin ones, or in emoji or block characters
     page furniture  menus, consent banners, link lists, footers in place of prose
 The rules are for explanations in English. How far to trust them is measured in `precision`, on texts labelled by hand.
@@ -40,6 +40,8 @@ _CHUNK = re.compile(r"\S+")
 _CHARACTER_LOOP = re.compile(r"(\S{1,12}?)\1{9,}")
 
 _LINK = re.compile(r"(?:https?://|www\.|ftp\.|mailto:)\S+|</?[a-z][^<>]*>", re.IGNORECASE)
+# Sums and assignments without spaces.
+_SUM = re.compile(r"[(]*[\w.$%]+(?:[-+*/=×÷<>][(]*[\w.$%]+[)]*)+[.,;:!?)]*")
 _STOCK = re.compile(
     r"""\b(?:skip\ to\ (?:main\ )?content | back\ to\ top | toggle\ navigation | more\ menu | menu | home | site\ ?map
     | log\ ?(?:in|out) | sign\ (?:in|up|out) | register | forgot\ (?:your\ )?password | (?:my|your)\ account | checkout
@@ -72,6 +74,8 @@ _FUNCTION = frozenset(_FUNCTION_WORDS.split())
 
 def classify(text: str) -> str:
     """The class of an explanation, one of CLASSES."""
+    if not text.strip():
+        return "garbled"
     if other_script(text) >= OTHER_SCRIPT:
         return "other script"
     if _share(_LINK, text) >= LINKS or furniture(text) >= FURNITURE:
@@ -117,7 +121,7 @@ def loops(text: str) -> bool:
 
 def debris(text: str) -> bool:
     """Whether many of the words, as spaces part them, hold what no writer of English puts there."""
-    chunks = [chunk for chunk in _CHUNK.findall(text) if not _LINK.fullmatch(chunk)]
+    chunks = [chunk for chunk in _CHUNK.findall(text) if not _LINK.fullmatch(chunk) and not _SUM.fullmatch(chunk)]
     odd = sum(map(_is_debris, chunks)) + _unpaired(text)
     return odd >= PIECES or (bool(odd) and odd >= DEBRIS * len(chunks))
 

@@ -30,8 +30,10 @@ class Folder:
     def __init__(self, out: str | Path, name: str, asked: Mapping[str, Any]) -> None:
         self.out = Path(out)
         now = {"study": name, **{key: _plain(value) for key, value in asked.items()}}
+        begun = any(path.is_file() for part in ("tables", "work") for path in (self.out / part).glob("*"))
         if (self.out / CONFIG).is_file():
-            self._same(now)
+            if begun:  # else nothing of it was made: what was asked may have been a mistake
+                self._same(now)
         elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise UserError(f"{self.out} is there already and holds no study: choose another --out")
         for part in ("tables", "work", "figures"):

@@ -13,8 +13,9 @@ _ONES = [
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SMALL = {word: i for i, word in enumerate(_ONES)} | {word: 10 * (i + 2) for i, word in enumerate(_TENS)}
 _LARGE = {"thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
-# Digits with separators between groups of three, else without; a sign only where no word or bracket stands before it.
-_GROUPED, _PLAIN = r"\d{1,3}(?:[, \u00a0\u202f]\d{3})+(?!,?\d)", r"\d+"
+# Digits with separators between groups of three, else without; a plain space parts two numbers. A sign counts only
+# where no word or bracket stands before it.
+_GROUPED, _PLAIN = r"\d{1,3}(?:[,\u00a0\u202f]\d{3})+(?!,?\d)", r"\d+"
 _DIGITS = rf"(?<![\w.])(?:(?<![\w)\]])[-−])?\$?(?:{_GROUPED}|{_PLAIN})(?:\.\d+)?(?!\w|\.\d)"
 _BELOW_100 = rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[1:10])})(?!\w))?|{'|'.join(_ONES[::-1])})"
 _BELOW_1000 = rf"(?:(?:(?:a|{'|'.join(_ONES[1:10])})\s)?hundred(?:\s(?:and\s)?{_BELOW_100})?|{_BELOW_100})"

@@ -39,7 +39,8 @@ class Problem:
 class Solution:
     """A problem with what M wrote: token ids of prompt and solution, and where its answer stands among them.
 
-    `answer` is the number behind ####, else the last one M names; None where it names none. `span` are the first and
+    `answer` is the first number behind ####; without a ####, the last one that M names. None where there is none, and
+    where M was cut off before it came to a ####: what it had named by then is no answer. `span` are the first and
     last of the answer's tokens, `border` is the last token of ####, all as indices into `ids`.
     """
 
@@ -65,7 +66,8 @@ class Solution:
             named = {"question end": self.prompt_tokens - 1, "border": self.border, "answer": first, "answer end": last}
             start = named[base]
             at = None if start is None else start + offset
-        inside = at is not None and (self.prompt_tokens - 1 if base != "question end" else 0) <= at < len(self.ids)
+        first_token = {"question end": 0, "solution": self.prompt_tokens}.get(base, self.prompt_tokens - 1)
+        inside = at is not None and first_token <= at < len(self.ids)
         return at if inside else None
 
 
@@ -147,6 +149,7 @@ def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: i
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
     asked = [_encoded(problem, model, tokenizer) for problem in problems]
     written: list[list[int]] = [[] for _ in problems]
+    cut = [False] * len(problems)
     order = sorted(range(len(problems)), key=lambda i: len(asked[i]))
     for start in range(0, len(order), batch):
         some = order[start : start + batch]
@@ -158,13 +161,17 @@ def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: i
             attention_mask=mask,
             max_new_tokens=min(max_tokens, families.context_length(model) - width),
             do_sample=False,
+            # A checkpoint's own settings may hold penalties, and the solution would not be the likeliest any more.
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
             eos_token_id=ends,
             pad_token_id=pad,
         )
         for i, row in zip(some, made[:, width:].tolist(), strict=True):
             stop = next((k for k, token in enumerate(row) if token in ends), len(row))
-            written[i] = row[:stop]
-    return [_solution(problem, a, w, tokenizer) for problem, a, w in zip(problems, asked, written, strict=True)]
+            written[i], cut[i] = row[:stop], stop == len(row)
+    every = zip(problems, asked, written, cut, strict=True)
+    return [_solution(problem, a, w, was_cut, tokenizer) for problem, a, w, was_cut in every]
 
 
 def turn_ends(model: Any, tokenizer: Any) -> set[int]:
@@ -186,10 +193,10 @@ def _encoded(problem: Problem, model: Any, tokenizer: Any) -> list[int]:
     return ids
 
 
-def _solution(problem: Problem, asked: list[int], written: list[int], tokenizer: Any) -> Solution:
+def _solution(problem: Problem, asked: list[int], written: list[int], cut: bool, tokenizer: Any) -> Solution:
     ends = [len(tokenizer.decode(written[: i + 1])) for i in range(len(written))]
     text = tokenizer.decode(written)
-    found = answer_in(text)
+    found = None if cut and BORDER not in text else answer_in(text)
     if found and BORDER in text:  # what follows the answer's line is another text
         stop = text.find("\n", found[2])
         keep = len(written) if stop < 0 else _token_at(ends, stop) + 1
