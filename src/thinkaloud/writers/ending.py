@@ -37,11 +37,11 @@ MARKS = {
     "%": "a percent sign",
     "#": "a hash",
     "####": "the answer mark",
-    ',"': "a comma and closing quote",
-    '."': "a full stop and closing quote",
-    '?"': "a question mark and closing quote",
-    '!"': "an exclamation mark and closing quote",
-    '—"': "a dash and closing quote",
+    ',"': "a comma closing the quote",
+    '."': "a full stop closing the quote",
+    '?"': "a question mark closing the quote",
+    '!"': "an exclamation mark closing the quote",
+    '—"': "a dash closing the quote",
 }
 DETERMINERS = frozenset(["article", "possessive", "determiner"])
 NAMING = frozenset(["noun", "adjective"])
