@@ -65,7 +65,7 @@ def as_text(document: dict[str, Any]) -> str:
     return document["text"] if "text" in document else render(document["messages"])
 
 
-def write_mix(folder: Path, out: Path, world_documents: int, odd_documents: int = 0, seed: int = 0) -> dict[str, int]:
+def write_mix(folder: Path, out: Path, world_documents: int, odd_documents: int, seed: int = 0) -> dict[str, int]:
     """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind."""
     if not any(folder.glob("*.xz")):
         raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {folder}")

@@ -185,10 +185,8 @@ VERSE_LINE = 70
 CODE, DATA, TABLE = "Program code", "Structured data", "A table"
 CODE_CHARS = 160  # how much of the end tells what is no prose
 TABLE_LINE = re.compile(r"^\s*\|.*\|", re.MULTILINE)
-KEYED = re.compile(
-    r"""[{\[,]\s*"[\w -]+"\s*:|(?:^[^,\n]{0,30}(?:,[^,\s][^,\n]{0,30}){2,}\n){2}""",
-    re.MULTILINE,
-)
+KEYED = re.compile(r'[{\[,]\s*"[\w -]+"\s*:')
+ROWS = re.compile(r"(?:^[^,\n]{0,30}(?:,[^,\s][^,\n]{0,30}){2,}\n){2}", re.MULTILINE)
 STATEMENT = re.compile(
     r"[\w)\]]\(|[)\]}];?$|\{$|^\s*(?:def|class|return|import|from|if|for|while|let|const|var|fn|pub|use|echo|SELECT)\b"
     r"|[-=]>|[=!<>+*-]=|</?\w+>|\w\s?=\s?\S|^\s*(?://|\$ )",
@@ -220,7 +218,7 @@ def _no_prose(end: str) -> str:
     if len(TABLE_LINE.findall(end)) >= 2:
         return TABLE
     lines = end.count("\n") + 1
-    if len(KEYED.findall(end)) >= 2:
+    if len(KEYED.findall(end)) >= 2 or ROWS.search(end):
         return DATA
     if lines > 1 and len(STATEMENT.findall(end)) >= max(3, 0.7 * lines):
         return CODE
