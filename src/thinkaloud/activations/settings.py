@@ -60,7 +60,7 @@ def settings_of(
         "options": asdict(options),
         "model": {
             "name": model_name,
-            "commit": revision(str(getattr(families.text_model(model).config, "_name_or_path", ""))),
+            "commit": commit_of(model),
             "dtype": str(families.embedding(model).weight.dtype).removeprefix("torch."),
             "tokenizer": loading.tokenizer_hash(tokenizer),
             "weights": module_hash(model, site),
@@ -107,3 +107,8 @@ def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any]
                 return found
         return None
     return None if old == new else (name, old, new)
+
+
+def commit_of(model: nn.Module) -> str | None:
+    """The commit of a model that was loaded from the hub's cache; else None."""
+    return revision(getattr(families.text_model(model).config, "_name_or_path", ""))
