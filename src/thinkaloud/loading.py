@@ -6,7 +6,6 @@ model with silently random blocks is the worst of all outcomes.
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers.utils import logging
 
 from thinkaloud import families, quant
+from thinkaloud.atomic import restore
 from thinkaloud.errors import UserError
 
 WEIGHTS = "model.safetensors"
@@ -40,13 +40,13 @@ def pocket_dir() -> Path:
 def resolve(name: str | Path) -> Path:
     """The folder that a user's name means: "pocket" (or "pocket/av"), a local folder, or a hub repository.
 
-    The folder of a training run means the model it ended with.
+    The folder of a training run means the model it ended with. A hub name may end in @ and a revision.
     """
     text = str(name)
     if text == "pocket" or text.startswith("pocket/"):
         return pocket_dir() / text.removeprefix("pocket").lstrip("/")
     path = Path(text).expanduser()
-    if path.is_dir():
+    if restore(path):
         return _model_of_run(path) if (path / "STATUS").is_file() else path
     if path.exists():
         raise UserError(f"{text} is a file: expected a checkpoint folder or a hub name")
@@ -56,7 +56,8 @@ def resolve(name: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(text, allow_patterns=HUB_FILES))
+        repository, _, revision = text.partition("@")
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{text} is neither a folder here nor to be had from the hub: {reason}") from None
@@ -64,7 +65,7 @@ def resolve(name: str | Path) -> Path:
 
 def _model_of_run(folder: Path) -> Path:
     """The model a warm start made; a run of reinforcement learning is itself a pair, once it is through."""
-    if (folder / "av").is_dir() and (folder / "ar").is_dir():
+    if restore(folder / "av") and restore(folder / "ar"):
         return folder
     status = (folder / "STATUS").read_text(encoding="utf-8").strip()
     if status != "finished":
@@ -253,19 +254,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
-
-
-def fingerprint(path: str | Path) -> str:
-    """A short hash of a checkpoint's weights and configuration: which model exactly this was."""
-    folder = resolve(path)
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in weight_files(folder):
-        digest.update(f"{file.name}:{file.stat().st_size}".encode())
-        with open(file, "rb") as opened:
-            digest.update(opened.read(1 << 20))
-            opened.seek(max(0, file.stat().st_size - (1 << 20)), os.SEEK_SET)
-            digest.update(opened.read())
-    return digest.hexdigest()[:16]
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

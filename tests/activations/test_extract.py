@@ -1,6 +1,7 @@
 """Are the same activations written whatever happens on the way: kills, workers, windows, documents too long?"""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import tiny
 import torch
 
+from thinkaloud import atomic
 from thinkaloud.activations import Activations, ExtractOptions, extract, extract_to, read_corpus, split_of
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.errors import UserError
@@ -152,7 +154,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert "shard-00005.parquet" not in begun
     with pytest.raises(UserError, match="is not finished: run it again"):
         Activations.load(out)
-    (out / ".shard-00003.parquet.partial-0").write_bytes(b"half a shard")
+    partial = atomic._temporary(out / "shard-00003.parquet", "partial")
+    partial = partial.with_name(partial.name.replace(f"-{os.getpid()}-", f"-{child.pid}-"))
+    partial.write_bytes(b"half a shard")
     kept = (out / "shard-00000.parquet").stat().st_mtime_ns
     run(out, path)
     assert files(out) == files(tmp_path / "whole")

@@ -1,7 +1,13 @@
 """Do `thinkaloud train` and `thinkaloud runs` say what a person needs to know, and what to do next?"""
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,3 +188,30 @@ def test_runs_are_listed_with_the_command_to_go_on(tmp_path: Path, capsys: pytes
 def test_options_that_were_changed_are_named_again() -> None:
     warm = ARWarmStart(data="d", out="o", batch=8, rows=5).to_dict()
     assert runs.go_on(Path("o"), warm) == "thinkaloud warmstart ar --data d --out o --batch 8 --rows 5"
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One trains; the other, new or resumed, is told who does; the kill of the first lets the other go on."""
+    out = tmp_path / "run"
+    given = ["--nla", str(folder / "pair"), "--data", str(folder / "data"), "--out", str(out), *SMALL[2:]]
+    more = ["--steps", "20", "--stop-closed", "0", "--stop-drop", "9"]
+    first = subprocess.Popen([sys.executable, "-m", "thinkaloud.cli", "train", *given, *more], stderr=subprocess.PIPE)
+    while not run_folder.log(out / run_folder.METRICS):
+        assert first.poll() is None, first.communicate()[1]
+        time.sleep(0.005)
+    os.kill(first.pid, signal.SIGSTOP)
+    lines = run_folder.log(out / run_folder.METRICS)
+    assert first.poll() is None
+    assert lines[-1]["step"] < 20
+    for again in (["train", *given, *more], ["train", "--resume", str(out)]):
+        assert cli.main(again) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"thinkaloud: {out} is in use by process {first.pid} on {socket.gethostname()} since ")
+        assert said.count("\n") == 1
+    assert run_folder.log(out / run_folder.METRICS) == lines
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert cli.main(["train", "--resume", str(out)]) == 0
+    assert [line["step"] for line in run_folder.log(out / run_folder.METRICS)] == list(range(21))

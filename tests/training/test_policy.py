@@ -22,7 +22,8 @@ from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
-from thinkaloud.training.policy import Policy, packs, require_gradients
+from thinkaloud.training.learner import require_gradients
+from thinkaloud.training.policy import Policy, packs
 
 VECTORS = tiny.vectors(2)
 MARKER = tiny.tokenizer().get_vocab()[tiny.MARKER]

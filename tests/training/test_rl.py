@@ -13,20 +13,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import small_disk
+import tiny
 import torch
+from huggingface_hub import constants
 from torch import Tensor
 
 from thinkaloud import NLA
 from thinkaloud.activations import Activations
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.families import truncated
+from thinkaloud.pair.formats import adapters
 from thinkaloud.training import checkpoint, rl, run_folder
 from thinkaloud.training.config import RL
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.rl import resume, step_seed, train
 from thinkaloud.training.rl_setup import save_pair
+from thinkaloud.writers import HeuristicWriter
+from thinkaloud.writers.write import write_all
 
 RUN = """
 import json, sys, torch
@@ -203,10 +211,162 @@ def test_it_refuses_another_pair_or_other_data(pair: Path, data: Path, tmp_path:
     (texts / "manifest.json").write_text(json.dumps(manifest | {"corpus": "another"}))
     with pytest.raises(UserError, match="begun with the data's corpus = 'texts\\.txt', found 'another'"):
         resume(out)
-    (texts / "manifest.json").write_text(json.dumps(manifest))
-    (texts / "explanations-00000.parquet").unlink()
+    (texts / "manifest.json").write_text(json.dumps(manifest | {"shards": {}}))
     with pytest.raises(UserError, match="begun with the data's digest = "):
         resume(out)
+
+
+@pytest.mark.parametrize("then", [run_folder.vectors_digest, run_folder.digest], ids=["now", "as it once was noted"])
+def test_explanations_may_be_written_while_a_run_rests(pair: Path, data: Path, tmp_path: Path, then: Any) -> None:
+    texts = tmp_path / "data"
+    shutil.copytree(data, texts)
+    out = train(config(pair, texts, tmp_path / "run", steps=2), stop=lambda: True)
+    begun = json.loads((out / run_folder.CONFIG).read_text())
+    begun["data"]["digest"] = then(str(texts))
+    (out / run_folder.CONFIG).write_text(json.dumps(begun))
+    if then is run_folder.vectors_digest:
+        (texts / "explanations-00000.parquet").unlink()
+        write_all(texts, HeuristicWriter())
+        (texts / "explanations-00000.parquet").unlink()
+    assert run_folder.status(resume(out)) == "finished"
+
+
+def test_a_run_from_before_bases_and_revisions_were_noted_goes_on(pair: Path, data: Path, tmp_path: Path) -> None:
+    out = train(config(pair, data, tmp_path / "run", steps=2), stop=lambda: True)
+    begun = json.loads((out / run_folder.CONFIG).read_text())
+    del begun["bases"], begun["revisions"]
+    (out / run_folder.CONFIG).write_text(json.dumps(begun))
+    assert run_folder.status(resume(out)) == "finished"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_adapters_go_on_over_the_base_they_were_begun_with(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's branch moves on while a run rests: it goes on with the commit it had; other weights are refused."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    place, old, new = tmp_path / "cache" / "models--some--base", "1" * 40, "2" * 40
+    av, stack = tiny.closing_verbalizer(), tiny.closing_verbalizer().model
+    for commit, factor in ((old, 1.0), (new, 1.1)):
+        model = tiny.closing_verbalizer().model
+        model.model.embed_tokens.weight.mul_(factor)
+        model.save_pretrained(place / "snapshots" / commit)
+        tiny.tokenizer().save_pretrained(place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(old)
+    named = {"base_model": "some/base"}
+    av = replace(av, model=adapters.fresh(av.model, 4, 4), contract=replace(av.contract, **named))
+    adapters.save_av_adapter(av, tmp_path / "pair" / "av")
+    ar = tiny.reconstructor()
+    backbone = adapters.fresh(truncated(stack, 2), 4, 4)
+    ar = replace(ar, backbone=backbone, contract=replace(ar.contract, **named))
+    adapters.save_ar_adapter(ar, tmp_path / "pair" / "ar")
+    found = Activations.load(data)
+    vectors = replace(found, manifest={}).save(tmp_path / "data")  # does not say which model it is of
+    whole = train(config(tmp_path / "pair", vectors, tmp_path / "whole", steps=2))
+    out = train(config(tmp_path / "pair", vectors, tmp_path / "run", steps=2), stop=lambda: True)
+    assert json.loads((out / run_folder.CONFIG).read_text())["revisions"] == {"av_base": old, "ar_base": old}
+    (place / "refs" / "main").write_text(new)
+    rested = tmp_path / "rested"
+    shutil.copytree(out, rested)
+    resume(out)
+    assert timeless(log(out)) == timeless(log(whole))
+    weights = place / "snapshots" / old / "model.safetensors"
+    weights.write_bytes((place / "snapshots" / new / "model.safetensors").read_bytes())
+    with pytest.raises(UserError, match=r"rested was begun with the adapters' av_base = '\w+', found '\w+'"):
+        resume(rested)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_logs_with_odd_line_ends_and_torn_lines_are_read(pair: Path, data: Path, tmp_path: Path) -> None:
+    whole = train(config(pair, data, tmp_path / "whole"))
+    out = train(config(pair, data, tmp_path / "run"), stop=lambda: True)
+    odd = {"step": 0, "read": "\u2028, \u2029, \u0085, \x1c and \x00 in a row"}
+    run_folder.append(out / run_folder.SAMPLES, [odd])
+    for name in (run_folder.METRICS, run_folder.SAMPLES):
+        with (out / name).open("a") as file:
+            file.write('{"step": 2, "in": {"it": 1}')
+    resume(out)
+    assert timeless(log(out)) == timeless(log(whole))
+    samples = run_folder.log(out / run_folder.SAMPLES)
+    assert odd in samples
+    assert [line for line in samples if line != odd] == run_folder.log(whole / run_folder.SAMPLES)
+
+
+def test_a_collapse_is_not_forgotten_by_a_kill(pair: Path, data: Path, tmp_path: Path) -> None:
+    """Killed when the collapse is decided and saved and the pair is not yet written."""
+    made = config(pair, data, tmp_path / "run", stop_closed=1.01)
+    die = "import os; from thinkaloud.training import rl; rl._Run._finish = lambda *_: os.kill(os.getpid(), 9)\n"
+    done = subprocess.run([sys.executable, "-c", die + RUN, json.dumps(made.to_dict())], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert run_folder.status(tmp_path / "run") == "running"
+    out = resume(tmp_path / "run")
+    assert (out / run_folder.STATUS).read_text().startswith("collapsed at 3 of 6: only ")
+    assert [line["step"] for line in log(out)] == [0, 1, 2, 3]
+    NLA.from_pretrained(out)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+DAMAGE: dict[str, Any] = {
+    "weights cut": lambda folder: cut(folder / "weights.safetensors"),
+    "optimizer cut": lambda folder: cut(folder / "optimizer.safetensors"),
+    "empty": lambda folder: (folder / "weights.safetensors").write_bytes(b""),
+    "no generators": lambda folder: (folder / "generators.safetensors").unlink(),
+    "state cut": lambda folder: (folder / "state.json").write_text('{"step": 3, "best'),
+}
+
+
+def third() -> Any:
+    """Stops a run after its third step."""
+    steps = iter(range(1, 100))
+    return lambda: next(steps) == 3
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_damaged_checkpoint_is_passed_over(pair: Path, data: Path, tmp_path: Path) -> None:
+    settings = {"steps": 4, "save_every": 1, "eval_every": 4}
+    whole = train(config(pair, data, tmp_path / "whole", **settings))
+    stopped = train(config(pair, data, tmp_path / "stopped", **settings), stop=third())
+    for i, (what, harm) in enumerate(DAMAGE.items()):
+        out, seen = tmp_path / str(i), []
+        shutil.copytree(stopped, out)
+        harm(out / "checkpoints/step-3")
+        resume(out, watch=seen.append)
+        [note] = [line["note"] for line in seen if "note" in line]
+        assert re.fullmatch(r"the checkpoint of step 3 cannot be read \(.+\): going on from step 2", note), what
+        assert timeless(log(out)) == timeless(log(whole)), what
+        assert checkpoint.steps(out / "checkpoints") == checkpoint.steps(whole / "checkpoints")
+
+
+def test_without_a_whole_checkpoint_nothing_is_lost_and_nothing_begun(pair: Path, data: Path, tmp_path: Path) -> None:
+    out = train(config(pair, data, tmp_path / "run", steps=4, save_every=1), stop=third())
+    before = checkpoint.steps(out / "checkpoints")
+    for step in before:
+        cut(out / f"checkpoints/step-{step}/weights.safetensors")
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read \(weights\.safetensors: .*\): begin another"):
+        resume(out)
+    assert checkpoint.steps(out / "checkpoints") == before
+
+
+def test_a_damaged_best_checkpoint_leaves_the_last(
+    pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, right = iter([0.5, 0.1, 0.1, 0.1]), rl.judge
+
+    def judged(*arguments: Any) -> Any:
+        found, table = right(*arguments)
+        return {**found, "heldout_fve_frozen": next(figures)}, table
+
+    monkeypatch.setattr(rl, "judge", judged)
+    out = train(config(pair, data, tmp_path / "run", steps=4, save_every=1, eval_every=2), stop=third())
+    cut(out / "checkpoints/step-0/weights.safetensors")
+    seen: list[dict[str, Any]] = []
+    resume(out, watch=seen.append)
+    assert (out / run_folder.STATUS).read_text() == "finished; the pair is of step 4"
+    assert ["step 4 instead" in line["note"] for line in seen if "note" in line] == [True]
 
 
 def test_a_finished_run_is_left_as_it_is(pair: Path, data: Path, tmp_path: Path) -> None:
@@ -414,17 +574,26 @@ def test_what_does_not_belong_together(pair: Path, data: Path, tmp_path: Path, c
     assert not (tmp_path / "run").exists(), "nothing is half begun"
 
 
-def test_vectors_that_cannot_be_read(pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Activations.load
-
-    def poisoned(*arguments: Any, **named: Any) -> Activations:
-        found = right(*arguments, **named)
-        found.vectors[3, 4] = float("nan")
-        return found
-
-    monkeypatch.setattr(Activations, "load", poisoned)
-    with pytest.raises(UserError, match="vector 3 holds NaN or infinity: 1 of"):
-        train(config(pair, data, tmp_path / "run"))
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_vectors_that_cannot_be_read_leave_nothing(pair: Path, data: Path, tmp_path: Path, split: str) -> None:
+    texts, mine = tmp_path / "data", tmp_path / "mine"
+    shutil.copytree(data, texts)
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    table = pq.read_table(texts / "shard-00000.parquet")
+    row = [i for i, found in enumerate(table["split"].to_pylist()) if found == split][3]
+    bits = table["vector"].to_pylist()
+    bits[row] = bits[row][:8] + b"\xc0\x7f" + bits[row][10:]  # a bfloat16 NaN
+    vectors = pa.array(bits, table.schema.field("vector").type)
+    pq.write_table(
+        table.set_column(table.column_names.index("vector"), "vector", vectors), texts / "shard-00000.parquet"
+    )
+    for out in (tmp_path / "run", mine):
+        with pytest.raises(UserError, match="vector 3 holds NaN or infinity: 1 of"):
+            train(config(pair, texts, out, eval_rows=1000))
+    assert not (tmp_path / "run").exists()
+    assert [path.name for path in mine.iterdir()] == ["notes.txt"]
+    train(config(pair, data, mine, steps=1))
 
 
 @pytest.mark.parametrize(

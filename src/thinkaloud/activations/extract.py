@@ -107,7 +107,7 @@ def extract_to(
     run = Pass(model, site, options.next_tokens)
     options = replace(options, batch_tokens=options.batch_tokens or default_batch_tokens(run.device))
     settings = settings_of(model, tokenizer, model_name, site, corpus.name, options)
-    begin(directory, settings, worker, workers)
+    begin(directory, settings)
     try:
         return _extract_begun(directory, run, tokenizer, corpus, options, settings, worker, workers)
     except Exception:
@@ -126,7 +126,7 @@ def _extract_begun(
     worker: int,
     workers: int,
 ) -> dict[str, Any] | None:
-    maker = ShardMaker(directory, tokenizer, options, families.context_length(run.model), worker)
+    maker = ShardMaker(directory, tokenizer, options, families.context_length(run.model))
     n_shards = 0
 
     def mine() -> Iterator[Prepared]:
@@ -156,7 +156,7 @@ def _extract_begun(
         )
     if not all(store.shard_path(directory, s).is_file() for s in range(n_shards)):
         return None
-    return build_manifest(directory, n_shards, settings, corpus.unreadable, worker)
+    return build_manifest(directory, n_shards, settings, corpus.unreadable)
 
 
 def _groups(items: Iterator[T], size: int) -> Iterator[list[T]]:

@@ -33,10 +33,9 @@ class Prepared:
 class ShardMaker:
     """Makes shards of documents: all that stands before and after the forward pass."""
 
-    def __init__(self, directory: Path, tokenizer: Any, options: ExtractOptions, context: int, worker: int) -> None:
+    def __init__(self, directory: Path, tokenizer: Any, options: ExtractOptions, context: int) -> None:
         self.directory, self.tokenizer, self.options = directory, tokenizer, options
-        self.context, self.worker = context, worker
-        self.special, self.reader = special_ids(tokenizer), Reader(tokenizer)
+        self.context, self.special, self.reader = context, special_ids(tokenizer), Reader(tokenizer)
 
     def is_done(self, shard: int, documents: Sequence[Document]) -> bool:
         if not store.shard_path(self.directory, shard).is_file():
@@ -82,7 +81,7 @@ class ShardMaker:
             probs = pa.ListArray.from_arrays(offsets, pa.array(picked.next_probs.flatten().numpy()))
             table = table.append_column("next_probs", probs)
         meta = {"counts": prepared.counts, "source": prepared.source}
-        store.write_shard(self.directory, prepared.shard, table, vectors, meta, self.worker)
+        store.write_shard(self.directory, prepared.shard, table, vectors, meta)
 
 
 def rows_table(

@@ -42,7 +42,7 @@ def put(*parts: "RenderableType") -> None:
         return
     with console.capture() as captured:
         console.print(*parts, sep="\n")
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().removesuffix("\n").split("\n")))
 
 
 def check_target(path: Path) -> None:

@@ -24,7 +24,10 @@ def main(args: ARWarmStart | AVWarmStart) -> None:
 
 
 def show(metrics: dict[str, Any]) -> None:
-    """One line of progress on a terminal; in a pipe, the evaluations alone."""
+    """One line of progress on a terminal; in a pipe, the evaluations and notes alone."""
+    if "note" in metrics:
+        print(metrics["note"], file=sys.stderr, flush=True)
+        return
     names = ("loss", "lr", "grad_norm", "skipped", "tokens_per_second")
     held = {name: value for name, value in metrics.items() if name not in (*names, "step", "steps")}
     if held or sys.stderr.isatty():

@@ -13,6 +13,7 @@ from torch import Tensor
 from thinkaloud import activations, families
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import tokens_of
+from thinkaloud.atomic import restore
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
@@ -199,7 +200,7 @@ def pair_paths(name: str | Path) -> tuple[str | Path, str | Path, str | Path | N
     if text != "pocket" and not Path(text).expanduser().is_dir() and text.count("/") == 1 and text[0] not in "./~":
         return f"{text}-av", f"{text}-ar", None
     folder = resolve(name)
-    missing = [part for part in ("av", "ar") if not (folder / part).is_dir()]
+    missing = [part for part in ("av", "ar") if not restore(folder / part)]
     if missing:
         raise UserError(f"{folder} is no pair: expected folders av and ar in it, {missing[0]} is not there")
     return folder / "av", folder / "ar", folder / "base" if (folder / "base").is_dir() else None

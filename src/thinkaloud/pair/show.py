@@ -162,7 +162,7 @@ def plain(reading: "Reading") -> str:
     out = StringIO()
     width = shutil.get_terminal_size((80, 24)).columns
     Console(file=out, width=width, color_system=None, force_terminal=False, force_jupyter=False).print(table(reading))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in out.getvalue().removesuffix("\n").split("\n"))
 
 
 def html(reading: "Reading") -> str:

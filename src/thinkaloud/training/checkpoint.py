@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -54,6 +55,42 @@ def save(
 def steps(folder: Path) -> list[int]:
     """Steps that have a whole checkpoint, ascending."""
     return sorted(int(path.name.removeprefix("step-")) for path in folder.glob("step-*") if path.is_dir())
+
+
+def newest(folder: Path, note: Callable[[str], None]) -> int | None:
+    """The last step whose checkpoint is whole; None if there is no checkpoint at all.
+
+    Damaged checkpoints after it are removed, each with a note. UserError where none is whole: nothing is removed then.
+    """
+    damaged: dict[int, str] = {}
+    for step in reversed(steps(folder)):
+        problem = damage(folder, step)
+        if not problem:
+            for other, why in damaged.items():
+                note(f"the checkpoint of step {other} cannot be read ({why}): going on from step {step}")
+                shutil.rmtree(folder / f"step-{other}")
+            return step
+        damaged[step] = problem
+    if damaged:
+        raise UserError(f"no checkpoint in {folder} can be read ({next(iter(damaged.values()))}): begin another run")
+    return None
+
+
+def damage(folder: Path, step: int) -> str:
+    """What of a checkpoint is missing, cut off or no JSON; empty if it is whole."""
+    path = folder / f"step-{step}"
+    try:
+        for name in ("weights", "optimizer", "generators"):
+            with safe_open(str(path / f"{name}.safetensors"), framework="pt"):
+                pass  # its header and its length are checked
+        json.loads((path / "state.json").read_text(encoding="utf-8"))["step"]
+    except FileNotFoundError as error:
+        return f"no {Path(error.filename or str(error)).name}"
+    except SafetensorError as error:
+        return f"{name}.safetensors: {error}"
+    except (ValueError, KeyError, TypeError) as error:
+        return f"state.json: {error}"
+    return ""
 
 
 def load(folder: Path, step: int, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

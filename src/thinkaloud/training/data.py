@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations import Activations
+from thinkaloud.activations import Activations, read_manifest
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.injection import check_vectors
@@ -66,19 +66,15 @@ class Rows:
 def load_rows(directory: str | Path, split: str, seed: int, limit: int | None = None) -> tuple[Rows, Activations]:
     """The explained rows of a split; with `limit`, a sample of them drawn by `seed`, spread over the whole corpus."""
     columns = ["doc_id", "explanation"] + (["text"] if split == "heldout" else [])
-    found = Activations.load(directory, split=split, columns=columns)
+    found = drawn(directory, split, seed, limit, columns)
     texts = found.column("explanation")
     empty = sum(not text for text in texts)
     if empty == len(texts):
         raise UserError(f"{directory} has no explanations yet: run thinkaloud explain --data {directory}")
     if empty:
         raise UserError(f"{directory}: {empty} of {len(texts)} rows have no explanation; run thinkaloud explain again")
-    check_vectors(found.vectors, found.vectors.shape[1])
     prefixes = found.column("text") if split == "heldout" else [""] * len(texts)
-    rows = Rows(found.vectors, texts, found.baseline(split), prefixes)
-    if limit is not None and limit < len(rows):
-        rows = rows.take(_some(len(rows), seed, limit).tolist())
-    return rows, found
+    return Rows(found.vectors, texts, found.baseline(split), prefixes), found
 
 
 @dataclass(frozen=True)
@@ -92,24 +88,25 @@ class Held:
 
 def load_held(directory: str | Path, seed: int, limit: int) -> Held:
     """At most `limit` held-out vectors, drawn by `seed` from the whole split."""
-    found = Activations.load(directory, split="heldout", columns=["doc_id", "text"])
-    rows = _some(len(found), seed, limit)
-    check_vectors(found.vectors, found.vectors.shape[1])
-    texts = found.column("text")
-    return Held(found.vectors[rows], [texts[i] for i in rows.tolist()], found.baseline("heldout"))
+    found = drawn(directory, "heldout", seed, limit, ["doc_id", "text"])
+    return Held(found.vectors, found.column("text"), found.baseline("heldout"))
 
 
 def load_vectors(
     directory: str | Path, seed: int, limit: int | None, contexts: bool
 ) -> tuple[Float[Tensor, "n d"], list[str]]:
     """The training vectors, float32, or `limit` of them drawn by `seed`; with `contexts`, the texts up to them too."""
-    found = Activations.load(directory, split="train", columns=["text" if contexts else "split"])
+    found = drawn(directory, "train", seed, limit, ["text" if contexts else "split"])
+    return found.vectors, found.column("text") if contexts else []
+
+
+def drawn(directory: str | Path, split: str, seed: int, limit: int | None, columns: Sequence[str]) -> Activations:
+    """The rows of a split, or `limit` of them drawn by `seed` from the whole of it; no others are held in memory."""
+    n = read_manifest(directory)["counts"]["splits"].get(split, {}).get("rows", 0)
+    rows = None if limit is None or limit >= n else _some(n, seed, limit).numpy()
+    found = Activations.load(directory, split=split, columns=columns, rows=rows)
     check_vectors(found.vectors, found.vectors.shape[1])
-    texts = found.column("text") if contexts else []
-    if limit is None or limit >= len(found):
-        return found.vectors, texts
-    rows = _some(len(found), seed, limit)
-    return found.vectors[rows], [texts[i] for i in rows.tolist()] if contexts else []
+    return found
 
 
 def _some(n: int, seed: int, limit: int) -> Tensor:

@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
-from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
@@ -259,18 +258,3 @@ def _copy_weights(model: Any, plain: Any) -> None:
         if hasattr(module, "get_delta_weight"):
             delta = module.get_delta_weight(model.active_adapter)
             plain.get_submodule(name).weight.copy_(module.base_layer.weight + delta)
-
-
-def require_gradients(model: Any, mode: str, rank: int, alpha: int) -> Any:
-    """`model` with what the mode trains asking for gradients: all of it, its adapter, or a fresh one."""
-    has_adapter = hasattr(model, "peft_config")
-    if mode == "full" and has_adapter:
-        raise UserError("the checkpoint is an adapter: train it as one (mode auto), or merge it first")
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    if mode == "adapter" and not has_adapter:
-        return adapters.fresh(model, rank, alpha)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not has_adapter or "lora_" in name)
-    return model

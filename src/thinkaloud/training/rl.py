@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from thinkaloud.atomic import write_text
+from thinkaloud.attention import evaluating
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.lock import held
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, run_folder
 from thinkaloud.training.config import RL, cosine_lr
@@ -45,16 +47,16 @@ def train(
     further terms of the reward, each with its weight; they are named in the log.
     """
     out = Path(config.out)
-    if (out / run_folder.CONFIG).exists():
-        state = run_folder.status(out) or "begun"
-        raise UserError(
-            f"{out} holds a run already ({state}): go on with thinkaloud train --resume {out}, or give another --out"
-        )
-    setup = prepare(config)
-    out.mkdir(parents=True, exist_ok=True)
-    begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
-    write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
-    return _Run(setup, watch, stop, terms or {}).go()
+    with held(out):
+        if (out / run_folder.CONFIG).exists():
+            state = run_folder.status(out) or "begun"
+            next_step = f"go on with thinkaloud train --resume {out}, or give another --out"
+            raise UserError(f"{out} holds a run already ({state}): {next_step}")
+        setup = prepare(config)
+        run = _Run(setup, watch, stop, terms or {})  # reads and checks all there is to read, before anything is written
+        begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
+        write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
+        return run.go()
 
 
 def resume(
@@ -71,9 +73,10 @@ def resume(
         raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms or {})}")
     if run_folder.status(Path(out)) in ("finished", "collapsed"):
         return Path(out)
-    setup = prepare(RL(**{**begun["config"], "out": str(out)}))
-    same_identity(Path(out), begun, identity(setup))
-    return _Run(setup, watch, stop, terms or {}).go()
+    with held(Path(out)):
+        setup = prepare(RL(**{**begun["config"], "out": str(out)}), begun.get("revisions", {}))
+        same_identity(Path(out), begun, setup)
+        return _Run(setup, watch, stop, terms or {}).go()
 
 
 class _Run:
@@ -109,18 +112,21 @@ class _Run:
     def go(self) -> Path:
         """Run to the end, or until something stops it."""
         config, folder = self.config, self.out / "checkpoints"
-        done = checkpoint.steps(folder)
-        start = 0
-        if done:
-            self.state = checkpoint.load(folder, done[-1], self.module, self.optimizer)
-            start = self.state.pop("step")
+        done = checkpoint.newest(folder, self._note)
+        if done is not None:
+            self.state = checkpoint.load(folder, done, self.module, self.optimizer)
+            del self.state["step"]
+            if self.state["best_step"] not in checkpoint.steps(folder):  # it went for a better one that is damaged now
+                self.state |= {"best": -math.inf, "best_step": None}
             self.policy.refresh()
-        run_folder.forget_after(self.out / run_folder.METRICS, start if done else -1)
-        run_folder.forget_after(self.out / run_folder.SAMPLES, start if done else -1)
-        if not done:
+        for name in (run_folder.METRICS, run_folder.SAMPLES):
+            run_folder.forget_after(self.out / name, -1 if done is None else done)
+        if self.state.get("collapsed"):
+            return self._finish(self.state["collapsed"])
+        if done is None:
             self._judge({"step": 0, "steps": config.steps})
             self._save(0)
-        for step in range(start, config.steps):
+        for step in range(done or 0, config.steps):
             metrics = self._step(step)
             last = step + 1 == config.steps
             reason = ""
@@ -128,11 +134,13 @@ class _Run:
                 reason = self._judge(metrics)
             else:
                 self._log(metrics)
+            if reason:  # kept with the checkpoint: a run that is killed before it has finished does not train on
+                self.state["collapsed"] = f"collapsed at {step + 1} of {config.steps}: {reason}"
             stopped = self.stop()
             if (step + 1) % config.save_every == 0 or last or stopped or reason or self.state["best_step"] == step + 1:
                 self._save(step + 1)
             if reason:
-                return self._finish(f"collapsed at {step + 1} of {config.steps}: {reason}")
+                return self._finish(self.state["collapsed"])
             if stopped and not last:
                 write_text(self.out / run_folder.STATUS, f"stopped at {step + 1} of {config.steps}")
                 return self.out
@@ -247,13 +255,17 @@ class _Run:
 
     def _judge(self, metrics: dict[str, Any]) -> str:
         """Evaluate, log, note the best step; why to stop, if there is a reason."""
-        figures, table = judge(self.policy, self.critic, self.held, self.config)
+        with evaluating(self.module):
+            figures, table = judge(self.policy, self.critic, self.held, self.config)
         step = metrics["step"]
         if figures["heldout_fve_frozen"] > self.state["best"]:
             self.state["best"], self.state["best_step"] = figures["heldout_fve_frozen"], step
         run_folder.append(self.out / run_folder.SAMPLES, [{"step": step, **row} for row in table])
         self._log({**metrics, **figures, "best_step": self.state["best_step"]})
         return collapse(figures, self.state["best"], self.config)
+
+    def _note(self, text: str) -> None:
+        self.watch({"note": text})
 
     def _log(self, metrics: dict[str, Any]) -> None:
         run_folder.append(self.out / run_folder.METRICS, [metrics])
@@ -268,9 +280,12 @@ class _Run:
 
     def _finish(self, status: str) -> Path:
         """Write the best of the evaluated steps as a pair."""
-        best = self.state["best_step"]
-        if best is not None and best in checkpoint.steps(self.out / "checkpoints"):
-            checkpoint.load(self.out / "checkpoints", best, self.module, self.optimizer)
+        best, folder = self.state["best_step"], self.out / "checkpoints"
+        if best is not None and (problem := checkpoint.damage(folder, best)):
+            best = checkpoint.steps(folder)[-1]
+            self._note(f"the best step's checkpoint cannot be read ({problem}): the pair is of step {best} instead")
+        elif best is not None:
+            checkpoint.load(folder, best, self.module, self.optimizer)
         save_pair(self.policy.verbalizer, self.critic.reconstructor, self.config, self.held.baseline, best)
         write_text(
             self.out / run_folder.STATUS, f"{status}\n" if best is None else f"{status}; the pair is of step {best}"

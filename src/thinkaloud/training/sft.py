@@ -14,14 +14,18 @@ from typing import Any
 import torch
 
 from thinkaloud.atomic import write_text
+from thinkaloud.attention import evaluating
 from thinkaloud.errors import UserError
+from thinkaloud.fingerprint import at, fingerprint, revision
+from thinkaloud.loading import resolve
+from thinkaloud.lock import held
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training import checkpoint, run_folder
 from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
-from thinkaloud.training.tasks import ARTask, AVTask, build
+from thinkaloud.training.tasks import ARTask, AVTask, base_model, build
 
 LOG_EVERY = 20
 # Where a run is computed and how often it saves may change between a stop and its resumption; nothing else may.
@@ -29,27 +33,39 @@ FREE = ("device", "save_every", "out")
 
 
 def warm_start(config: WarmStart, watch: Callable[[dict[str, Any]], None] = lambda metrics: None) -> Path:
-    """Run, or resume, a warm start; returns the folder of the finished model. `watch` sees every metrics line."""
+    """Run, or resume, a warm start; returns the folder of the finished model. `watch` sees every metrics line.
+
+    A line may be a note in words, {"note": …}. UserError where another process is at work in the folder.
+    """
     out = Path(config.out)
     if run_folder.status(out) == "finished":
         run_folder.same_config(out, config.to_dict(), FREE)
         return out / "model"
-    begun = (out / "config.json").exists()
+    with held(out):
+        return _begin_or_go_on(config, out, watch)
+
+
+def _begin_or_go_on(config: WarmStart, out: Path, watch: Callable[[dict[str, Any]], None]) -> Path:
+    begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
         run_folder.same_config(out, config.to_dict(), FREE)
         run_folder.same_data(out, config.data)
+    commit = begun.get("model", {}).get("commit")
     train, found = load_rows(config.data, "train", config.seed, config.rows)
-    held, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
+    held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
     assert found.manifest is not None  # loaded from a folder
-    task = build(config, train, held, found.manifest)
+    task = build(config, train, held_rows, found.manifest, commit)
+    source = at(base_model(config, found.manifest), commit)
+    model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
     steps = config.epochs * -(-len(train) // config.batch)
-    out.mkdir(parents=True, exist_ok=True)
-    run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": run_folder.digest(config.data)}
-    if not begun:
-        write_text(out / "config.json", json.dumps({**run, **provenance()}, indent=1))
+    if begun:
+        run_folder.same_model(out, model)
+    else:
+        run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": run_folder.digest(config.data)}
+        write_text(out / run_folder.CONFIG, json.dumps({**run, "model": model, **provenance()}, indent=1))
     _run(config, task, steps, out, watch)
     task.save(out / "model")
-    write_text(out / "STATUS", "finished")
+    write_text(out / run_folder.STATUS, "finished")
     return out / "model"
 
 
@@ -68,12 +84,12 @@ def _run(
     )
     folder, start, skipped = out / "checkpoints", 0, 0
     total, counted = 0.0, 0  # what the next line of the log is the mean of
-    done = checkpoint.steps(folder)
-    if done:
-        state = checkpoint.load(folder, done[-1], task.module, optimizer)
+    done = checkpoint.newest(folder, lambda text: watch({"note": text}))
+    if done is not None:
+        state = checkpoint.load(folder, done, task.module, optimizer)
         start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
-    run_folder.forget_after(out / "metrics.jsonl", start)
-    run_folder.forget_after(out / "samples.jsonl", start)
+    run_folder.forget_after(out / run_folder.METRICS, start)
+    run_folder.forget_after(out / run_folder.SAMPLES, start)
     bfloat16 = in_bfloat16(config.dtype, device.type)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
@@ -113,9 +129,9 @@ def _run(
             }
             tokens, total, counted = 0, 0.0, 0
             if last or (step + 1) % config.eval_every == 0:
-                with autocast:
-                    held, samples = task.evaluate()
-                metrics |= held
+                with autocast, evaluating(task.module):
+                    figures, samples = task.evaluate()
+                metrics |= figures
                 run_folder.append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
             run_folder.append(out / "metrics.jsonl", [metrics])
             watch(metrics)

@@ -1,6 +1,6 @@
 """What a warm start learns: the AV's cross-entropy on explanations, the AR's direction MSE, and their controls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from thinkaloud import families
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
+from thinkaloud.fingerprint import at
 from thinkaloud.loading import load_backbone, load_causal_lm, load_tokenizer, pick_device, pick_dtype
 from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.reconstructor import Reconstructor, pad
@@ -24,6 +25,7 @@ from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 from thinkaloud.training.config import MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.training.data import Ragged, Rows
+from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
 
 _LOGITS = 1 << 28  # logits held at once (1 GiB in float32); beyond it they are made in pieces and recomputed
@@ -178,23 +180,26 @@ class ARTask(Task[ARWarmStart]):
             official.save_ar(self.reconstructor, folder, packed=self.config.store == "int8")
 
 
-def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) -> AVTask | ARTask:
-    """The task that a configuration describes, with fresh weights from its base model."""
-    name = config.model or manifest["model"]["name"]
+def build(
+    config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any], commit: str | None = None
+) -> AVTask | ARTask:
+    """The task that a configuration describes, with fresh weights from its base model, of `commit` if that is given."""
+    name = base_model(config, manifest)
+    source, learns = at(name, commit), (config.mode, config.adapter_rank, config.adapter_alpha, config.checkpointing)
     device = pick_device(config.device)
     dtype = torch.float32 if config.mode == "full" else pick_dtype(device, config.dtype)
-    site, tokenizer = Site(**manifest["site"]), load_tokenizer(name)
+    site, tokenizer = Site(**manifest["site"]), load_tokenizer(source)
     d_model = int(train.vectors.shape[1])
     torch.manual_seed(config.seed)
     common = {
         "d_model": d_model,
         "site": site,
-        "base_model": str(name),
+        "base_model": name,
         "baseline": held.baseline,
         "stage": "warmstart",
     }
     if isinstance(config, AVWarmStart):
-        model = _learner(load_causal_lm(name, str(device), dtype), config)
+        model = require_gradients(load_causal_lm(source, str(device), dtype), *learns)
         contract = _av_contract(config, tokenizer, manifest, common)
         verbalizer = Verbalizer(model, tokenizer, contract)
 
@@ -210,7 +215,7 @@ def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) 
             raise UserError(f"the longest prompt and explanation take {longest} tokens, the context is {context}")
         return AVTask(model, train, held, tokens, held_tokens, config, verbalizer, critic)
     assert isinstance(config, ARWarmStart)  # there are two kinds
-    backbone = _learner(load_backbone(name, site.layer, str(device), dtype), config)
+    backbone = require_gradients(load_backbone(source, site.layer, str(device), dtype), *learns)
     head = official.head_from(torch.eye(d_model)).to(device).requires_grad_(True)
     contract = Contract(
         role="ar",
@@ -223,6 +228,11 @@ def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) 
     module = nn.ModuleDict({"backbone": backbone, "head": head})
     tokens, held_tokens = Ragged.of(train.texts, reconstructor.encode), Ragged.of(held.texts, reconstructor.encode)
     return ARTask(module, train, held, tokens, held_tokens, config, reconstructor)
+
+
+def base_model(config: WarmStart, manifest: Mapping[str, Any]) -> str:
+    """The name of the model that a warm start begins with."""
+    return str(config.model or manifest["model"]["name"])
 
 
 def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
@@ -261,19 +271,6 @@ def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], 
         injection_scale=scale if config.injection == "replace" else None,
         **common,
     )
-
-
-def _learner(model: Any, config: WarmStart) -> Any:
-    """`model` with the parameters that the mode trains asking for gradients."""
-    if config.mode == "adapter":
-        model = adapters.fresh(model, config.adapter_rank, config.adapter_alpha)
-    else:
-        model.requires_grad_(True)
-    if config.checkpointing:
-        inner = families.text_model(model)
-        inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.train()
-    return model
 
 
 def _store(model: Any, config: WarmStart) -> None:
