@@ -16,6 +16,7 @@ from torch import nn
 
 from thinkaloud import families, loading
 from thinkaloud.activations import store
+from thinkaloud.activations.corpus import LONG, PAGE
 from thinkaloud.atomic import write_json
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
@@ -59,6 +60,7 @@ def settings_of(
     return {
         "site": site.to_dict(),
         "corpus": corpus_name,
+        "text_pages": {"beyond": LONG, "characters": PAGE},
         "options": asdict(options),
         "model": {
             "name": model_name,
@@ -87,6 +89,9 @@ def begin(directory: Path, settings: Mapping[str, Any], worker: int = 0, workers
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None
+    if isinstance(before, dict) and "text_pages" not in before:
+        # Begun when no text was cut into pages: each shard's hash of its documents tells whether any would be now.
+        settings = {name: value for name, value in settings.items() if name != "text_pages"}
     if difference := first_difference(before, json.loads(json.dumps(settings))):
         name, old, new = difference
         raise UserError(
