@@ -125,7 +125,7 @@ class Corpus:
             mine: set[str] = set()
             for document in self._documents(name, path):
                 if document.id in taken:
-                    document = replace(document, id=f"{name}:{document.id}")
+                    document = replace(document, id=f"{name}/{document.id}")
                 if len(self._files) > 1:
                     mine.add(document.id)
                 yield document

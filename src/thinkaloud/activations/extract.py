@@ -23,7 +23,7 @@ from thinkaloud.activations.progress import Progress
 from thinkaloud.activations.settings import ExtractOptions, abandon, begin, settings_of
 from thinkaloud.activations.shards import Prepared, ShardMaker, rows_table
 from thinkaloud.activations.store import Activations
-from thinkaloud.activations.tokens import Reader, Window, encode
+from thinkaloud.activations.tokens import Reader, Window, encode, windows_to_read
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 
@@ -40,12 +40,15 @@ def extract(
     seed: int = 0,
     min_position: int = 0,
     batch_tokens: int | None = None,
+    window: int | None = None,
 ) -> Activations:
     """The vectors of `texts` (strings or lists of messages) at `site`.
 
     `positions`: "all", "last", "0,-1", "50:" or a list of indices, or a whole number n for n tokens a text, chosen by
-    `seed` from `min_position` on and never special tokens. Vectors are float32 [n, d], unscaled. UserError for a text
-    that is empty or longer than the model's context.
+    `seed` from `min_position` on and never special tokens. With `window`, texts are read in consecutive windows of so
+    many tokens, each beginning with the BOS: indices count the tokens of the whole text, n tokens are chosen of each
+    window. Vectors are float32 [n, d], unscaled. UserError for a text that is empty, or longer than the model's context
+    without windows.
     """
     if not isinstance(model, nn.Module):
         tokenizer = tokenizer if tokenizer is not None else loading.load_tokenizer(model)
@@ -60,21 +63,19 @@ def extract(
     ]
     context, special = families.context_length(model), special_ids(tokenizer)
     windows: list[Window] = []
-    for i, ids in enumerate(encode(tokenizer, documents)):
-        if ids is None:
-            raise UserError(f"the chat template refuses text {i}: check the order of the roles")
-        if not ids or documents[i].text == "":
-            raise UserError(f"text {i} is empty: nothing to read")
-        if len(ids) > context:
-            raise UserError(f"text {i} has {len(ids)} tokens, the model's context is {context}: shorten it")
-        windows.append(Window(documents[i].id, 0, ids, chat=documents[i].messages is not None))
-    if isinstance(positions, int) and not isinstance(positions, bool):
-        places = [
-            choose_positions(seed, w.doc_id, allowed_positions(w.ids, special, min_position), positions)
-            for w in windows
-        ]
-    else:
-        places = [parse_positions(positions, len(w.ids)) for w in windows]
+    places: list[list[int]] = []
+    for i, (document, ids) in enumerate(zip(documents, encode(tokenizer, documents), strict=True)):
+        name = "the text" if len(documents) == 1 else f"text {i}"
+        mine = windows_to_read(document, ids, tokenizer.bos_token_id, window, context, name)
+        windows += mine
+        if isinstance(positions, int) and not isinstance(positions, bool):
+            allowed = (allowed_positions(w.ids, special, min_position) for w in mine)
+            places += [
+                choose_positions(seed, w.doc_id, a, positions, w.start) for w, a in zip(mine, allowed, strict=True)
+            ]
+        else:
+            named = parse_positions(positions, len(ids or ()))
+            places += [w.positions_of(named) for w in mine]
     run = Pass(model, site)
     picked = run([w.ids for w in windows], places, batch_tokens or default_batch_tokens(run.device))()
     table = rows_table(windows, places, Reader(tokenizer), split_of)

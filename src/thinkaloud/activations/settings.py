@@ -49,6 +49,8 @@ class ExtractOptions:
             raise UserError("min_position and next_tokens must not be negative")
         if not 0 <= self.heldout < 1:
             raise UserError(f"heldout must be a share of the documents from 0 to below 1, found {self.heldout}")
+        if self.window == 1:
+            raise UserError("window must be at least 2: a document's BOS stands at the beginning of each")
         if self.window is not None and self.window <= self.min_position:
             raise UserError(f"a window of {self.window} tokens has none from min_position {self.min_position} on")
 

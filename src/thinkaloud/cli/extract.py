@@ -57,7 +57,6 @@ def main(args: Args) -> None:
     from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
     from thinkaloud.activations.extract import check
     from thinkaloud.activations.progress import Progress
-    from thinkaloud.activations.store import shards_in
     from thinkaloud.site import Site
 
     options = ExtractOptions(
@@ -98,9 +97,7 @@ def main(args: Args) -> None:
                 args.out, model, tokenizer, corpus, site, options, name, args.worker, args.workers, progress
             )
     except KeyboardInterrupt:
-        kept = f"{shards_in(args.out)} finished shards of {options.shard_docs} documents are kept in {args.out}"
-        command = shlex.join(["thinkaloud", *sys.argv[1:]])
-        print(f"stopped: {kept}; to go on, the same command: {command}", file=sys.stderr)
+        print(_stopped(args.out, options.shard_docs), file=sys.stderr)
         raise
     print(_summary(args, manifest, site, corpus, foretold))
 
@@ -120,6 +117,16 @@ def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
             f"the AR of {pair} does not say which model it reads: give --model M --layer {found.site.layer}"
         )
     return found.base_model, found.base_model, found.site
+
+
+def _stopped(out: Path, shard_docs: int) -> str:
+    from thinkaloud.activations.store import shards_in
+
+    shards = shards_in(out)
+    if not shards:
+        return f"stopped before the first {shard_docs} documents were done: nothing is kept in {out}"
+    kept = f"{shards} finished shard{'s' * (shards > 1)} of {shard_docs} documents are kept in {out}"
+    return f"stopped: {kept}; to go on, the same command: {shlex.join(['thinkaloud', *sys.argv[1:]])}"
 
 
 def _summary(args: Args, manifest: dict[str, Any] | None, site: Any, corpus: "Corpus", foretold: str | None) -> str:
