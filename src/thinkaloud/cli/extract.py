@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Args:
     corpus: str
-    """A .txt, .jsonl or .parquet file (.xz and .gz are fine), a folder of them, or a hub data set (owner/name)."""
+    """A .txt, .jsonl or .parquet file (.xz and .gz are fine), a folder of them, or a hub data set (owner/name). A long
+    .txt file without lines of <|doc|> is read as pages of whole paragraphs."""
     out: Path
     """The folder to write; one that a run with the same settings began is continued."""
     nla: str | None = None
