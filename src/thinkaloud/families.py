@@ -181,4 +181,9 @@ def end_ids(model: nn.Module, tokenizer: Any) -> tuple[int, ...]:
 
 def context_length(model: nn.Module) -> int:
     """The most tokens the model takes."""
-    return int(getattr(text_model(model).config, "max_position_embeddings", 1 << 30))
+    return context_of(text_model(model).config)
+
+
+def context_of(config: Any) -> int:
+    """The most tokens that a model of this configuration takes."""
+    return int(getattr(text_config(config), "max_position_embeddings", 1 << 30))

@@ -35,10 +35,10 @@ class Site:
             "vLLM auxiliary id": str(k + 1),
         }
 
-    def check(self, n_blocks: int) -> None:
+    def check(self, n_blocks: int, model: str = "the model") -> None:
         """Refuse a layer that a model of `n_blocks` blocks does not have."""
         if self.layer >= n_blocks:
-            raise UserError(f"layer {self.layer} is out of range: the model has {n_blocks} blocks, 0 to {n_blocks - 1}")
+            raise UserError(f"layer {self.layer} is out of range: {model} has {n_blocks} blocks, 0 to {n_blocks - 1}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

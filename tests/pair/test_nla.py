@@ -56,6 +56,22 @@ def test_reading_is_of_the_models_own_states(nla: NLA, content: str | list[dict[
         assert place.scores[0].mse == pytest.approx(float(mse), abs=1e-4)
 
 
+def test_a_text_beyond_the_context_is_read_in_windows(nla: NLA) -> None:
+    tok, text = tiny.tokenizer(), "Hello there, reader. " * 15
+    ids = tok(text)["input_ids"]
+    with pytest.raises(UserError, match=r"the text has 316 tokens, the model's context is 256"):
+        nla.read(text, max_tokens=2)
+    reading = nla.read(text, [0, 200, 255, -1], max_tokens=2, window=200)
+    assert [(p.position, p.token_id) for p in reading] == [(p, ids[p]) for p in (0, 200, 255, 315)]
+    assert len(reading.tokens) == 316
+    with torch.no_grad():  # the second window begins with the BOS and goes on with token 200
+        second = tiny.model("llama")(torch.tensor([[ids[0], *ids[200:]]]), output_hidden_states=True).hidden_states[3][
+            0
+        ]
+    assert reading.vectors is not None
+    torch.testing.assert_close(reading.vectors[1:], second[[1, 56, 116]], atol=1e-5, rtol=1e-5)
+
+
 def test_several_samples_keep_their_scores(nla: NLA) -> None:
     reading = nla.read(TEXT, positions=[3, -1], samples=3, temperature=1.0, seed=4, max_tokens=5)
     assert [place.position for place in reading.positions] == [3, len(TEXT)]

@@ -13,6 +13,7 @@ from torch import nn
 
 from thinkaloud import families, loading
 from thinkaloud.activations import store
+from thinkaloud.activations.corpus import LONG, PAGE
 from thinkaloud.atomic import sweep, write_json
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import module_hash, revision
@@ -46,6 +47,8 @@ class ExtractOptions:
             raise UserError("min_position and next_tokens must not be negative")
         if not 0 <= self.heldout < 1:
             raise UserError(f"heldout must be a share of the documents from 0 to below 1, found {self.heldout}")
+        if self.window == 1:
+            raise UserError("window must be at least 2: a document's BOS stands at the beginning of each")
         if self.window is not None and self.window <= self.min_position:
             raise UserError(f"a window of {self.window} tokens has none from min_position {self.min_position} on")
 
@@ -57,6 +60,7 @@ def settings_of(
     return {
         "site": site.to_dict(),
         "corpus": corpus_name,
+        "text_pages": {"beyond": LONG, "characters": PAGE},
         "options": asdict(options),
         "model": {
             "name": model_name,
@@ -84,6 +88,9 @@ def begin(directory: Path, settings: Mapping[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None
+    if isinstance(before, dict) and "text_pages" not in before:
+        # Begun when no text was cut into pages: each shard's hash of its documents tells whether any would be now.
+        settings = {name: value for name, value in settings.items() if name != "text_pages"}
     if difference := first_difference(before, json.loads(json.dumps(settings))):
         name, old, new = difference
         raise UserError(

@@ -255,6 +255,11 @@ def shard_path(directory: str | Path, shard: int) -> Path:
     return Path(directory) / f"shard-{shard:05d}.parquet"
 
 
+def shards_in(directory: str | Path) -> int:
+    """How many finished shards there are."""
+    return sum(1 for _ in Path(directory).glob("shard-*.parquet"))
+
+
 def explanations_path(directory: str | Path, shard: int) -> Path:
     return Path(directory) / f"explanations-{shard:05d}.parquet"
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="", constructor=str)]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="", constructor=Path)]
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="", constructor=float)]
+Size = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="", constructor=int)]
 
 
 def load_pair(

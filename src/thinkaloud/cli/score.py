@@ -95,6 +95,6 @@ def table(found: "Evaluation") -> "Table":
         known = line.low != line.high and np.isfinite([line.low, line.high]).all()
         interval = f"{line.low:.3f} to {line.high:.3f}" if known else ""
         cos = f"{line.cos:.3f}" if np.isfinite(line.cos) else ""
-        fve = Text(f"{line.fve:.3f}", style=f"bold {tone(line.fve)}")
+        fve = Text(f"{line.fve:.3f}", style=f"bold {tone(line.fve)}") if np.isfinite(line.fve) else Text("none")
         grid.add_row(line.name, fve, interval, cos, f"{line.n:,}", f"{line.n_docs:,}")
     return grid

@@ -18,6 +18,7 @@ from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
+from thinkaloud.pair.formats import read_contract
 from thinkaloud.pair.injection import check_vectors
 from thinkaloud.pair.reading import Reading, ReadPosition
 from thinkaloud.pair.reconstructor import Reconstructor
@@ -151,20 +152,25 @@ class NLA:
         seed: int = 0,
         max_tokens: int = MAX_TOKENS,
         watch: Callable[[int], None] = lambda rows: None,
+        window: int | None = None,
     ) -> Reading:
-        """Read a text or a chat: what M holds at each position, in words, and how well the words rebuild it."""
+        """Read a text or a chat: what M holds at each position, in words, and how well the words rebuild it.
+
+        A text beyond M's context is read in consecutive windows of `window` tokens; M sees nothing of those before.
+        """
         content = text if isinstance(text, str) else list(text)
         if not content or (isinstance(content, str) and not content.strip()):
             raise UserError("the text is empty: there is nothing to read")
         tokenizer = load_tokenizer(self.base) if self.base is not None else self.tokenizer
-        found = activations.extract(self.model, [content], self.site, positions, tokenizer=tokenizer)
+        tokens = tokens_of(tokenizer, content)
+        found = activations.extract(self.model, [content], self.site, positions, tokenizer=tokenizer, window=window)
         explained = self.explain(found.vectors, samples, temperature, seed, max_tokens, watch)
         flat = [explanation.text for row in explained for explanation in row]
         scores = self.score(
             flat, found.vectors.repeat_interleave(samples, dim=0), self._reading_baseline(found.vectors)
         )
         special = set(special_ids(tokenizer).tolist())
-        columns = (found.table[name].to_pylist() for name in ("position", "token", "token_id", "norm"))
+        columns = (found.table[name].to_pylist() for name in ("token", "token_id", "norm"))
         places = tuple(
             ReadPosition(
                 position,
@@ -175,9 +181,10 @@ class NLA:
                 tuple(scores[i * samples : (i + 1) * samples]),
                 token_id in special,
             )
-            for i, (position, token, token_id, norm) in enumerate(zip(*columns, strict=True))
+            for i, (position, token, token_id, norm) in enumerate(
+                zip(activations.parse_positions(positions, len(tokens)), *columns, strict=True)
+            )
         )
-        tokens = tokens_of(tokenizer, content)
         return Reading(places, scores.baseline, self.site, self.name, content, tokens, found.vectors)
 
     def with_baseline(self, baseline: Baseline) -> "NLA":
@@ -192,6 +199,16 @@ class NLA:
         """The asked-for length, within what the context leaves behind the prompt."""
         room = families.context_length(self.verbalizer.model) - len(self.verbalizer.prompt_ids)
         return min(max_tokens, room)
+
+
+def model_read(name: str | Path | None, av: str | Path | None, ar: str | Path | None) -> str | Path | None:
+    """Where the model is that a pair reads, by its folder and its contracts alone; None where they do not say."""
+    base = None
+    if name is not None:
+        av, ar, base = pair_paths(name)
+    halves = [(path, role) for path, role in ((av, "av"), (ar, "ar")) if path is not None]
+    named = [read_contract(path, role).base_model for path, role in halves]
+    return base or next((model for model in reversed(named) if model is not None), None)
 
 
 def pair_paths(name: str | Path) -> tuple[str | Path, str | Path, str | Path | None]:
