@@ -1,10 +1,10 @@
 """The README followed: its fenced blocks, run from top to bottom by one shell in a fresh clone of the last commit.
 
 `python3 docs/follow_readme.py` clones the repository into a temporary folder and starts a shell there that has nothing
-of this one but HOME, what pip and the network need, and a PATH of /usr/bin and /bin. The language of a fence says what is
-done: `bash` and `python` are run, `text` is what the block above it prints, `console` is not run (it needs a hub or a
-GPU, as the README says beside it). The first block that fails ends it; output that differs from what is shown fails too.
-The last line is the one that `make test` ended with.
+of this one but HOME, what pip and the network need, and a PATH of /usr/bin and /bin. The language of a fence says what
+is done: `bash` and `python` are run, `text` is what the block above prints, `console` is not run (it needs a hub or a
+GPU, as the README says beside it). The first block that fails ends it; output that differs from what is shown fails as
+well. The last line is the one that `make test` ended with.
 
 `.venv/bin/python docs/follow_readme.py --refresh` puts into the README what the blocks with output shown print now, in
 the environment of `make setup`; due after a change of the bundled pair or of the tables.
