@@ -68,7 +68,7 @@ def test_set_up_prints_a_line_a_stage(checkout: Path) -> None:
     result = make(checkout, ".venv/.ready-test", f"PYTHON={checkout}/python")
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) <= 5, result.stdout
-    assert all(f".venv/{stamp}" in result.stdout or (checkout / ".venv" / stamp).exists() for stamp in STAMPS[:2])
+    assert [stamp for stamp in STAMPS if (checkout / ".venv" / stamp).exists()] == [".ready", ".ready-test"]
     assert len((checkout / ".venv/setup.log").read_text().splitlines()) == 300
 
 
