@@ -128,13 +128,14 @@ from test_extract import OPTIONS, SITE
 from thinkaloud.activations import extract_to
 from thinkaloud.activations.corpus import Corpus
 
-class Slow(Corpus):
+class Stuck(Corpus):
     def __iter__(self):
-        for document in super().__iter__():
-            time.sleep(0.04)
+        for number, document in enumerate(super().__iter__()):
+            if number == 14:
+                time.sleep(1e6)
             yield document
 
-extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Slow({corpus!r}), SITE, OPTIONS, "tiny")
+extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Stuck({corpus!r}), SITE, OPTIONS, "tiny")
 """
 
 
@@ -143,10 +144,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     run(tmp_path / "whole", path)
     here = [str(Path(__file__).parent), str(Path(tiny.__file__).parent)]
     child = subprocess.Popen([sys.executable, "-c", CHILD.format(path=here, out=str(out), corpus=str(path))])
-    deadline = time.monotonic() + 120
     while not (out / "shard-00001.parquet").exists():
         assert child.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
         time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL

@@ -22,7 +22,7 @@ def dom(page: Path, address: str = "") -> str:
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", *SEPARATE, "--enable-logging=stderr"]
     profile = page.parent / f"profile-{len(list(page.parent.iterdir()))}"
     command += [f"--user-data-dir={profile}", "--virtual-time-budget=2000", "--dump-dom", page.as_uri() + address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "CONSOLE" not in done.stderr, done.stderr
     return done.stdout

@@ -123,8 +123,11 @@ def test_a_short_run_goes_as_it_always_went(pair: Path, data: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"mode": "adapter", "adapter_rank": 4, "kl_form": "full"}, {"reward": "log_mse", "checkpointing": True}],
-    ids=["full", "adapter", "checkpointing"],
+    [
+        pytest.param({}, id="full"),
+        pytest.param({"mode": "adapter", "adapter_rank": 4, "kl_form": "full"}, id="adapter", marks=pytest.mark.slow),
+        pytest.param({"reward": "log_mse", "checkpointing": True}, id="checkpointing", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.usefixtures("one_thread")
 def test_killed_and_resumed_equals_unkilled(pair: Path, data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:

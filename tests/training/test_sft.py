@@ -57,12 +57,11 @@ def timeless(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("role", "changes"),
     [
-        ("av", {}),
-        ("ar", {}),
-        ("av", {"mode": "adapter", "adapter_rank": 4}),
-        ("ar", {"mode": "adapter", "adapter_rank": 4}),
+        pytest.param("av", {}, id="av", marks=pytest.mark.slow),
+        pytest.param("ar", {}, id="ar", marks=pytest.mark.slow),
+        pytest.param("av", {"mode": "adapter", "adapter_rank": 4}, id="av-adapter"),
+        pytest.param("ar", {"mode": "adapter", "adapter_rank": 4}, id="ar-adapter", marks=pytest.mark.slow),
     ],
-    ids=["av", "ar", "av-adapter", "ar-adapter"],
 )
 @pytest.mark.usefixtures("one_thread")
 def test_killed_and_resumed_equals_unkilled(data: Path, tmp_path: Path, role: str, changes: dict[str, Any]) -> None:
