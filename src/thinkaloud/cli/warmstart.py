@@ -12,13 +12,19 @@ Args = Annotated[ARWarmStart, subcommand("ar")] | Annotated[AVWarmStart, subcomm
 
 
 def main(args: ARWarmStart | AVWarmStart) -> None:
+    from thinkaloud.pair.formats import read_contract
+    from thinkaloud.pair.verdict import recorded
     from thinkaloud.training.sft import warm_start
 
-    model = warm_start(args, watch=show)
+    model = warm_start(args, watch=show, say=lambda line: print(line, file=sys.stderr, flush=True))
     print(f"wrote {model}")
+    found = recorded(read_contract(model, args.role))
+    if found is not None:
+        print(found)
     pair = Path(args.out).parent
+    go_on = f" --start {args.start}" if args.start else ""
     if args.role == "ar":
-        print(f"next: thinkaloud warmstart av --data {args.data} --ar {args.out} --out {pair / 'av'}")
+        print(f"next: thinkaloud warmstart av --data {args.data} --ar {args.out}{go_on} --out {pair / 'av'}")
     else:
         print(f"next: thinkaloud score --nla {pair} --data {args.data}")
 

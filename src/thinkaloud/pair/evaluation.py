@@ -14,6 +14,8 @@ from thinkaloud.pair.nla import MAX_TOKENS, NLA
 from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.site import Site
 
+OWN, WRITTEN, SHUFFLED = "AV → AR", "written explanation → AR", "shuffled pairs"  # names of lines
+
 
 @dataclass(frozen=True)
 class Line:
@@ -77,9 +79,9 @@ def evaluate(
     target = data.vectors.repeat_interleave(samples, dim=0)
     said = [e for row in nla.explain(data.vectors, samples, temperature, seed, max_tokens, watch) for e in row]
     pred = nla.reconstruct([explanation.text for explanation in said])
-    lines = [Line.of("AV → AR", Scores.of(pred, target, baseline), docs)]
+    lines = [Line.of(OWN, Scores.of(pred, target, baseline), docs)]
     if len(target) > 1:
-        lines.append(Line.of("AV → AR, shuffled pairs", shuffled_pairs(pred, target, baseline, seed), docs))
+        lines.append(Line.of(f"{OWN}, {SHUFFLED}", shuffled_pairs(pred, target, baseline, seed), docs))
     lines += _written(nla, data, baseline, seed)
     ids = data.column("doc_id")
     if len(set(ids)) > 1:
@@ -99,10 +101,10 @@ def _written(nla: NLA, data: Activations, baseline: Baseline, seed: int) -> list
     if not texts:
         return []
     pred, docs = nla.reconstruct(texts), data.column("doc_id")
-    lines = [Line.of("written explanation → AR", Scores.of(pred, data.vectors, baseline), docs)]
+    lines = [Line.of(WRITTEN, Scores.of(pred, data.vectors, baseline), docs)]
     if len(texts) > 1:
         shuffled = shuffled_pairs(pred, data.vectors, baseline, seed)
-        lines.append(Line.of("written explanation → AR, shuffled pairs", shuffled, docs))
+        lines.append(Line.of(f"{WRITTEN}, {SHUFFLED}", shuffled, docs))
     return lines
 
 

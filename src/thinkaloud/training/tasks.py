@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,8 +25,10 @@ from thinkaloud.site import Site
 from thinkaloud.training.config import MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
+from thinkaloud.training.start import going_on, load_start
 
-_LOGITS = 1 << 28  # logits held at once (1 GiB in float32); beyond it they are made in pieces and recomputed
+# Logits held at once (in float32 256 MiB, 1 GiB); beyond it they are made in pieces and recomputed.
+_LOGITS = {"cpu": 1 << 26, "cuda": 1 << 28}
 
 
 C = TypeVar("C", bound=WarmStart)
@@ -61,6 +63,11 @@ class AVTask(Task[AVWarmStart]):
     verbalizer: Verbalizer
     critic: Reconstructor | None
 
+    @property
+    def part(self) -> Verbalizer:
+        """What learns, with its contract."""
+        return self.verbalizer
+
     def sizes(self, rows: Sequence[int]) -> list[int]:
         return [n + len(self.verbalizer.prompt_ids) for n in super().sizes(rows)]
 
@@ -84,7 +91,7 @@ class AVTask(Task[AVWarmStart]):
         def piece(states: Tensor, targets: Tensor) -> Tensor:
             return response_cross_entropy(families.logits(model, states), targets)
 
-        size = max(1, _LOGITS // families.text_model(model).config.vocab_size)
+        size = max(1, _LOGITS[device.type] // families.text_model(model).config.vocab_size)
         if len(states) <= size:
             return piece(states, targets)
         pieces = zip(states.split(size), targets.split(size), strict=True)
@@ -102,9 +109,12 @@ class AVTask(Task[AVWarmStart]):
         if self.critic is not None:
             some = self.held.take(range(min(self.config.eval_texts, n)))
             explained = [row[0] for row in self.verbalizer.explain(some.vectors, 1, Sampling(max_tokens=self._cap()))]
-            scores = Scores.of(self.critic.reconstruct([e.text for e in explained]), some.vectors, some.baseline)
+            rebuilt = self.critic.reconstruct([e.text for e in explained])
+            scores = Scores.of(rebuilt, some.vectors, some.baseline)
+            other = Scores.of(rebuilt.roll(len(some) // 2, dims=0), some.vectors, some.baseline)
             metrics |= {
                 "heldout_fve": scores.fve,
+                "heldout_fve_shuffled_pairs": other.fve,
                 "closed": sum(e.finish == "closed" for e in explained) / len(explained),
                 "length": sum(len(e.token_ids) for e in explained) / len(explained),
             }
@@ -147,6 +157,11 @@ class ARTask(Task[ARWarmStart]):
 
     reconstructor: Reconstructor
 
+    @property
+    def part(self) -> Reconstructor:
+        """What learns, with its contract."""
+        return self.reconstructor
+
     def weight(self, rows: Sequence[int]) -> float:
         return float(len(rows))
 
@@ -179,7 +194,7 @@ class ARTask(Task[ARWarmStart]):
 
 
 def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) -> AVTask | ARTask:
-    """The task that a configuration describes, with fresh weights from its base model."""
+    """The task that a configuration describes, with fresh weights from its base model or those it goes on from."""
     name = config.model or manifest["model"]["name"]
     device = pick_device(config.device)
     dtype = torch.float32 if config.mode == "full" else pick_dtype(device, config.dtype)
@@ -194,8 +209,13 @@ def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) 
         "stage": "warmstart",
     }
     if isinstance(config, AVWarmStart):
-        model = _learner(load_causal_lm(name, str(device), dtype), config)
-        contract = _av_contract(config, tokenizer, manifest, common)
+        if config.start is None:
+            model = _learner(load_causal_lm(name, str(device), dtype), config)
+            contract = _av_contract(config, tokenizer, manifest, common)
+        else:
+            before = cast(Verbalizer, load_start(config, manifest, device, dtype))
+            model, tokenizer = _learner(before.model, config), before.tokenizer
+            contract = going_on(before, common, config.start)
         verbalizer = Verbalizer(model, tokenizer, contract)
 
         def encode(texts: Sequence[str]) -> list[list[int]]:
@@ -210,15 +230,21 @@ def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) 
             raise UserError(f"the longest prompt and explanation take {longest} tokens, the context is {context}")
         return AVTask(model, train, held, tokens, held_tokens, config, verbalizer, critic)
     assert isinstance(config, ARWarmStart)  # there are two kinds
-    backbone = _learner(load_backbone(name, site.layer, str(device), dtype), config)
-    head = official.head_from(torch.eye(d_model)).to(device).requires_grad_(True)
-    contract = Contract(
-        role="ar",
-        ar_template=config.ar_template,
-        mse_scale=d_model**0.5,
-        ar_suffix_ids=template_suffix(tokenizer, config.ar_template),
-        **common,
-    )
+    if config.start is None:
+        backbone = _learner(load_backbone(name, site.layer, str(device), dtype), config)
+        head = official.head_from(torch.eye(d_model)).to(device)
+        contract = Contract(
+            role="ar",
+            ar_template=config.ar_template,
+            mse_scale=d_model**0.5,
+            ar_suffix_ids=template_suffix(tokenizer, config.ar_template),
+            **common,
+        )
+    else:
+        begun = cast(Reconstructor, load_start(config, manifest, device, dtype))
+        backbone, head, tokenizer = _learner(begun.backbone, config), begun.head, begun.tokenizer
+        contract = going_on(begun, common, config.start)
+    head.requires_grad_(True)
     reconstructor = Reconstructor(backbone, head, tokenizer, contract)
     module = nn.ModuleDict({"backbone": backbone, "head": head})
     tokens, held_tokens = Ragged.of(train.texts, reconstructor.encode), Ragged.of(held.texts, reconstructor.encode)
@@ -265,10 +291,13 @@ def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], 
 
 def _learner(model: Any, config: WarmStart) -> Any:
     """`model` with the parameters that the mode trains asking for gradients."""
-    if config.mode == "adapter":
-        model = adapters.fresh(model, config.adapter_rank, config.adapter_alpha)
-    else:
+    if config.mode == "full":
         model.requires_grad_(True)
+    elif not hasattr(model, "peft_config"):
+        model = adapters.fresh(model, config.adapter_rank, config.adapter_alpha)
+    else:  # one that is gone on with
+        for parameter_name, parameter in model.named_parameters():
+            parameter.requires_grad_("lora_" in parameter_name)
     if config.checkpointing:
         inner = families.text_model(model)
         inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
