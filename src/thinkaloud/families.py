@@ -89,6 +89,11 @@ def d_model(model: nn.Module) -> int:
     return int(text_model(model).config.hidden_size)
 
 
+def size(model: nn.Module) -> int:
+    """How many weights there are, shared ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def embedding(model: nn.Module) -> Any:
     """The token embedding module."""
     inner = text_model(model)

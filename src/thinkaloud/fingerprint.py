@@ -33,6 +33,14 @@ def fingerprint(path: str | Path) -> str:
     return hashlib.sha256(config + weights_hash(path).encode()).hexdigest()[:16]
 
 
+def same_model(one: str, other: str) -> bool:
+    """Whether two names mean one model: by name; models on this machine under two names, by their weights."""
+    if one == other:
+        return True
+    local = [name for name in (one, other) if name.startswith("pocket") or Path(name).expanduser().is_dir()]
+    return len(local) == 2 and fingerprint(one) == fingerprint(other)
+
+
 def module_hash(model: nn.Module, site: Site) -> str:
     """A short hash of the weights that make the vectors at `site`: 1,024 evenly spaced values of each tensor."""
     digest = hashlib.sha256()

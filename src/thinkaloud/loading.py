@@ -25,6 +25,10 @@ from thinkaloud.errors import UserError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+# Weights below which a second thread gains little on a quiet machine, and waiting for it loses much on a busy one.
+_SERIAL = 30_000_000
+_THREADS = torch.get_num_threads()  # as many as torch takes by itself
+_largest = 0  # weights of the largest model this process has loaded on a CPU
 HUB_FILES = ["*.safetensors", "*.json", "*.yaml", "*.model", "*.txt", "*.jinja"]
 
 
@@ -238,7 +242,22 @@ def _load(
         raise UserError(f"{path} lacks {len(lacking)} weights that its config.json names, {lacking[0]} first: {why}")
     if keep is None and len(unexpected) > len(list(model.parameters())):
         raise UserError(f"{path} holds {len(unexpected)} weights its config.json knows nothing of: foreign checkpoint")
+    if device.type == "cpu":
+        _choose_threads(families.size(model))
     return model.eval().requires_grad_(False)
+
+
+def _choose_threads(weights: int) -> None:
+    """One thread for models too small to share out, torch's own number from the first larger one on.
+
+    What the user chose, by torch.set_num_threads or the environment, stays.
+    """
+    global _largest
+    ours = 1 if 0 < _largest < _SERIAL else _THREADS
+    if torch.get_num_threads() != ours or any(name in os.environ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")):
+        return
+    _largest = max(_largest, weights)
+    torch.set_num_threads(1 if _largest < _SERIAL else _THREADS)
 
 
 @contextmanager

@@ -92,15 +92,26 @@ def test_every_verb_names_the_next(way: tuple[Path, dict[str, str]]) -> None:
     data, pair = root / "data", root / "pair"
     assert printed["extract"].splitlines()[-1] == f"next: thinkaloud explain --data {data}"
     assert printed["explain"].splitlines()[-1].startswith(f"next: thinkaloud warmstart ar --data {data}")
-    assert printed["ar"].splitlines() == [
-        f"wrote {pair / 'ar' / 'model'}",
-        f"next: thinkaloud warmstart av --data {data} --ar {pair / 'ar'} --out {pair / 'av'}",
-    ]
-    assert printed["av"].splitlines() == [
-        f"wrote {pair / 'av' / 'model'}",
-        f"next: thinkaloud score --nla {pair} --data {data}",
-    ]
-    evaluated = printed["ar's progress"].splitlines()
+    for role, what, following in (
+        (
+            "ar",
+            "AR on written text: FVE ",
+            f"thinkaloud warmstart av --data {data} --ar {pair / 'ar'} --out {pair / 'av'}",
+        ),
+        ("av", "AV → AR: FVE ", f"thinkaloud score --nla {pair} --data {data}"),
+    ):
+        wrote, verdict, following_line = printed[role].splitlines()
+        assert wrote == f"wrote {pair / role / 'model'}"
+        assert verdict.startswith(what)
+        assert "shuffled pairs" in verdict
+        assert following_line == f"next: {following}"
+    progress = printed["ar's progress"].splitlines()
+    evaluated = [line for line in progress if line.startswith("step ")]
+    amount, expected, time_left = (line for line in progress if line not in evaluated)
+    assert f"{STEPS} steps of 6" in amount
+    assert "GB of memory" in amount
+    assert expected.startswith("expect little on written text")
+    assert "s a step: about" in time_left
     assert [line.split()[:2] for line in evaluated] == [["step", f"{n}/{STEPS}"] for n in (2, STEPS)]
     assert all("heldout_fve" in line for line in evaluated)
     said("score", "--nla", str(pair), "--data", str(data), "--limit", "2", "--max-tokens", "4")
@@ -117,11 +128,11 @@ def test_the_folder_of_a_run_is_as_documented(root: Path, role: str) -> None:
     assert (config["steps"], config["rows"]) == (STEPS, rows)
     assert config["versions"].keys() >= {"thinkaloud", "torch", "transformers"}
     assert config["versions"]["thinkaloud"] == __version__
-    resolved = {"role": role, "data": str(root / "data"), "batch": 6, "warmup": 1, "lr": 2e-5, "seed": 0, "rows": None}
+    resolved = {"role": role, "data": str(root / "data"), "batch": 6, "warmup": 1, "lr": 1e-3, "seed": 0, "rows": None}
     assert resolved.items() <= config["config"].items()
     metrics = lines(run / "metrics.jsonl")
     assert [(line["step"], line["steps"], line["skipped"]) for line in metrics] == [(2, STEPS, 0), (STEPS, STEPS, 0)]
-    assert metrics[-1]["lr"] == pytest.approx(2e-6)
+    assert metrics[-1]["lr"] == pytest.approx(5e-5)
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-2", "step-4"]
     for step in ("step-2", "step-4"):
         kept = {path.name for path in (run / "checkpoints" / step).iterdir()}
@@ -188,8 +199,8 @@ def test_a_stopped_run_says_so_and_goes_on_to_the_same_model(
     assert not (run / "model").exists()
     before = tree(run)
     capsys.readouterr()
-    assert cli.main([*command, "--lr", "1e-3"]) == 2
-    line = f"thinkaloud: {run} is a run with lr = 2e-05, asked for 0.001: choose another --out\n"
+    assert cli.main([*command, "--lr", "2e-3"]) == 2
+    line = f"thinkaloud: {run} is a run with lr = 0.001, asked for 0.002: choose another --out\n"
     assert capsys.readouterr().err == line
     assert tree(run) == before
     assert cli.main(command) == 0
@@ -203,7 +214,7 @@ def test_a_stopped_run_says_so_and_goes_on_to_the_same_model(
 @pytest.mark.parametrize(
     ("role", "arguments", "line"),
     [
-        ("ar", ["--lr", "1e-3"], "lr = 2e-05, asked for 0.001"),
+        ("ar", ["--lr", "2e-3"], "lr = 0.001, asked for 0.002"),
         ("ar", ["--ar-template", "{explanation} is"], f"ar_template = {tiny.AR_TEMPLATE!r}, asked for"),
         ("ar", ["--control", "shuffled"], "control = 'none', asked for 'shuffled'"),
         ("ar", ["--rows", "12"], "rows = None, asked for 12"),
@@ -238,8 +249,8 @@ def test_one_role_does_not_go_on_with_the_run_of_the_other(root: Path, capsys: p
         ("av", ["--data", "UNEXPLAINED"], "DATA has no explanations yet: run thinkaloud explain --data DATA"),
         ("ar", ["--data", "HALF"], "DATA: 3 of ROWS rows have no explanation; run thinkaloud explain again"),
         ("ar", ["--data", "UNSPLIT"], "no rows in DATA in the split 'heldout'"),
-        ("ar", ["--lr", "-1"], "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr -1.0, final_lr 2e-06"),
-        ("av", ["--final-lr", "1"], "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr 2e-05, final_lr 1.0"),
+        ("ar", ["--lr", "-1"], "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr -1.0, final_lr None"),
+        ("av", ["--final-lr", "1"], "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr 0.001, final_lr 1.0"),
         ("ar", ["--batch", "0"], "batch must be 1 or more, found 0"),
         ("ar", ["--ar-template", "Said:"], "ar_template must hold {explanation}"),
         (

@@ -20,7 +20,9 @@ AV, AR = AVWarmStart(data="d", out="o"), ARWarmStart(data="d", out="o")
     [
         (AV, {"batch": 0}, "batch must be 1 or more, found 0"),
         (AR, {"epochs": 0}, "epochs must be 1 or more, found 0"),
-        (AR, {"rows": 0}, "rows 1 or more, found 50 and 0"),
+        (AR, {"rows": 0}, "rows must be 1 or more, found 0"),
+        (AR, {"micro_tokens": 0}, "micro_tokens must be 1 or more, found 0"),
+        (AR, {"start": "pocket", "model": "m"}, "give start or model, not both"),
         (AV, {"warmup": -1}, "warmup must be 0 or more"),
         (AV, {"lr": 0.0, "final_lr": 0.0}, "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr 0.0"),
         (AV, {"lr": 1e-5, "final_lr": 1e-4}, "expected 0 ≤ final_lr ≤ lr"),
@@ -46,7 +48,7 @@ def test_it_comes_without_torch() -> None:
 
 def test_a_config_is_written_with_its_role() -> None:
     assert AV.to_dict()["role"] == "av"
-    assert AR.to_dict() == {**AR.to_dict(), "role": "ar", "data": "d", "lr": 2e-5}
+    assert AR.to_dict() == {**AR.to_dict(), "role": "ar", "data": "d", "lr": None}
     assert AVWarmStart(**{k: v for k, v in AV.to_dict().items() if k != "role"}) == AV
 
 

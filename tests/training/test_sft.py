@@ -126,14 +126,17 @@ def test_a_run_folder_is_as_documented(data: Path, tmp_path: Path) -> None:
     made = config("av", data, run, ar=str(ar), eval_texts=2)
     assert warm_start(made) == run / "model"
     settings = json.loads((run / "config.json").read_text())
-    assert settings["config"] == made.to_dict()
+    decided = {"micro_tokens": 4096}
+    assert settings["config"] == made.to_dict() | decided
     assert set(settings) == {"config", "steps", "rows", "data", "model", "versions", "commit"}
     assert settings["versions"]["torch"] == torch.__version__
     assert (run / "STATUS").read_text() == "finished"
     assert checkpoint.steps(run / "checkpoints") == [6, 8]
     metrics, samples = lines(run / "metrics.jsonl"), lines(run / "samples.jsonl")
     assert [line["step"] for line in metrics] == sorted({*range(3, settings["steps"] + 1, 3), settings["steps"]})
-    assert {"heldout_ce", "heldout_ce_gap", "heldout_fve", "closed", "length"} <= set(metrics[-1])
+    assert {"heldout_ce", "heldout_ce_gap", "heldout_fve", "heldout_fve_shuffled_pairs", "closed", "length"} <= set(
+        metrics[-1]
+    )
     assert {sample["step"] for sample in samples} == {line["step"] for line in metrics}
     assert set(samples[0]) == {"step", "prefix", "written", "read", "fve"}
     assert not [path.name for path in run.rglob(".*")]

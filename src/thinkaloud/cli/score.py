@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from thinkaloud.pair.evaluation import Evaluation
+    from thinkaloud.pair.nla import NLA
+    from thinkaloud.pair.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,10 @@ def main(args: Args) -> int:
     with progress("explaining", len(data.vectors) * args.samples) as watch:
         found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch)
     how = {"samples": args.samples, "temperature": temperature, "seed": args.seed}
+    verdicts = [str(verdict) for verdict in verdicts_on(found, nla)]
     if args.json:
-        print(json.dumps({"pair": nla.name, "data": str(args.data), "split": args.split, **how, **found.to_dict()}))
+        about = {"pair": nla.name, "data": str(args.data), "split": args.split, **how}
+        print(json.dumps({**about, **found.to_dict(), "verdicts": verdicts}))
         return 0
     greedy = "greedy" if temperature == 0 else f"{args.samples} sampled at temperature {temperature:g}"
     put(
@@ -75,8 +79,25 @@ def main(args: Args) -> int:
         f" baseline  {baseline}",
         f" texts     {100 * found.closed:.1f} % closed, {found.tokens:.1f} tokens on average",
         " interval  95 %, bootstrap over documents, V taken as known",
+        "",
+        *verdicts,
     )
     return 0
+
+
+def verdicts_on(found: "Evaluation", nla: "NLA") -> "list[Verdict]":
+    """What the figures come to: of the AR by written explanations, where there are any, and of the pair."""
+    from thinkaloud.pair.evaluation import OWN, SHUFFLED, WRITTEN
+    from thinkaloud.pair.verdict import judge
+
+    fve = {line.name: line.fve for line in found.lines}
+    out = []
+    for role, name, part in (("ar", WRITTEN, nla.reconstructor), ("av", OWN, nla.verbalizer)):
+        figures = {"heldout_fve": fve.get(name), "heldout_fve_shuffled_pairs": fve.get(f"{name}, {SHUFFLED}")}
+        if role == "av":
+            figures["closed"] = found.closed
+        out.append(judge(role, figures, part.contract.provenance.get("rows")))
+    return [verdict for verdict in out if verdict is not None]
 
 
 def table(found: "Evaluation") -> "Table":

@@ -12,22 +12,25 @@ Args = Annotated[ARWarmStart, subcommand("ar")] | Annotated[AVWarmStart, subcomm
 
 
 def main(args: ARWarmStart | AVWarmStart) -> None:
+    from thinkaloud.pair.formats import read_contract
+    from thinkaloud.pair.verdict import recorded
     from thinkaloud.training.sft import warm_start
 
-    model = warm_start(args, watch=show)
+    model = warm_start(args, watch=show, say=lambda line: print(line, file=sys.stderr, flush=True))
     print(f"wrote {model}")
+    found = recorded(read_contract(model, args.role))
+    if found is not None:
+        print(found)
     pair = Path(args.out).parent
+    go_on = f" --start {args.start}" if args.start else ""
     if args.role == "ar":
-        print(f"next: thinkaloud warmstart av --data {args.data} --ar {args.out} --out {pair / 'av'}")
+        print(f"next: thinkaloud warmstart av --data {args.data} --ar {args.out}{go_on} --out {pair / 'av'}")
     else:
         print(f"next: thinkaloud score --nla {pair} --data {args.data}")
 
 
 def show(metrics: dict[str, Any]) -> None:
-    """One line of progress on a terminal; in a pipe, the evaluations and notes alone."""
-    if "note" in metrics:
-        print(metrics["note"], file=sys.stderr, flush=True)
-        return
+    """One line of progress on a terminal; in a pipe, the evaluations alone."""
     names = ("loss", "lr", "grad_norm", "skipped", "tokens_per_second")
     held = {name: value for name, value in metrics.items() if name not in (*names, "step", "steps")}
     if held or sys.stderr.isatty():

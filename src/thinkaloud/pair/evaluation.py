@@ -16,6 +16,8 @@ from thinkaloud.pair.nla import MAX_TOKENS, NLA
 from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.site import Site
 
+OWN, WRITTEN, SHUFFLED = "AV → AR", "written explanation → AR", "shuffled pairs"  # names of lines
+
 
 @dataclass(frozen=True)
 class Line:
@@ -81,8 +83,8 @@ def evaluate(
     target = data.vectors.repeat_interleave(samples, dim=0)
     said = [e for row in nla.explain(data.vectors, samples, temperature, seed, max_tokens, watch) for e in row]
     pred = nla.reconstruct([explanation.text for explanation in said])
-    lines = [Line.of("AV → AR", Scores.of(pred, target, baseline), docs)]
-    lines.append(_shuffled("AV → AR", pred, target, docs, vectors, baseline, seed))
+    lines = [Line.of(OWN, Scores.of(pred, target, baseline), docs)]
+    lines.append(_shuffled(OWN, pred, target, docs, vectors, baseline, seed))
     lines += _written(nla, data, baseline, seed)
     ids = data.column("doc_id")
     if len(set(ids)) > 1:
@@ -102,10 +104,9 @@ def _written(nla: NLA, data: Activations, baseline: Baseline, seed: int) -> list
     if not texts:
         return []
     pred, docs = nla.reconstruct(texts), data.column("doc_id")
-    name = "written explanation → AR"
     return [
-        Line.of(name, Scores.of(pred, data.vectors, baseline), docs),
-        _shuffled(name, pred, data.vectors, docs, range(len(texts)), baseline, seed),
+        Line.of(WRITTEN, Scores.of(pred, data.vectors, baseline), docs),
+        _shuffled(WRITTEN, pred, data.vectors, docs, range(len(texts)), baseline, seed),
     ]
 
 
@@ -122,8 +123,8 @@ def _shuffled(
     groups = docs if len(set(docs)) > 1 else vectors
     if len(set(groups)) < 2:
         nothing = (math.nan,) * 5
-        return Line(f"{name}, shuffled pairs (needs 2 vectors)", *nothing, len(target), len(set(docs)))
-    return Line.of(f"{name}, shuffled pairs", foreign_pairs(pred, target, groups, baseline, seed), docs)
+        return Line(f"{name}, {SHUFFLED} (needs 2 vectors)", *nothing, len(target), len(set(docs)))
+    return Line.of(f"{name}, {SHUFFLED}", foreign_pairs(pred, target, groups, baseline, seed), docs)
 
 
 def _number(value: Any) -> Any:

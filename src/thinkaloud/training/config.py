@@ -30,16 +30,18 @@ class WarmStart:
     """Run folder to write; an interrupted run in it goes on where it stopped."""
     model: str | None = None
     """Model to start from; default: the one the activations came from."""
+    start: str | None = None
+    """A pair, AV or AR of the same model and site to go on from, with its template, in place of the model itself."""
     mode: Literal["full", "adapter"] = "full"
     """Train all weights (float32 masters) or a low-rank adapter."""
-    lr: float = 2e-5
-    """Peak learning rate: about 2e-5 for large full models, 1e-4 for adapters, 5e-4 to 1e-3 for pocket-sized ones."""
-    final_lr: float = 2e-6
-    """Learning rate at the end of the cosine."""
+    lr: float | None = None
+    """Peak learning rate; default: by the size of the model, 1e-3 for 8M weights, 3e-4 for 135M, 2e-5 for 7G."""
+    final_lr: float | None = None
+    """Learning rate at the end of the cosine; default: a twentieth of the peak."""
     batch: int = 256
     """Rows an optimizer step."""
-    warmup: int = 50
-    """Steps of linear warm-up."""
+    warmup: int | None = None
+    """Steps of linear warm-up; default: 50, or a tenth of the run where that is less."""
     epochs: int = 1
     """Passes over the data; a second one overfits in public work."""
     rows: int | None = None
@@ -56,8 +58,8 @@ class WarmStart:
     """Held-out rows for the losses and their controls."""
     save_every: int = 500
     """Steps between checkpoints."""
-    micro_tokens: int = 32768
-    """Padded tokens of one forward and backward pass; a step is split to stay below."""
+    micro_tokens: int | None = None
+    """Padded tokens of one forward and backward pass; default: 4096 on a CPU, 32768 on an accelerator."""
     checkpointing: bool = False
     """Recompute blocks in the backward pass to save memory."""
     adapter_rank: int = 128
@@ -74,16 +76,20 @@ class WarmStart:
     """What is computed in; default: bfloat16 on an accelerator, float32 on a CPU."""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "epochs", "eval_every", "eval_rows", "save_every", "micro_tokens", "adapter_rank"):
-            if getattr(self, name) < 1:
+        counts = ("batch", "epochs", "rows", "eval_every", "eval_rows", "save_every", "micro_tokens", "adapter_rank")
+        for name in counts:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} must be 1 or more, found {getattr(self, name)}")
-        if self.warmup < 0 or (self.rows is not None and self.rows < 1):
-            raise UserError(f"warmup must be 0 or more and rows 1 or more, found {self.warmup} and {self.rows}")
+        if self.warmup is not None and self.warmup < 0:
+            raise UserError(f"warmup must be 0 or more, found {self.warmup}")
+        if self.start is not None and self.model is not None:
+            raise UserError("give start or model, not both: what is gone on from names its own model")
         if not (math.isfinite(self.clip) and self.clip > 0):
             raise UserError(f"clip must be a positive number, found {self.clip}")
         if not self.weight_decay >= 0:
             raise UserError(f"weight_decay must be 0 or more, found {self.weight_decay}")
-        if not (self.lr > 0 and 0 <= self.final_lr <= self.lr):
+        lr, final = 1.0 if self.lr is None else self.lr, self.final_lr or 0.0
+        if not (lr > 0 and 0 <= final <= lr):
             raise UserError(f"expected 0 ≤ final_lr ≤ lr and lr > 0, found lr {self.lr}, final_lr {self.final_lr}")
 
     def to_dict(self) -> dict[str, Any]:

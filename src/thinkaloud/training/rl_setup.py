@@ -14,7 +14,7 @@ from thinkaloud.activations import read_manifest
 from thinkaloud.baseline import Baseline
 from thinkaloud.contract import CLOSE, OPEN
 from thinkaloud.errors import UserError
-from thinkaloud.fingerprint import at, fingerprint, revision, weights_hash
+from thinkaloud.fingerprint import at, fingerprint, revision, same_model, weights_hash
 from thinkaloud.loading import pick_device, pick_dtype, resolve
 from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.nla import NLA, pair_paths
@@ -24,10 +24,8 @@ from thinkaloud.site import Site
 from thinkaloud.training import run_folder
 from thinkaloud.training.config import RL
 from thinkaloud.training.learner import require_gradients
+from thinkaloud.training.plan import default_lr
 from thinkaloud.training.provenance import provenance
-
-# Learning rates of all weights and of an adapter, as public work on models of billions of parameters has them.
-RATES = {"av": (1.4e-5, 1e-4), "ar": (1.4e-5, 8e-5)}
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,15 @@ def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> 
         config,
         nla=_from_anywhere(config.nla),
         data=_from_anywhere(config.data),
-        lr=RATES["av"][not whole["av"]] if config.lr is None else config.lr,
-        ar_lr=RATES["ar"][not whole["ar"]] if config.ar_lr is None else config.ar_lr,
+        lr=_default_lr("av", whole, verbalizer.model) if config.lr is None else config.lr,
+        ar_lr=_default_lr("ar", whole, verbalizer.model) if config.ar_lr is None else config.ar_lr,
     )
     return Setup(resolved, verbalizer, reconstructor, manifest, paths)
+
+
+def _default_lr(part: str, whole: Mapping[str, bool], model: Any) -> float:
+    """The AR's rate goes by the size of the model it was cut from, which is the AV's."""
+    return default_lr(f"rl {part}", "full" if whole[part] else "adapter", families.size(model))
 
 
 def _from_anywhere(path: str) -> str:
@@ -110,19 +113,11 @@ def check_data(nla: NLA, data: str, manifest: Mapping[str, Any]) -> None:
     if manifest["d_model"] != width:
         raise UserError(f"{data} holds vectors {manifest['d_model']} wide, the pair reads {width}: of another model")
     name, theirs = nla.base, (manifest.get("model") or {}).get("name")
-    if name is not None and theirs is not None and not _same_model(str(name), str(theirs)):
+    if name is not None and theirs is not None and not same_model(str(name), str(theirs)):
         raise UserError(f"{data} holds activations of {theirs}, the pair reads {name}: extract with --nla")
     for split in ("train", "heldout"):
         if not manifest["counts"]["splits"].get(split, {}).get("rows"):
             raise UserError(f"{data} has no {split} rows: training needs both splits (thinkaloud extract --heldout)")
-
-
-def _same_model(one: str, other: str) -> bool:
-    """By name; models on this machine under two names, by their weights."""
-    if one == other:
-        return True
-    local = [name for name in (one, other) if name.startswith("pocket") or Path(name).expanduser().is_dir()]
-    return len(local) == 2 and fingerprint(one) == fingerprint(other)
 
 
 def identity(setup: Setup) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from thinkaloud import families
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.errors import UserError
@@ -21,33 +23,42 @@ from thinkaloud.loading import resolve
 from thinkaloud.lock import held
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
-from thinkaloud.training import checkpoint, run_folder
+from thinkaloud.training import checkpoint, plan, run_folder
 from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
 from thinkaloud.training.tasks import ARTask, AVTask, base_model, build
 
 LOG_EVERY = 20
+TIMED = 3  # steps after which the time left is told
 # Where a run is computed and how often it saves may change between a stop and its resumption; nothing else may.
 FREE = ("device", "save_every", "out")
 
 
-def warm_start(config: WarmStart, watch: Callable[[dict[str, Any]], None] = lambda metrics: None) -> Path:
-    """Run, or resume, a warm start; returns the folder of the finished model. `watch` sees every metrics line.
+def warm_start(
+    config: WarmStart,
+    watch: Callable[[dict[str, Any]], None] = lambda metrics: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Run, or resume, a warm start; returns the folder of the finished model.
 
-    A line may be a note in words, {"note": …}. UserError where another process is at work in the folder.
+    `watch` sees every metrics line; `say` is told beforehand what there is to do and, after some steps, how long it is,
+    and what a user has to know of a resumption. UserError where another process is at work in the folder.
     """
     out = Path(config.out)
     if run_folder.status(out) == "finished":
-        run_folder.same_config(out, config.to_dict(), FREE)
+        run_folder.same_config(out, _as_begun(config, out).to_dict(), FREE)
         return out / "model"
     with held(out):
-        return _begin_or_go_on(config, out, watch)
+        return _begin_or_go_on(config, out, watch, say)
 
 
-def _begin_or_go_on(config: WarmStart, out: Path, watch: Callable[[dict[str, Any]], None]) -> Path:
+def _begin_or_go_on(
+    config: WarmStart, out: Path, watch: Callable[[dict[str, Any]], None], say: Callable[[str], None]
+) -> Path:
     begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
+        config = _as_begun(config, out)
         run_folder.same_config(out, config.to_dict(), FREE)
         run_folder.same_data(out, config.data)
     commit = begun.get("model", {}).get("commit")
@@ -58,19 +69,55 @@ def _begin_or_go_on(config: WarmStart, out: Path, watch: Callable[[dict[str, Any
     source = at(base_model(config, found.manifest), commit)
     model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
     steps = config.epochs * -(-len(train) // config.batch)
+    device = next(task.module.parameters()).device.type
+    decided = plan.decide(config, families.size(task.module), steps, device)
+    config = replace(config, **asdict(decided))
+    for line in plan.announcement(config, decided, len(train), steps, *_extent(task, decided.micro_tokens)):
+        say(line)
     if begun:
         run_folder.same_model(out, model)
     else:
         run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": run_folder.digest(config.data)}
         write_text(out / run_folder.CONFIG, json.dumps({**run, "model": model, **provenance()}, indent=1))
-    _run(config, task, steps, out, watch)
+    _run(config, decided, task, steps, out, watch, say)
+    before = task.part.contract
+    made = {**before.provenance, "rows": len(train) * config.epochs, "heldout": reached(out)}
+    task.part.contract = replace(before, provenance=made)
     task.save(out / "model")
     write_text(out / run_folder.STATUS, "finished")
     return out / "model"
 
 
+def reached(out: Path) -> dict[str, float]:
+    """The held-out figures a run ended with."""
+    last = run_folder.log(out / run_folder.METRICS)[-1]
+    return {name: round(value, 4) for name, value in last.items() if name.startswith("heldout") or name == "closed"}
+
+
+def _as_begun(config: WarmStart, out: Path) -> Any:
+    """`config` with what it leaves open as the run in `out` was begun with: a resumed run decides nothing anew."""
+    before = run_folder.begun_with(out)["config"]
+    left = [field.name for field in fields(plan.Plan) if getattr(config, field.name) is None]
+    return replace(config, **{name: before.get(name) for name in left})
+
+
+def _extent(task: AVTask | ARTask, micro_tokens: int) -> tuple[int, float]:
+    """How many weights learn, and about how many bytes the run takes."""
+    learning = sum(p.numel() for p in checkpoint.trainable(task.module).values())
+    inner = families.text_model(task.verbalizer.model if isinstance(task, AVTask) else task.reconstructor.backbone)
+    vocabulary = inner.config.vocab_size if isinstance(task, AVTask) else 0
+    shape = families.n_blocks(inner), families.d_model(inner), vocabulary, micro_tokens
+    return learning, plan.memory(families.size(task.module), learning, *shape)
+
+
 def _run(
-    config: WarmStart, task: AVTask | ARTask, steps: int, out: Path, watch: Callable[[dict[str, Any]], None]
+    config: WarmStart,
+    decided: plan.Plan,
+    task: AVTask | ARTask,
+    steps: int,
+    out: Path,
+    watch: Callable[[dict[str, Any]], None],
+    say: Callable[[str], None],
 ) -> None:
     parameters = checkpoint.trainable(task.module)
     matrices = [p for p in parameters.values() if p.ndim >= 2]
@@ -78,13 +125,13 @@ def _run(
     device = next(iter(parameters.values())).device
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=config.lr,
+        lr=decided.lr,
         betas=(0.9, 0.95),
         fused=device.type == "cuda",
     )
     folder, start, skipped = out / "checkpoints", 0, 0
     total, counted = 0.0, 0  # what the next line of the log is the mean of
-    done = checkpoint.newest(folder, lambda text: watch({"note": text}))
+    done = checkpoint.newest(folder, say)
     if done is not None:
         state = checkpoint.load(folder, done, task.module, optimizer)
         start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
@@ -96,13 +143,16 @@ def _run(
         adapters.cast_by_autocast(task.module)
     since, tokens = time.perf_counter(), 0
     for step in range(start, steps):
+        if step == start + TIMED and steps - step > 1:
+            each = (time.perf_counter() - since) / TIMED
+            say(f"{each:.2g} s a step: about {plan.duration(each * (steps - step))} left, evaluations aside")
         rows = step_rows(step, len(task.train), config.batch, config.seed)
-        lr = cosine_lr(step, steps, config.lr, config.final_lr, config.warmup)
+        lr = cosine_lr(step, steps, decided.lr, decided.final_lr, decided.warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
         sizes, weight = task.sizes(rows), task.weight(rows)
         step_loss = torch.zeros((), device=device)
-        for micro in length_batches(sizes, config.micro_tokens):
+        for micro in length_batches(sizes, decided.micro_tokens):
             with autocast:
                 loss = task.loss([rows[i] for i in micro]) / weight
             loss.backward()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -27,8 +27,10 @@ from thinkaloud.training.config import MARKERS, ARWarmStart, AVWarmStart, WarmSt
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
+from thinkaloud.training.start import going_on, load_start
 
-_LOGITS = 1 << 28  # logits held at once (1 GiB in float32); beyond it they are made in pieces and recomputed
+# Logits held at once (in float32 256 MiB, 1 GiB); beyond it they are made in pieces and recomputed.
+_LOGITS = {"cpu": 1 << 26, "cuda": 1 << 28}
 
 
 C = TypeVar("C", bound=WarmStart)
@@ -63,6 +65,11 @@ class AVTask(Task[AVWarmStart]):
     verbalizer: Verbalizer
     critic: Reconstructor | None
 
+    @property
+    def part(self) -> Verbalizer:
+        """What learns, with its contract."""
+        return self.verbalizer
+
     def sizes(self, rows: Sequence[int]) -> list[int]:
         return [n + len(self.verbalizer.prompt_ids) for n in super().sizes(rows)]
 
@@ -86,7 +93,7 @@ class AVTask(Task[AVWarmStart]):
         def piece(states: Tensor, targets: Tensor) -> Tensor:
             return response_cross_entropy(families.logits(model, states), targets)
 
-        size = max(1, _LOGITS // families.text_model(model).config.vocab_size)
+        size = max(1, _LOGITS[device.type] // families.text_model(model).config.vocab_size)
         if len(states) <= size:
             return piece(states, targets)
         pieces = zip(states.split(size), targets.split(size), strict=True)
@@ -104,9 +111,12 @@ class AVTask(Task[AVWarmStart]):
         if self.critic is not None:
             some = self.held.take(range(min(self.config.eval_texts, n)))
             explained = [row[0] for row in self.verbalizer.explain(some.vectors, 1, Sampling(max_tokens=self._cap()))]
-            scores = Scores.of(self.critic.reconstruct([e.text for e in explained]), some.vectors, some.baseline)
+            rebuilt = self.critic.reconstruct([e.text for e in explained])
+            scores = Scores.of(rebuilt, some.vectors, some.baseline)
+            other = Scores.of(rebuilt.roll(len(some) // 2, dims=0), some.vectors, some.baseline)
             metrics |= {
                 "heldout_fve": scores.fve,
+                "heldout_fve_shuffled_pairs": other.fve,
                 "closed": sum(e.finish == "closed" for e in explained) / len(explained),
                 "length": sum(len(e.token_ids) for e in explained) / len(explained),
             }
@@ -149,6 +159,11 @@ class ARTask(Task[ARWarmStart]):
 
     reconstructor: Reconstructor
 
+    @property
+    def part(self) -> Reconstructor:
+        """What learns, with its contract."""
+        return self.reconstructor
+
     def weight(self, rows: Sequence[int]) -> float:
         return float(len(rows))
 
@@ -183,7 +198,10 @@ class ARTask(Task[ARWarmStart]):
 def build(
     config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any], commit: str | None = None
 ) -> AVTask | ARTask:
-    """The task that a configuration describes, with fresh weights from its base model, of `commit` if that is given."""
+    """The task that a configuration describes, with fresh weights from its base model, of `commit` if that is given.
+
+    With `config.start` it goes on from the weights of that AV or AR.
+    """
     name = base_model(config, manifest)
     source, learns = at(name, commit), (config.mode, config.adapter_rank, config.adapter_alpha, config.checkpointing)
     device = pick_device(config.device)
@@ -199,8 +217,13 @@ def build(
         "stage": "warmstart",
     }
     if isinstance(config, AVWarmStart):
-        model = require_gradients(load_causal_lm(source, str(device), dtype), *learns)
-        contract = _av_contract(config, tokenizer, manifest, common)
+        if config.start is None:
+            model = require_gradients(load_causal_lm(source, str(device), dtype), *learns)
+            contract = _av_contract(config, tokenizer, manifest, common)
+        else:
+            before = cast(Verbalizer, load_start(config, manifest, device, dtype))
+            model, tokenizer = require_gradients(before.model, *learns), before.tokenizer
+            contract = going_on(before, common, config.start)
         verbalizer = Verbalizer(model, tokenizer, contract)
 
         def encode(texts: Sequence[str]) -> list[list[int]]:
@@ -215,15 +238,21 @@ def build(
             raise UserError(f"the longest prompt and explanation take {longest} tokens, the context is {context}")
         return AVTask(model, train, held, tokens, held_tokens, config, verbalizer, critic)
     assert isinstance(config, ARWarmStart)  # there are two kinds
-    backbone = require_gradients(load_backbone(source, site.layer, str(device), dtype), *learns)
-    head = official.head_from(torch.eye(d_model)).to(device).requires_grad_(True)
-    contract = Contract(
-        role="ar",
-        ar_template=config.ar_template,
-        mse_scale=d_model**0.5,
-        ar_suffix_ids=template_suffix(tokenizer, config.ar_template),
-        **common,
-    )
+    if config.start is None:
+        backbone = require_gradients(load_backbone(source, site.layer, str(device), dtype), *learns)
+        head = official.head_from(torch.eye(d_model)).to(device)
+        contract = Contract(
+            role="ar",
+            ar_template=config.ar_template,
+            mse_scale=d_model**0.5,
+            ar_suffix_ids=template_suffix(tokenizer, config.ar_template),
+            **common,
+        )
+    else:
+        begun = cast(Reconstructor, load_start(config, manifest, device, dtype))
+        backbone, head, tokenizer = require_gradients(begun.backbone, *learns), begun.head, begun.tokenizer
+        contract = going_on(begun, common, config.start)
+    head.requires_grad_(True)
     reconstructor = Reconstructor(backbone, head, tokenizer, contract)
     module = nn.ModuleDict({"backbone": backbone, "head": head})
     tokens, held_tokens = Ragged.of(train.texts, reconstructor.encode), Ragged.of(held.texts, reconstructor.encode)

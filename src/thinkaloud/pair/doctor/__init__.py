@@ -10,7 +10,13 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_config, load_tokenizer, resolve
 from thinkaloud.pair.doctor.check import Check
-from thinkaloud.pair.doctor.halves import check_marker, check_reconstructor, check_together, check_verbalizer
+from thinkaloud.pair.doctor.halves import (
+    check_marker,
+    check_reached,
+    check_reconstructor,
+    check_together,
+    check_verbalizer,
+)
 from thinkaloud.pair.doctor.model import check_model
 from thinkaloud.pair.formats import load_reconstructor, load_verbalizer, read_contract
 from thinkaloud.pair.nla import pair_paths
@@ -48,7 +54,7 @@ def diagnose(patient: Patient, layer: int | None = None, device: str | None = No
         _verbalizer(patient.av, av, patient.base, device, checks)
     if patient.ar is not None and ar is not None:
         _reconstructor(patient.ar, patient.base, model, device, checks)
-    return checks
+    return [*checks, *(check_reached(contract) for contract in (ar, av) if contract is not None)]
 
 
 def _named(name: str | Path) -> Patient:

@@ -22,6 +22,7 @@ from thinkaloud.pair.doctor.check import (
 from thinkaloud.pair.doctor.model import check_bos, check_weights
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.pair.verdict import recorded
 
 ROOM = 64  # tokens an explanation should at least have behind the prompt
 _RANDOM_HEAD = 0.05  # cosine with the identity, which every known AR head starts from; a random head has about 1/d
@@ -78,6 +79,14 @@ def check_together(av: Contract, ar: Contract) -> Check:
         return Check("pair", False, f"the AV is of {av.site}, the AR of {ar.site}", advice)
     baseline = ar.baseline or av.baseline
     return Check("pair", True, f"both of {ar.site}, {ar.d_model} wide; {baseline or 'no baseline in the contract'}")
+
+
+def check_reached(contract: Contract) -> Check:
+    """Whether a half reads, by the held-out figures of its warm start."""
+    name, verdict = f"{contract.role.upper()} held out", recorded(contract)
+    if verdict is None:
+        return Check(name, None, "its contract does not say what it reached: thinkaloud score measures it")
+    return Check(name, verdict.reads, verdict.words, verdict.advice)
 
 
 def _injection(av: Verbalizer) -> Check:

@@ -1,0 +1,123 @@
+"""What the figures of a pair come to, in words, and what is to be expected of a warm start: FVE by rows, measured."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thinkaloud.contract import Contract
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What warm starts from scratch on `rows` explained vectors reached, FVE on held-out documents.
+
+    `ar`: rebuilt from written explanations; `av`: from the AV's own, greedy, before reinforcement learning.
+    """
+
+    rows: int
+    ar: float | None
+    av: float | None
+
+
+# The pocket base (7.7M weights), heuristic explanations, lr 1e-3, one epoch (the AR of the last row: two): docs/log.md.
+POCKET = (
+    Reached(117_000, 0.706, -0.43),
+    Reached(260_000, None, 0.24),
+    Reached(1_390_000, 0.852, 0.44),
+)
+# A larger model needs fewer: SmolLM2-135M-Instruct at block 20 of 30, lr 3e-4, one epoch.
+SMOLLM2 = Reached(200_000, 0.837, 0.588)
+LITTLE = 0.3  # FVE below which a half that reads still reads little
+NOISE = 0.05  # FVE by which a figure has to exceed its shuffled control, nats by which vectors have to help an AV
+CLOSED = 0.5  # share of explanations that has to end by itself
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether something reads, in words, and what to do if not."""
+
+    reads: bool
+    words: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.words}. {self.advice}".rstrip()
+
+
+def judge(role: str, figures: Mapping[str, Any], rows: int | None = None) -> Verdict | None:
+    """The verdict on an AR (from written text) or an AV (from its own words) by its held-out figures; None without any.
+
+    `figures` are named as in a warm start's log: `heldout_fve` with `heldout_fve_shuffled_pairs`, `closed`, and, for an
+    AV that no AR has read, `heldout_ce_gap` (nats a token by which the right vector helps). `rows` it was trained on.
+    """
+    what = "AR on written text" if role == "ar" else "AV → AR"
+    fve, shuffled, gap = (_number(figures, f"heldout_{name}") for name in ("fve", "fve_shuffled_pairs", "ce_gap"))
+    if fve is None:
+        if role == "ar" or gap is None:
+            return None
+        found = f"AV: the right vector helps by {gap:.2f} nats a token"
+        if gap < NOISE:
+            return Verdict(False, f"{found}: it does not use the vector", _advice(role, rows))
+        return Verdict(True, f"{found}; its own words are measured with --ar")
+    found = f"{what}: FVE {fve:.2f}" + ("" if shuffled is None else f", shuffled pairs {shuffled:.2f}")
+    closed = _number(figures, "closed")
+    if shuffled is not None and fve < shuffled + NOISE:
+        return Verdict(
+            False, f"{found}: the words say no more of their own vector than of any other", _advice(role, rows)
+        )
+    if not fve > 0:
+        return Verdict(False, f"{found}: worse than always answering the mean vector", _advice(role, rows))
+    if closed is not None and closed < CLOSED:
+        return Verdict(False, f"{found}: only {100 * closed:.0f} % of the explanations close", _advice(role, rows))
+    if fve < LITTLE:
+        return Verdict(True, f"{found}: it reads a little", _advice(role, rows))
+    return Verdict(True, f"{found}: it reads")
+
+
+def recorded(contract: Contract) -> Verdict | None:
+    """The verdict by the figures that a warm start wrote into its contract; None where there are none, or no longer."""
+    made = contract.provenance
+    if contract.stage != "warmstart" or not isinstance(made.get("heldout"), Mapping):
+        return None
+    rows = made.get("rows")
+    return judge(contract.role, made["heldout"], rows if isinstance(rows, int) else None)
+
+
+def expected(rows: int, role: str) -> str:
+    """What warm starts from scratch reached on about so many rows, in one line."""
+    points = [(reached.rows, getattr(reached, role)) for reached in POCKET]
+    known = [(n, fve) for n, fve in points if fve is not None]
+    beside = _between(rows, known)
+    told = ", ".join(f"{n:,} rows {fve:.2f}" for n, fve in beside)
+    what = "on written text" if role == "ar" else "from its own words"
+    guess = _at(rows, beside)
+    begin = f"expect FVE {guess} {what}" if guess else f"expect little {what}: fewer rows than have been measured"
+    return (
+        f"{begin} (from scratch, 8M weights: {told}; 135M weights: {SMOLLM2.rows:,} rows {getattr(SMOLLM2, role):.2f})"
+    )
+
+
+def _advice(role: str, rows: int | None) -> str:
+    had = "" if rows is None else f" than {rows:,}"
+    return f"More rows{had} help most, then a longer run (--epochs) or a higher --lr; {expected(rows or 0, role)}"
+
+
+def _between(rows: int, known: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """The measured points on both sides of `rows`, or the two nearest."""
+    above = next((i for i, (n, _) in enumerate(known) if n > rows), len(known) - 1)
+    return list(known[max(0, above - 1) : max(2, above + 1)])
+
+
+def _at(rows: int, points: Sequence[tuple[int, float]]) -> str:
+    """About what `rows` reach by interpolation in their logarithm; empty below what was measured."""
+    (few, low), (many, high) = points[0], points[-1]
+    if rows < 0.9 * few:
+        return ""
+    share = min(1.0, max(0.0, math.log(rows / few) / math.log(many / few)))
+    return f"about {low + share * (high - low):.1f}"
+
+
+def _number(figures: Mapping[str, Any], name: str) -> float | None:
+    value = figures.get(name)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

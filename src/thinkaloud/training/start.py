@@ -1,0 +1,64 @@
+"""The AV or AR that a warm start goes on from: of the same model, site and width as the data, or refused."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thinkaloud import contract as contracts
+from thinkaloud.errors import UserError
+from thinkaloud.fingerprint import same_model
+from thinkaloud.loading import resolve
+from thinkaloud.pair.formats import adapters, load_reconstructor, load_verbalizer, read_contract
+from thinkaloud.pair.nla import pair_paths
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.site import Site
+from thinkaloud.training.config import ARWarmStart, AVWarmStart, WarmStart
+
+BROUGHT = ("av_template", "ar_template", "marker", "injection", "injection_scale")  # what a contract says already
+
+
+def load_start(
+    config: WarmStart, manifest: Mapping[str, Any], device: torch.device, dtype: torch.dtype
+) -> Verbalizer | Reconstructor:
+    """The half that `config.start` names, with its contract; UserError where it is not of the data or of the mode."""
+    role, data = config.role, config.data
+    path, base = _half(str(config.start), role)
+    found = read_contract(path, role)
+    site, width = Site(**manifest["site"]), manifest["d_model"]
+    if found.d_model != width:
+        raise UserError(f"{config.start} is {found.d_model} wide, {data} holds vectors {width} wide: of another model")
+    if found.site is not None and found.site != site:
+        raise UserError(f"{config.start} reads {found.site}, {data} holds {site}: extract with --nla {config.start}")
+    name, theirs = base or found.base_model, manifest["model"]["name"]
+    if name is not None and not same_model(str(name), str(theirs)):
+        raise UserError(f"{config.start} reads {name}, {data} holds activations of {theirs}: start from that model")
+    adapter = (adapters.is_av_adapter if role == "av" else adapters.is_ar_adapter)(resolve(path))
+    if adapter != (config.mode == "adapter"):
+        kind = "an adapter" if adapter else "whole"
+        raise UserError(f"{config.start} is {kind}: go on with --mode {'adapter' if adapter else 'full'}")
+    plain = (AVWarmStart if role == "av" else ARWarmStart)(data=data, out=config.out)
+    for option in BROUGHT:
+        if getattr(config, option, None) != getattr(plain, option, None):
+            raise UserError(f"{option} is that of {config.start}, which its weights rely on: leave it out with --start")
+    load = load_verbalizer if role == "av" else load_reconstructor
+    return load(path, base=base or theirs, device=str(device), dtype=dtype)
+
+
+def _half(name: str, role: str) -> tuple[str | Path, str | Path | None]:
+    """Where the AV or AR is that a pair's name or its own means, and the pair's base."""
+    if not (Path(name).expanduser().is_dir() or name.startswith("pocket/")) or (resolve(name) / role).is_dir():
+        av, ar, base = pair_paths(name)
+        return (av if role == "av" else ar), base
+    if not (resolve(name) / contracts.FILE).is_file():
+        raise UserError(f"{name} is no pair, no AV and no AR: there is nothing to go on from")
+    return name, None
+
+
+def going_on(part: Verbalizer | Reconstructor, common: Mapping[str, Any], start: str) -> Any:
+    """The contract of what goes on from `part`: its own, with this run's site, base and baseline."""
+    kept = {name: value for name, value in part.contract.provenance.items() if name not in ("heldout", "rows")}
+    return replace(part.contract, **common, provenance={**kept, "start": start})

@@ -1,0 +1,73 @@
+"""Are learning rates those measured, between them sensible, and is what a run will take told beforehand?"""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.training.plan import MICRO_TOKENS, RATES, announcement, decide, default_lr, duration, memory
+
+AR, AV = ARWarmStart(data="d", out="o"), AVWarmStart(data="d", out="o")
+
+
+@pytest.mark.parametrize(
+    ("stage", "mode", "size", "lr"),
+    [
+        ("warmstart", "full", 7_672_064, 1e-3),
+        ("warmstart", "full", 135_000_000, 3e-4),
+        ("warmstart", "full", 7_000_000_000, 2e-5),
+        ("warmstart", "full", 70_000_000_000, 2e-5),
+        ("warmstart", "adapter", 135_000_000, 1e-3),
+        ("warmstart", "adapter", 7_600_000_000, 1e-4),
+        ("rl av", "full", 7_672_064, 1e-4),
+        ("rl ar", "full", 135_000_000, 5e-5),
+        ("rl ar", "adapter", 1_000_000, 8e-5),
+    ],
+)
+def test_the_rates_are_those_measured(stage: str, mode: str, size: int, lr: float) -> None:
+    assert default_lr(stage, mode, size) == pytest.approx(lr)
+
+
+@given(stage=st.sampled_from(sorted(RATES)), sizes=st.lists(st.integers(1, 10**12), min_size=2, max_size=2))
+def test_a_larger_model_learns_no_faster(stage: tuple[str, str], sizes: list[int]) -> None:
+    small, large = (default_lr(*stage, size) for size in sorted(sizes))
+    assert small >= large > 0
+
+
+def test_between_two_sizes_it_is_their_geometric_mean() -> None:
+    middle = round((7.7e6 * 1.35e8) ** 0.5)
+    assert default_lr("warmstart", "full", middle) == pytest.approx((1e-3 * 3e-4) ** 0.5, rel=0.02)
+
+
+def test_what_is_said_stands_and_the_rest_is_decided() -> None:
+    open_ = decide(AR, 7_672_064, 1000, "cpu")
+    assert (open_.lr, open_.final_lr, open_.warmup) == (1e-3, pytest.approx(5e-5), 50)
+    assert open_.micro_tokens == MICRO_TOKENS["cpu"]
+    assert decide(AR, 7_672_064, 30, "cuda").warmup == 3  # or a short run would never leave its warm-up
+    said = replace(AR, lr=2e-3, final_lr=1e-6, warmup=0, micro_tokens=7)
+    found = decide(said, 7_672_064, 30, "cuda")
+    assert (found.lr, found.final_lr, found.warmup, found.micro_tokens) == (2e-3, 1e-6, 0, 7)
+
+
+def test_a_half_that_reads_already_goes_on_more_slowly() -> None:
+    assert decide(replace(AV, start="pocket"), 7_672_064, 100, "cpu").lr == default_lr("rl av", "full", 7_672_064)
+
+
+def test_what_it_takes_is_told_beforehand() -> None:
+    plan = decide(AR, 7_672_064, 35, "cpu")
+    first, second = announcement(AR, plan, 8_940, 35, 7_672_064, 1.23e9)
+    assert first == "8,940 rows, 35 steps of 256; 7.7M weights learn at 0.001 → 5e-05; about 1.2 GB of memory"
+    assert second.startswith("expect ")
+    begun = replace(AR, start="pocket")
+    assert len(announcement(begun, plan, 8_940, 35, 7_672_064, 1.23e9)) == 1
+
+
+def test_the_pocket_base_takes_no_more_than_two_gigabytes() -> None:
+    assert memory(7_672_064, 7_672_064, 8, 256, 6144, MICRO_TOKENS["cpu"]) < 2e9
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(3.2, "3 s"), (300, "5 min"), (7200, "2.0 h")])
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
