@@ -6,6 +6,7 @@ model with silently random blocks is the worst of all outcomes.
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

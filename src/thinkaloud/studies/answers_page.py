@@ -152,7 +152,7 @@ def held(results: Results, near: Estimate, folder: Folder) -> Section:
         f"the same explanations name. {results.nothing_to_compare} The correlation with nearness has chance taken off; "
         f"with chance in it, it is {_shown(found.nearness_with_chance(results.explained))}.",
         "Whether M holds an answer that the text does not: one token before an answer of one token, naming it is "
-        "naming the next token, and places at which M has written the number already, in its working, are not left out. "
+        "naming the next token; and places at which M has written the number already in its working are not left out. "
         "Whether the explanation calls the number an answer: it may be one of the question's numbers, or a step's. "
         "Chance knows how common numbers are among answers, not that a problem's own numbers are likelier in its "
         "texts. Places differ in which solutions have them. An interval without width, where all or none hold it, is "
