@@ -126,13 +126,17 @@ from test_extract import OPTIONS, SITE
 from thinkaloud.activations import extract_to
 from thinkaloud.activations.corpus import Corpus
 
-class Slow(Corpus):
+class Stalled(Corpus):
+    def count(self, *_):
+        return None
+
     def __iter__(self):
-        for document in super().__iter__():
-            time.sleep(0.04)
+        for number, document in enumerate(super().__iter__()):
+            if number == 16:  # the fifth shard never comes
+                time.sleep(3600)
             yield document
 
-extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Slow({corpus!r}), SITE, OPTIONS, "tiny")
+extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Stalled({corpus!r}), SITE, OPTIONS, "tiny")
 """
 
 
@@ -141,7 +145,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     run(tmp_path / "whole", path)
     here = [str(Path(__file__).parent), str(Path(tiny.__file__).parent)]
     child = subprocess.Popen([sys.executable, "-c", CHILD.format(path=here, out=str(out), corpus=str(path))])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (out / "shard-00001.parquet").exists():
         assert child.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
