@@ -107,6 +107,7 @@ def test_what_a_corpus_lacks_is_known_beforehand(tmp_path: Path) -> None:
     held = sum(split_of(f"rows.jsonl:{i}", 0.1) == "heldout" for i in range(201))
     assert whole == Extent(201, held, sum(len(f"text {i}") for i in range(200)) + len("HiHello"))
     assert held > 1
+    assert whole is not None
     assert whole.lacking() is None
     few = corpus.count(3, 0.02)
     assert few is not None

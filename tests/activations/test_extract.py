@@ -128,14 +128,17 @@ from test_extract import OPTIONS, SITE
 from thinkaloud.activations import extract_to
 from thinkaloud.activations.corpus import Corpus
 
-class Stuck(Corpus):
+class Stalled(Corpus):
+    def count(self, *_):
+        return None
+
     def __iter__(self):
         for number, document in enumerate(super().__iter__()):
-            if number == 14:
-                time.sleep(1e6)
+            if number == 16:  # the fifth shard never comes
+                time.sleep(3600)
             yield document
 
-extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Stuck({corpus!r}), SITE, OPTIONS, "tiny")
+extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Stalled({corpus!r}), SITE, OPTIONS, "tiny")
 """
 
 

@@ -84,7 +84,7 @@ def test_a_pair_names_its_model_and_layer(tmp_path: Path, model: Path, corpus: P
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from thinkaloud.activations import corpus
 from thinkaloud.cli import main
 
@@ -92,10 +92,11 @@ read = corpus.Corpus.__iter__
 
 def slowly(self):
     for document in read(self):
-        time.sleep(0.01)
+        time.sleep(0.02)
         yield document
 
 corpus.Corpus.__iter__, corpus.CHEAP = slowly, 0
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests run in the background inherit that it is ignored
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -107,7 +108,7 @@ def test_ctrl_c_says_what_is_kept_and_the_command_to_go_on(tmp_path: Path, model
     command = ["extract", "--model", str(model), "--layer", "2", "--corpus", str(corpus), "--out", str(out)]
     command += ["--min-position", "5", "--positions", "1"]
     with subprocess.Popen([sys.executable, "-c", SLOW, *command], stderr=subprocess.PIPE, text=True) as child:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while not (out / ("shard-00000.parquet" if kept else "extraction.json")).is_file():
             assert child.poll() is None
             assert time.monotonic() < deadline

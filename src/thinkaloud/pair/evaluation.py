@@ -122,8 +122,8 @@ def _shuffled(
     """Every text beside a vector it was not written for. `docs` and `vectors` say whose each row is."""
     groups = docs if len(set(docs)) > 1 else vectors
     if len(set(groups)) < 2:
-        nothing = (math.nan,) * 5
-        return Line(f"{name}, {SHUFFLED} (needs 2 vectors)", *nothing, len(target), len(set(docs)))
+        nan = math.nan
+        return Line(f"{name}, {SHUFFLED} (needs 2 vectors)", nan, nan, nan, nan, nan, len(target), len(set(docs)))
     return Line.of(f"{name}, {SHUFFLED}", foreign_pairs(pred, target, groups, baseline, seed), docs)
 
 
