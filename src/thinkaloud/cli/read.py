@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, progress, put, write_page
+from thinkaloud.cli.common import File, Name, Number, check_target, count, load_pair, put, write_page
+from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -57,7 +58,7 @@ def main(args: Args) -> int:
         check_target(args.html)
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
-    with progress("reading") as watch:
+    with progress("reading", count(nla, content, args.positions) * args.samples) as watch:
         reading = nla.read(
             content, args.positions, args.samples, temperature, args.seed, max_tokens=args.max_tokens, watch=watch
         )
@@ -71,6 +72,11 @@ def main(args: Args) -> int:
         write_page(args.html, report([reading]))
         print(f"report: {args.html}", file=sys.stderr if args.json else sys.stdout)
     return 0
+
+
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
+    return "nothing is kept of a reading that is not done"
 
 
 def source(args: Args) -> str | list[dict[str, str]]:

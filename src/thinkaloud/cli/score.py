@@ -3,12 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import tyro
 
-from thinkaloud.cli.common import Name, Number, load_pair, progress, put
+from thinkaloud.cli.common import Name, Number, load_pair, put
+from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Args:
     """The reconstructor alone: a folder or a hub name."""
     base: Name = None
     """The model that was read, where an adapter does not say it."""
-    split: str = "heldout"
-    """Which documents: heldout or train."""
+    split: Literal["heldout", "train"] = "heldout"
+    """Which documents."""
     limit: int = 1000
     """At most so many vectors, evenly spread over the split."""
     samples: int = 1
@@ -77,6 +78,11 @@ def main(args: Args) -> int:
         " interval  95 %, bootstrap over documents, V taken as known",
     )
     return 0
+
+
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
+    return "nothing is kept of a score that is not done"
 
 
 def table(found: "Evaluation") -> "Table":

@@ -39,7 +39,8 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
-    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log.
+    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log, and where a resumed
+    run goes on.
 
     `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`. `terms` are
     further terms of the reward, each with its weight; they are named in the log.
@@ -117,7 +118,9 @@ class _Run:
             self.policy.refresh()
         run_folder.forget_after(self.out / run_folder.METRICS, start if done else -1)
         run_folder.forget_after(self.out / run_folder.SAMPLES, start if done else -1)
-        if not done:
+        if done:
+            self.watch({"step": start, "steps": config.steps})
+        else:
             self._judge({"step": 0, "steps": config.steps})
             self._save(0)
         for step in range(start, config.steps):
@@ -247,7 +250,9 @@ class _Run:
 
     def _judge(self, metrics: dict[str, Any]) -> str:
         """Evaluate, log, note the best step; why to stop, if there is a reason."""
+        begin = time.perf_counter()
         figures, table = judge(self.policy, self.critic, self.held, self.config)
+        figures["seconds_eval"] = round(time.perf_counter() - begin, 3)
         step = metrics["step"]
         if figures["heldout_fve_frozen"] > self.state["best"]:
             self.state["best"], self.state["best_step"] = figures["heldout_fve_frozen"], step

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from thinkaloud.activations import read_manifest
 from thinkaloud.atomic import sha256_of, write_text
 from thinkaloud.errors import UserError
 
@@ -48,6 +47,8 @@ def same_data(out: Path, data: str) -> None:
 
 def digest(data: str) -> str:
     """What an extraction and its explanations are, whole: a hash over the manifest and the explanations' files."""
+    from thinkaloud.activations import read_manifest  # brings torch, which a list of runs does without
+
     read_manifest(data)  # refuses a folder that is no extraction, in words
     files = [Path(data) / "manifest.json", *sorted(Path(data).glob("explanations-*.parquet"))]
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()

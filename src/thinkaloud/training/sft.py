@@ -29,7 +29,10 @@ FREE = ("device", "save_every", "out")
 
 
 def warm_start(config: WarmStart, watch: Callable[[dict[str, Any]], None] = lambda metrics: None) -> Path:
-    """Run, or resume, a warm start; returns the folder of the finished model. `watch` sees every metrics line."""
+    """Run, or resume, a warm start; returns the folder of the finished model.
+
+    `watch` sees the step it begins at, and every metrics line.
+    """
     out = Path(config.out)
     if run_folder.status(out) == "finished":
         run_folder.same_config(out, config.to_dict(), FREE)
@@ -78,6 +81,7 @@ def _run(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
         adapters.cast_by_autocast(task.module)
+    watch({"step": start, "steps": steps})
     since, tokens = time.perf_counter(), 0
     for step in range(start, steps):
         rows = step_rows(step, len(task.train), config.batch, config.seed)
@@ -113,9 +117,10 @@ def _run(
             }
             tokens, total, counted = 0, 0.0, 0
             if last or (step + 1) % config.eval_every == 0:
+                since = time.perf_counter()
                 with autocast:
                     held, samples = task.evaluate()
-                metrics |= held
+                metrics |= {**held, "seconds_eval": round(time.perf_counter() - since, 3)}
                 run_folder.append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
             run_folder.append(out / "metrics.jsonl", [metrics])
             watch(metrics)
