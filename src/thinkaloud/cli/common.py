@@ -1,5 +1,6 @@
 """What do the verbs share? Naming a pair and its data, printing for a person, writing a page."""
 
+import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -75,6 +76,35 @@ def check_data(folder: str | Path) -> None:
     """Refuse a folder that holds no extraction, before anything heavy is imported."""
     if not (Path(folder) / "manifest.json").is_file():
         raise UserError(f"no manifest.json in {folder}: run thinkaloud extract first")
+
+
+def check_sampling(samples: int, temperature: float | None, max_tokens: int) -> None:
+    """Refuse numbers that no explanation can be sampled with."""
+    for name, value in (("samples", samples), ("max_tokens", max_tokens)):
+        if value < 1:
+            raise UserError(f"{name} must be 1 or more, found {value}")
+    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
+        raise UserError(f"temperature must be 0 (greedy) or above, found {temperature}")
+
+
+def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:
+    """Refuse a pair that is none, or that reads another site than `data` holds, before any weights are loaded."""
+    from thinkaloud.activations import read_manifest
+    from thinkaloud.pair.formats import read_contract
+    from thinkaloud.pair.nla import pair_paths
+    from thinkaloud.site import Site
+
+    if nla is not None or (av is None and ar is None):
+        av, ar, _ = map(str, pair_paths(nla or "pocket"))
+    if av is not None:
+        read_contract(av, "av")
+    if ar is not None:
+        found, manifest = read_contract(ar, "ar"), read_manifest(data)
+        if manifest["site"] != (found.site and found.site.to_dict()):
+            held = Site(**manifest["site"])
+            raise UserError(f"{data} holds activations of {held}, the pair reads {found.site}: extract with --nla")
+        if manifest["d_model"] != found.d_model:
+            raise UserError(f"{data} holds vectors {manifest['d_model']} wide, the pair reads {found.d_model}")
 
 
 def check_target(path: Path) -> None:

@@ -74,8 +74,9 @@ class _Lines:
         left.see(done)
         if time.monotonic() - self.said >= EVERY:
             self.said = time.monotonic()
-            share = f"{done:,} of {of:,} {self.unit}".rstrip() + left.words(of) if of else f"{done:,} {self.unit}"
-            print(f"{what}: {share}", file=sys.stderr, flush=True)
+            share = f"{done:,} of {of:,}" if of else f"{done:,}"
+            still = in_words(left.seconds(of)) if of else ""
+            print(f"{what}: {share} {self.unit}".rstrip() + still, file=sys.stderr, flush=True)
 
 
 class TimeLeft:
@@ -110,13 +111,6 @@ class TimeLeft:
         left = each * (steps - self.done) + self.evaluation * evaluations
         return max(0.0, left - (self.clock() - self.last))
 
-    def words(self, steps: int, evaluations: int = 0) -> str:
-        """`, 3 min left`, or nothing."""
-        from thinkaloud.activations.progress import duration
-
-        left = self.seconds(steps, evaluations)
-        return "" if left is None else f", {duration(left)} left"
-
 
 class Pace:
     """The time left of a training run, from the lines of its log."""
@@ -130,7 +124,24 @@ class Pace:
         self.step, self.steps = metrics["step"], metrics["steps"]
         self.left.see(self.step, metrics.get("seconds_eval"))
 
+    def evaluations(self) -> int:
+        """How many are still to come: one at every `eval_every` steps, and one after the last."""
+        last = self.step < self.steps and self.steps % self.every != 0
+        return self.steps // self.every - self.step // self.every + last
+
+    def seconds(self) -> float | None:
+        """Seconds until the end; None while no step has been measured."""
+        return self.left.seconds(self.steps, self.evaluations())
+
     def words(self) -> str:
         """`, 3 min left`, or nothing."""
-        last = self.step < self.steps and self.steps % self.every != 0
-        return self.left.words(self.steps, self.steps // self.every - self.step // self.every + last)
+        return in_words(self.seconds())
+
+
+def in_words(seconds: float | None) -> str:
+    """`, 3 min left`, or nothing."""
+    if seconds is None:
+        return ""
+    from thinkaloud.activations.progress import duration
+
+    return f", {duration(seconds)} left"

@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
 
-from thinkaloud.cli.common import Name, Number, load_pair, put
+from thinkaloud.cli.common import Name, Number, check_data, check_pair, check_sampling, load_pair, put
 from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
@@ -30,8 +30,8 @@ class Args:
     """The reconstructor alone: a folder or a hub name."""
     base: Name = None
     """The model that was read, where an adapter does not say it."""
-    split: Literal["heldout", "train"] = "heldout"
-    """Which documents."""
+    split: str = "heldout"
+    """Which documents: heldout or train."""
     limit: int = 1000
     """At most so many vectors, evenly spread over the split."""
     samples: int = 1
@@ -50,11 +50,14 @@ class Args:
 
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
+    if args.limit < 1:
+        raise UserError(f"limit must be 1 or more, found {args.limit}")
+    check_sampling(args.samples, args.temperature, args.max_tokens)
+    check_data(args.data)
+    check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
     from thinkaloud.pair.evaluation import evaluate
 
-    if args.limit < 1:
-        raise UserError(f"limit must be 1 or more, found {args.limit}")
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
     keep = np.zeros(len(whole.vectors), dtype=bool)

@@ -59,6 +59,7 @@ def parse(args: list[str]) -> Study:
 
 def main(study: Study) -> int:
     """Run the study, write its page, and say what was found in a line or two."""
+    check(study)
     from thinkaloud.pair.nla import NLA
     from thinkaloud.studies.folder import Folder
     from thinkaloud.studies.page import render
@@ -72,6 +73,24 @@ def main(study: Study) -> int:
     put(f" {page.title}", "", f" {page.answer}", "", f" tables  {tables}")
     print(f" page    {written}")  # a path is not broken into lines
     return 0
+
+
+def check(study: Study) -> None:
+    """Refuse files that are not there and places that are none, before a model is loaded."""
+    for name in ("problems", "labelled"):
+        file = getattr(study, name, None)
+        if file not in (None, "pocket") and not Path(file).is_file():
+            raise UserError(f"no file {file}: {name} must be a JSONL file")
+    if places := getattr(study, "places", None):
+        from thinkaloud.studies.problems import place_of
+
+        for place in places:
+            place_of(place)
+    for name in ("texts", "chats"):
+        if getattr(study, name, "pocket") != "pocket":
+            from thinkaloud.activations import read_corpus
+
+            read_corpus(getattr(study, name))
 
 
 def kept(study: Study) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from thinkaloud.cli import INTERRUPTED, arguments, progress
-from thinkaloud.cli.common import File, check_data, command
+from thinkaloud.cli.common import File, check_data, check_pair, command
 from thinkaloud.training.config import RL
 
 
@@ -44,6 +44,7 @@ def main(args: RL | Resume) -> int:
 
     if isinstance(args, RL):
         check_data(args.data)
+        check_pair(args.nla, None, None, args.data)
         config = args.to_dict()
     else:
         config = run_folder.begun_with(args.resume)["config"]

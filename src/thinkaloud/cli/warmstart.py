@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import subcommand
 
 from thinkaloud.cli import progress
-from thinkaloud.cli.common import check_data, command
+from thinkaloud.cli.common import check_data, check_pair, command
 from thinkaloud.training.config import ARWarmStart, AVWarmStart
 
 Args = Annotated[ARWarmStart, subcommand("ar")] | Annotated[AVWarmStart, subcommand("av")]
@@ -18,6 +18,12 @@ Args = Annotated[ARWarmStart, subcommand("ar")] | Annotated[AVWarmStart, subcomm
 
 def main(args: ARWarmStart | AVWarmStart) -> None:
     check_data(args.data)
+    if args.model is not None:
+        from thinkaloud.loading import resolve
+
+        resolve(args.model)
+    if isinstance(args, AVWarmStart) and args.ar is not None:
+        check_pair(None, None, args.ar, args.data)
     from thinkaloud.training.sft import warm_start
 
     with view(args.eval_every) as watch:
