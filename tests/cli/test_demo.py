@@ -43,7 +43,7 @@ def test_it_shows_a_handful_and_writes_the_rest(
     assert "user: Hello you" in out
     assert "Another text's explanation" in out
     assert str(page) in out
-    assert "Next: thinkaloud read" in out
+    assert "next: thinkaloud read" in out
     text = page.read_text(encoding="utf-8")
     data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
     assert data

@@ -69,7 +69,7 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         main(["study", name, "--help"])
     printed = capsys.readouterr().out
     assert "--out" in printed
-    assert "--preset pocket" in printed
+    assert "--preset {pocket}" in printed
 
 
 def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:

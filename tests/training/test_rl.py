@@ -75,7 +75,7 @@ def log(out: Path) -> list[dict[str, Any]]:
 
 
 def timeless(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    clocks = ("seconds", "seconds_rollout", "tokens_per_second")
+    clocks = ("seconds", "seconds_rollout", "seconds_eval", "tokens_per_second")
     return [{name: value for name, value in line.items() if name not in clocks} for line in lines]
 
 

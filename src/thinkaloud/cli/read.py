@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from thinkaloud.cli.common import File, Name, Number, Size, check_target, load_pair, progress, put, write_page
+from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put, write_page
+from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -34,7 +35,7 @@ class Args:
     """The model that is read, where the pair does not say it."""
     positions: str = "all"
     """Which tokens: all, last, indices like 0,-1 (negative from the end) or ranges like 50:."""
-    window: Size = None
+    window: int | None = None
     """For a text beyond the model's context: read it in windows of so many tokens, one after the other."""
     samples: int = 1
     """Explanations for each token."""
@@ -106,6 +107,11 @@ def check(args: Args, content: str | list[dict[str, str]], temperature: float) -
     name = str(args.chat or args.file or ("standard input" if args.text == "-" else "the text"))
     windows_to_read(document, ids, tokenizer.bos_token_id, args.window, families.context_of(config), name)
     return len(parse_positions(args.positions, len(ids or ()))) * args.samples
+
+
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
+    return "nothing is kept of a reading that is not done"
 
 
 def source(args: Args) -> str | list[dict[str, str]]:

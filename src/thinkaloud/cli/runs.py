@@ -16,7 +16,7 @@ DEPTH = 3
 
 @dataclass(frozen=True)
 class Args:
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path()
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = Path()
     """Where to look: this folder, and three folders down."""
     json: bool = False
     """Print one JSON object a run."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from thinkaloud.cli.common import Name, Number, load_pair, progress, put
+from thinkaloud.cli.common import Name, Number, check_data, check_pair, check_sampling, load_pair, put
+from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,11 +52,14 @@ class Args:
 
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
+    if args.limit < 1:
+        raise UserError(f"limit must be 1 or more, found {args.limit}")
+    check_sampling(args.samples, args.temperature, args.max_tokens)
+    check_data(args.data)
+    check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
     from thinkaloud.pair.evaluation import evaluate
 
-    if args.limit < 1:
-        raise UserError(f"limit must be 1 or more, found {args.limit}")
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
     keep = np.zeros(len(whole.vectors), dtype=bool)
@@ -98,6 +102,11 @@ def verdicts_on(found: "Evaluation", nla: "NLA") -> "list[Verdict]":
             figures["closed"] = found.closed
         out.append(judge(role, figures, part.contract.provenance.get("rows")))
     return [verdict for verdict in out if verdict is not None]
+
+
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
+    return "nothing is kept of a score that is not done"
 
 
 def table(found: "Evaluation") -> "Table":

@@ -41,7 +41,8 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
-    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log.
+    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log, and where a resumed
+    run goes on.
 
     `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`. `terms` are
     further terms of the reward, each with its weight; they are named in the log.
@@ -123,7 +124,9 @@ class _Run:
             run_folder.forget_after(self.out / name, -1 if done is None else done)
         if self.state.get("collapsed"):
             return self._finish(self.state["collapsed"])
-        if done is None:
+        if done is not None:
+            self.watch({"step": done, "steps": config.steps})
+        else:
             self._judge({"step": 0, "steps": config.steps})
             self._save(0)
         for step in range(done or 0, config.steps):
@@ -255,8 +258,10 @@ class _Run:
 
     def _judge(self, metrics: dict[str, Any]) -> str:
         """Evaluate, log, note the best step; why to stop, if there is a reason."""
+        begin = time.perf_counter()
         with evaluating(self.module):
             figures, table = judge(self.policy, self.critic, self.held, self.config)
+        figures["seconds_eval"] = round(time.perf_counter() - begin, 3)
         step = metrics["step"]
         if figures["heldout_fve_frozen"] > self.state["best"]:
             self.state["best"], self.state["best_step"] = figures["heldout_fve_frozen"], step

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from thinkaloud.activations import read_manifest
 from thinkaloud.atomic import json_lines, sha256_of, write_text
 from thinkaloud.errors import UserError
 
@@ -58,12 +57,16 @@ def same_model(out: Path, model: Mapping[str, Any]) -> None:
 
 def vectors_digest(data: str) -> str:
     """What an extraction is without its explanations: a hash of the manifest, which holds those of the shards."""
+    from thinkaloud.activations import read_manifest  # brings torch, which a list of runs does without
+
     read_manifest(data)
     return sha256_of(Path(data) / "manifest.json")
 
 
 def digest(data: str) -> str:
     """What an extraction and its explanations are, whole: a hash over the manifest and the explanations' files."""
+    from thinkaloud.activations import read_manifest
+
     read_manifest(data)  # refuses a folder that is no extraction, in words
     files = [Path(data) / "manifest.json", *sorted(Path(data).glob("explanations-*.parquet"))]
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()

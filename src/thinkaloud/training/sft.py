@@ -42,8 +42,9 @@ def warm_start(
 ) -> Path:
     """Run, or resume, a warm start; returns the folder of the finished model.
 
-    `watch` sees every metrics line; `say` is told beforehand what there is to do and, after some steps, how long it is,
-    and what a user has to know of a resumption. UserError where another process is at work in the folder.
+    `watch` sees the step it begins at, and every metrics line; `say` is told beforehand what there is to do and, after
+    some steps, how long it is, and what a user has to know of a resumption. UserError where another process is at work
+    in the folder.
     """
     out = Path(config.out)
     if run_folder.status(out) == "finished":
@@ -141,6 +142,7 @@ def _run(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
         adapters.cast_by_autocast(task.module)
+    watch({"step": start, "steps": steps})
     since, tokens = time.perf_counter(), 0
     for step in range(start, steps):
         if step == start + TIMED and steps - step > 1:
@@ -179,9 +181,10 @@ def _run(
             }
             tokens, total, counted = 0, 0.0, 0
             if last or (step + 1) % config.eval_every == 0:
+                since = time.perf_counter()
                 with autocast, evaluating(task.module):
                     figures, samples = task.evaluate()
-                metrics |= figures
+                metrics |= {**figures, "seconds_eval": round(time.perf_counter() - since, 3)}
                 run_folder.append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
             run_folder.append(out / "metrics.jsonl", [metrics])
             watch(metrics)
