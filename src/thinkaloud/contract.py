@@ -25,7 +25,11 @@ INJECTIONS = ("replace", "add")
 
 @dataclass(frozen=True)
 class Marker:
-    """The one token whose place in the prompt takes the vector, and the tokens that must stand beside it."""
+    """The one token whose place in the prompt takes the vector, and the tokens that must stand beside it.
+
+    >>> NLA.from_pretrained("pocket").verbalizer.contract.marker
+    Marker(char='...', token_id=..., left_id=..., right_id=...)
+    """
 
     char: str
     token_id: int
@@ -40,6 +44,9 @@ class Contract:
     `injection`: "replace" puts v · scale/‖v‖ in place of the marker's embedding; "add" adds ‖h‖ · v/‖v‖ to the output
     of block 1 at the marker. `scaled_state`: the AR scales the backbone state to √d before its head. `final_norm`: the
     AR keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the training loss.
+
+    >>> Contract("ar", d_model=256, site=Site("resid_post", 5), ar_template="Said: {explanation} Meant:")
+    Contract(ar, d_model 256, at resid_post:5)
     """
 
     role: str
@@ -76,6 +83,10 @@ class Contract:
             _need("{explanation}" in (self.ar_template or ""), "the AR template must hold {explanation}")
         if self.injection_scale is not None and not (math.isfinite(self.injection_scale) and self.injection_scale > 0):
             raise UserError(f"extraction.injection_scale must be a positive number, found {self.injection_scale!r}")
+
+    def __repr__(self) -> str:
+        marker = f", marker {self.marker.char!r} by {self.injection}" if self.marker else ""
+        return f"Contract({self.role}, d_model {self.d_model}, at {self.site or 'no known site'}{marker})"
 
     def with_baseline(self, baseline: Baseline) -> "Contract":
         return replace(self, baseline=baseline)

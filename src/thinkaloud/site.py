@@ -13,6 +13,9 @@ class Site:
     """A place in a model whose vectors are read.
 
     `Site("resid_post", K)` is the output of decoder block K, counted from 0, after the residual add.
+
+    >>> Site("resid_post", 5).names()["Transformers hidden_states"]
+    'hidden_states[6] (index 0 is the embedding)'
     """
 
     kind: str

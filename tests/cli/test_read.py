@@ -14,9 +14,8 @@ from thinkaloud import cli
 from thinkaloud.baseline import Baseline
 from thinkaloud.cli import read
 from thinkaloud.errors import UserError
-from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import official
-from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site
 
@@ -35,7 +34,11 @@ class WordByWord:
         text = content if isinstance(content, str) else " ".join(m["content"] for m in content)
         places = tuple(
             ReadPosition(
-                i, word, i, 1.0, (Explanation(f"word {word}", "", (), (), "closed"),), (Score(0.9, 0.2, BASELINE),)
+                i,
+                word,
+                i,
+                1.0,
+                (ScoredExplanation(f"word {word}", "", (), (), "closed", Score(0.9, 0.2, BASELINE)),),
             )
             for i, word in enumerate(text.split())
         )

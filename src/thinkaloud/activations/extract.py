@@ -21,7 +21,7 @@ from thinkaloud.activations.manifest import build_manifest
 from thinkaloud.activations.positions import allowed_positions, choose_positions, parse_positions, special_ids
 from thinkaloud.activations.progress import Progress
 from thinkaloud.activations.settings import ExtractOptions, abandon, begin, settings_of
-from thinkaloud.activations.shards import Prepared, ShardMaker, rows_table
+from thinkaloud.activations.shards import Prepared, ShardMaker, rows_table, with_next
 from thinkaloud.activations.store import Activations
 from thinkaloud.activations.tokens import Reader, Window, encode, windows_to_read
 from thinkaloud.errors import UserError
@@ -39,6 +39,7 @@ def extract(
     *,
     seed: int = 0,
     min_position: int = 0,
+    next_tokens: int = 0,
     batch_tokens: int | None = None,
     window: int | None = None,
 ) -> Activations:
@@ -47,12 +48,17 @@ def extract(
     `positions`: "all", "last", "0,-1", "50:" or a list of indices, or a whole number n for n tokens a text, chosen by
     `seed` from `min_position` on and never special tokens. With `window`, texts are read in consecutive windows of so
     many tokens, each beginning with the BOS: indices count the tokens of the whole text, n tokens are chosen of each
-    window. Vectors are float32 [n, d], unscaled. UserError for a text that is empty, or longer than the model's context
-    without windows.
+    window. With `next_tokens` k, the table also holds the k tokens that the model itself finds likeliest next, and
+    their probabilities. Vectors are float32 [n, d], unscaled. UserError for a text that is empty, or longer than the
+    model's context without windows.
+
+    >>> extract("pocket/base", ["The old captain looked at the sea"], Site("resid_post", 5), positions="0,-1")
+    Activations(2 vectors of d 256 at resid_post:5, of 1 document)
     """
     if not isinstance(model, nn.Module):
         tokenizer = tokenizer if tokenizer is not None else loading.load_tokenizer(model)
-        model = cast(nn.Module, loading.load_backbone(model, site.layer))
+        whole = loading.load_causal_lm(model) if next_tokens else loading.load_backbone(model, site.layer)
+        model = cast(nn.Module, whole)
     if tokenizer is None:
         raise UserError("extract needs a tokenizer beside a model that is already loaded: pass tokenizer=")
     if isinstance(texts, str):
@@ -76,9 +82,9 @@ def extract(
         else:
             named = parse_positions(positions, len(ids or ()))
             places += [w.positions_of(named) for w in mine]
-    run = Pass(model, site)
+    run, reader = Pass(model, site, next_tokens), Reader(tokenizer)
     picked = run([w.ids for w in windows], places, batch_tokens or default_batch_tokens(run.device))()
-    table = rows_table(windows, places, Reader(tokenizer), split_of)
+    table = with_next(rows_table(windows, places, reader, split_of), picked, reader)
     vectors = picked.vectors.float()
     table = table.set_column(table.column_names.index("norm"), "norm", pa.array(store.norms_of(vectors)))
     return Activations(vectors, table, site)

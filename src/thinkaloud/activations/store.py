@@ -46,6 +46,14 @@ class Activations:
 
     `table` has the columns of `COLUMNS`, `next_tokens` and `next_probs` where they were asked for, `explanation`
     and `writer` where they have been written. `site` is None only for foreign data that does not say.
+
+    >>> found = extract("pocket/base", ["The sea was calm.", "Nobody spoke."], Site("resid_post", 5), positions="last")
+    >>> found
+    Activations(2 vectors of d 256 at resid_post:5, of 2 documents)
+    >>> found.column("token")
+    ['.', '.']
+    >>> found.filter([True, False]).baseline().n
+    1
     """
 
     vectors: Float[Tensor, "n d"]  # float32, raw, never normalised
@@ -62,6 +70,11 @@ class Activations:
 
     def __len__(self) -> int:
         return self.table.num_rows
+
+    def __repr__(self) -> str:
+        docs = len(self.table["doc_id"].unique()) if "doc_id" in self.table.column_names else 0
+        of = f", of {docs:,} document{'s' * (docs != 1)}" if docs else ""
+        return f"Activations({len(self):,} vectors of d {self.vectors.shape[1]} at {self.site or 'no known site'}{of})"
 
     def column(self, name: str) -> list[Any]:
         """A column of the table as Python values."""

@@ -44,7 +44,7 @@ def main(args: Args) -> int:
     from rich.text import Text
 
     from thinkaloud.pair import controls, show
-    from thinkaloud.serve.export import report
+    from thinkaloud.pair.report import report
 
     nla = load_pair(args.nla)
     with progress("reading", sum(count(nla, text) for text in TEXTS)) as watch:

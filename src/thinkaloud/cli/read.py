@@ -77,9 +77,7 @@ def main(args: Args) -> int:
     else:
         put(reading)
     if args.html is not None:
-        from thinkaloud.serve.export import report
-
-        write_page(args.html, report([reading]))
+        write_page(args.html, reading.to_html())
         print(f"report: {args.html}", file=sys.stderr if args.json else sys.stdout)
     return 0
 

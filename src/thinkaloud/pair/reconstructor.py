@@ -20,7 +20,14 @@ ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tok
 
 @dataclass
 class Reconstructor:
-    """A decoder stack cut after the site's block, a d × d head in float32, and the contract they were trained with."""
+    """A decoder stack cut after the site's block, a d × d head in float32, and the contract they were trained with.
+
+    >>> ar = Reconstructor.from_pretrained("pocket/ar")
+    >>> ar
+    Reconstructor(LlamaModel, d_model 256, at resid_post:5, float32 on cpu)
+    >>> ar.reconstruct(["A story about the sea.", "A sum."]).shape
+    torch.Size([2, 256])
+    """
 
     backbone: Any
     head: nn.Linear
@@ -46,6 +53,11 @@ class Reconstructor:
         from thinkaloud.pair.formats import load_reconstructor
 
         return load_reconstructor(path, base=base, device=device, dtype=dtype)
+
+    def __repr__(self) -> str:
+        kind, dtype = type(families.unwrap(self.backbone)).__name__, families.embedding(self.backbone).weight.dtype
+        where = f"at {self.contract.site}, {str(dtype).removeprefix('torch.')} on {self.device}"
+        return f"Reconstructor({kind}, d_model {self.contract.d_model}, {where})"
 
     @property
     def device(self) -> torch.device:

@@ -10,7 +10,7 @@ from thinkaloud.studies import answers_analysis as found
 from thinkaloud.studies.config import Answers
 from thinkaloud.studies.estimates import Estimate
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.page import Page, Section
+from thinkaloud.studies.page import Example, Page, Section
 
 RIGHT, WRONG, CHANCE = "#1b6ca8", "#c4572e", "#8a949e"
 LINES = ("#1b6ca8", "#c4572e", "#3b8f5a", "#8a5fb0", "#b58a1b", "#5c6670", "#d078a0")
@@ -32,6 +32,7 @@ class Results:
     explained: Sequence[Record]
     edited: Sequence[Record]
     checked: Sequence[Record]
+    examples: Sequence[Example] = ()
 
     @property
     def nothing_to_compare(self) -> str:
@@ -73,6 +74,7 @@ def page_of(results: Results, folder: Folder) -> Page:
             "Seed": str(config.seed),
         },
         sections,
+        results.examples,
     )
 
 
