@@ -107,8 +107,9 @@ def load_tokenizer(path: str | Path) -> Any:
     """The tokenizer of a checkpoint."""
     folder = resolve(path)
     try:
-        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        # mistral-common's own tokenizer, which Transformers prefers where that is installed, has no chat template.
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, mistral_format=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(f"{path} has no tokenizer that loads: {str(error).strip().splitlines()[0]}") from None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinkaloud.activations.corpus import Document
+from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
 
 
@@ -47,16 +48,15 @@ def encode(tokenizer: Any, documents: Sequence[Document]) -> list[list[int] | No
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[dict[str, Any]]) -> list[int] | None:
-    """A chat's ids by the template, tokenised in the same step (two would double the BOS); None if it is refused."""
+    """A chat's ids by the template; None if it is refused."""
     from jinja2 import TemplateError
 
     if not getattr(tokenizer, "chat_template", None):
         raise UserError("the tokenizer has no chat template: chats need one; use plain text, or a chat model")
     try:
-        encoded = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True)
+        return chat_ids(tokenizer, messages)
     except TemplateError:
         return None
-    return list(encoded["input_ids"])
 
 
 def windows_of(document: Document, ids: list[int], bos: int | None, size: int | None, context: int) -> list[Window]:

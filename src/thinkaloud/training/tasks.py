@@ -280,26 +280,30 @@ def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
 
 
 def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], common: dict[str, Any]) -> Contract:
-    chars = [config.marker] if config.marker else list(MARKERS)
-    found = None
-    for char in chars:
-        try:
-            _, _, found = contracts.find_marker(tokenizer, config.av_template, char)
-            break
-        except UserError:
-            if config.marker:
-                raise
-    if found is None:
-        raise UserError(f"none of {' '.join(MARKERS)} is one token of this tokenizer: name one with --marker")
+    ids, marker = _marked_prompt(config, tokenizer)
     scale = config.injection_scale or float(manifest["norm_percentiles"]["75"])
     return Contract(
         role="av",
         av_template=config.av_template,
-        marker=found,
+        marker=marker,
+        prompt_hash=contracts.hash_ids(ids),
         injection=config.injection,
         injection_scale=scale if config.injection == "replace" else None,
         **common,
     )
+
+
+def _marked_prompt(config: AVWarmStart, tokenizer: Any) -> tuple[list[int], contracts.Marker]:
+    """The AV prompt's ids with the marker that was asked for, or the first candidate that is one token in it."""
+    for char in [config.marker] if config.marker else MARKERS:
+        try:
+            ids, _, marker = contracts.find_marker(tokenizer, config.av_template, char)
+        except UserError:
+            if config.marker or not tokenizer.chat_template:
+                raise
+            continue
+        return ids, marker
+    raise UserError(f"none of {' '.join(MARKERS)} is one token of the AV prompt here: name one with --marker")
 
 
 def _store(model: Any, config: WarmStart) -> None:
