@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thinkaloud.activations import Activations
 from thinkaloud.errors import UserError
-from thinkaloud.training.data import Ragged, load_rows, step_rows
+from thinkaloud.training.data import Ragged, load_held, load_rows, step_rows
 
 
 @given(n=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 5), epoch=st.integers(0, 3))
@@ -58,6 +58,36 @@ def test_a_limit_draws_rows_that_keep_their_words(data: Path) -> None:
     assert [words[tuple(v.tolist())] for v in some.vectors] == some.texts
     assert some.texts != other.texts
     assert len(some) == 9
+
+
+def test_held_out_rows_are_the_same_for_every_seed(data: Path) -> None:
+    some, other = (load_rows(data, "heldout", seed=seed, limit=9)[0] for seed in (0, 1))
+    assert some.vectors.equal(other.vectors)
+    assert some.texts == other.texts
+
+
+@pytest.mark.parametrize("limit", [6, 12, 10_000])
+def test_held_out_rows_to_choose_by_and_to_report_share_no_document(data: Path, limit: int) -> None:
+    found = Activations.load(data, split="heldout")
+    docs = dict(zip(found.column("text"), found.column("doc_id"), strict=True))
+    vectors = {tuple(v.tolist()): text for v, text in zip(found.vectors, found.column("text"), strict=True)}
+    parts = load_held(data, limit)
+    for part in parts:
+        assert [vectors[tuple(v.tolist())] for v in part.vectors] == part.prefixes
+        assert part.baseline == found.baseline("heldout")
+    choosing, reported = ({docs[text] for text in part.prefixes} for part in parts)
+    assert not choosing & reported
+    assert len(reported) - len(choosing) in (0, 1)
+    assert sum(len(part.prefixes) for part in parts) == min(limit, len(found))
+
+
+def test_held_out_rows_of_one_document_cannot_be_parted(data: Path, tmp_path: Path) -> None:
+    found = Activations.load(data, split="heldout")
+    docs = found.column("doc_id")
+    one = found.filter([doc == docs[0] for doc in docs])
+    one.save(tmp_path / "one")
+    with pytest.raises(UserError, match="are of one document, two are needed"):
+        load_held(tmp_path / "one", 12)
 
 
 def test_rows_without_words_are_refused(data: Path, tmp_path: Path) -> None:

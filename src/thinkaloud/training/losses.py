@@ -17,8 +17,8 @@ def rewards(
 ) -> Float[Tensor, " n"]:
     """−MSE of valid explanations, or −log MSE; the others, whatever they say, are taken to have `fail_mse`.
 
-    A direction MSE goes up to 4. Beyond `fail_mse` a valid explanation counts as `fail_mse` too, in both forms: one that
-    closes never earns less than one that fails, so ending badly is at no time the better choice.
+    A direction MSE goes up to 4. Beyond `fail_mse` a valid explanation counts as `fail_mse` too, in both forms: one
+    that closes never earns less than one that fails, so ending badly is at no time the better choice.
     """
     counted = torch.where(valid, mse.clamp_max(fail_mse), torch.full_like(mse, fail_mse))
     return -counted.clamp_min(1e-6).log() if logarithm else -counted
@@ -46,8 +46,8 @@ def k3(logprobs: Float[Tensor, " m"], reference: Float[Tensor, " m"], clamp: flo
     """An unbiased estimate of KL(policy ‖ reference) at sampled tokens, nats, never negative: exp(r) − r − 1.
 
     r = reference − policy log-probability, at most `clamp`, where the exponential would overflow. There is no lower
-    bound: where the policy is far likelier than the reference, −r − 1 is what pulls it back. Schulman, "Approximating KL
-    Divergence", 2020.
+    bound: where the policy is far likelier than the reference, −r − 1 is what pulls it back. Schulman, "Approximating
+    KL Divergence", 2020.
     """
     r = (reference - logprobs).clamp_max(clamp)
     return torch.expm1(r) - r  # exp(r) − 1 rounds to less than r where they are close
