@@ -113,10 +113,11 @@ def test_any_text_can_be_counted(text: str) -> None:
 @given(st.text() | st.text("ab \"“”\n.潮é🌊'"))
 def test_every_measure_is_a_share(text: str) -> None:
     found = measures([text])
-    assert found == {"repetition": repetition(text), "non_latin": non_latin(text), "quoted": quoted(text)}
+    shares = {"repetition": repetition, "non_latin": non_latin, "quoted": quoted}
+    assert found == {name: of(text) for name, of in shares.items()} | {"repeating": repeated_items(text) > 0}
     assert all(0 <= share <= 1 for share in found.values())
 
 
 def test_measures_are_means_over_texts() -> None:
     found = measures(["storm storm storm", '"море"', "", "sea"])
-    assert found == pytest.approx({"repetition": 1 / 8, "non_latin": 1 / 4, "quoted": 1 / 4})
+    assert found == pytest.approx({"repetition": 1 / 8, "repeating": 0, "non_latin": 1 / 4, "quoted": 1 / 4})

@@ -11,6 +11,7 @@ from torch import Tensor
 from thinkaloud import families
 from thinkaloud.activations import Activations
 from thinkaloud.explanation import wrap
+from thinkaloud.pair.formats import official
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training.config import ARWarmStart, AVWarmStart
 from thinkaloud.training.data import load_rows
@@ -153,6 +154,17 @@ def test_the_controls_of_an_evaluation_pair_texts_with_other_vectors(data: Path)
     for name, target in (("heldout_fve", vectors), ("heldout_fve_shuffled_pairs", vectors.roll(-(n // 2), dims=0))):
         mse = float((2 - 2 * torch.cosine_similarity(rebuilt, target)).mean())
         assert metrics[name] == pytest.approx(1 - mse / made.held.baseline.v, abs=1e-4)
+
+
+def test_an_explanation_that_does_not_close_counts_as_failed(data: Path, tmp_path: Path) -> None:
+    """Whatever its text rebuilds: V is below 2, so an AV that never closes has an FVE of 1 − 2 / V."""
+    official.save_ar(tiny.reconstructor(), tmp_path / "ar")
+    made: AVTask = task(data, "av", ar=str(tmp_path / "ar"), eval_texts=6)
+    metrics, samples = made.evaluate()
+    assert metrics["closed"] == 0
+    wanted = 1 - 2 / made.held.baseline.v
+    assert metrics["heldout_fve"] == pytest.approx(wanted)
+    assert [sample["fve"] for sample in samples] == pytest.approx([wanted] * 6)
 
 
 @pytest.mark.parametrize(

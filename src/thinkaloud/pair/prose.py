@@ -90,9 +90,13 @@ def quoted(text: str) -> float:
 
 
 def measures(texts: Sequence[str]) -> dict[str, float]:
-    """The mean of each measure over texts."""
-    named = {"repetition": repetition, "non_latin": non_latin, "quoted": quoted}
+    """The mean of each share over texts; `repeating` is the share of texts with a list that names an item again."""
+    named = {"repetition": repetition, "repeating": _repeats, "non_latin": non_latin, "quoted": quoted}
     return {name: sum(map(of, texts)) / len(texts) for name, of in named.items()}
+
+
+def _repeats(text: str) -> bool:
+    return repeated_items(text) > 0
 
 
 @cache

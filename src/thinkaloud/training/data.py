@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.injection import check_vectors
 
 _CHUNK = 16384
+_HELD_KEY = 0  # draws held-out rows, whatever a run's seed: all runs on the same data are measured alike
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ class Rows:
 
 
 def load_rows(directory: str | Path, split: str, seed: int, limit: int | None = None) -> tuple[Rows, Activations]:
-    """The explained rows of a split; with `limit`, a sample of them drawn by `seed`, spread over the whole corpus."""
+    """The explained rows of a split; with `limit`, a sample of them, spread over the whole corpus.
+
+    `seed` draws training rows. Held-out rows are the same for every run.
+    """
+    seed = seed if split == "train" else _HELD_KEY
     columns = ["doc_id", "explanation"] + (["text"] if split == "heldout" else [])
     found = drawn(directory, split, seed, limit, columns)
     texts = found.column("explanation")
@@ -86,10 +92,24 @@ class Held:
     baseline: Baseline
 
 
-def load_held(directory: str | Path, seed: int, limit: int) -> Held:
-    """At most `limit` held-out vectors, drawn by `seed` from the whole split."""
-    found = drawn(directory, "heldout", seed, limit, ["doc_id", "text"])
-    return Held(found.vectors, found.column("text"), found.baseline("heldout"))
+def load_held(directory: str | Path, limit: int) -> tuple[Held, Held]:
+    """At most `limit` held-out vectors, the same for every run, in two parts that share no document.
+
+    The first is for choosing (the best step, when to stop), the second for the figures that are reported. UserError
+    where all are of one document.
+    """
+    found = drawn(directory, "heldout", _HELD_KEY, limit, ["doc_id", "text"])
+    docs, texts, baseline = found.column("doc_id"), found.column("text"), found.baseline("heldout")
+    order = sorted(set(docs), key=lambda doc: blake2b(str(doc).encode(), digest_size=8).digest())
+    if len(order) < 2:
+        raise UserError(
+            f"{directory}: the {len(docs)} held-out rows of an evaluation are of one document, two are needed: one to "
+            "choose the best step by, one to report; raise --eval-rows, or extract more documents"
+        )
+    choosing = set(order[1::2])
+    parts = [[i for i, doc in enumerate(docs) if (doc in choosing) == first] for first in (True, False)]
+    first, second = (Held(found.vectors[mine], [texts[i] for i in mine], baseline) for mine in parts)
+    return first, second
 
 
 def load_vectors(

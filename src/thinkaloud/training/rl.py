@@ -8,7 +8,9 @@ regresses the AR on the same words. The AR's gradient never reaches the AV. Fras
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,16 @@ from thinkaloud.attention import evaluating
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
+from thinkaloud.pair.prose import repeated_items, stutters
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, run_folder
 from thinkaloud.training.config import RL, cosine_lr
-from thinkaloud.training.critic import Critic
-from thinkaloud.training.data import Held, load_held, load_vectors, step_rows
-from thinkaloud.training.judgement import collapse, judge
-from thinkaloud.training.policy import Policy
+from thinkaloud.training.critic import Critic, valid_explanations
+from thinkaloud.training.data import load_held, load_vectors, step_rows
+from thinkaloud.training.memory import PieceSize
+from thinkaloud.training.policy import Policy, TokenStats
 from thinkaloud.training.rl_setup import Setup, identity, prepare, same_identity, save_pair
+from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
 
 Watch = Callable[[dict[str, Any]], None]
 # A further term of the reward: from texts, vectors [n, d] and the texts up to them, a number for each.
@@ -75,7 +79,7 @@ def resume(
     if run_folder.status(Path(out)) in ("finished", "collapsed"):
         return Path(out)
     with held(Path(out)):
-        setup = prepare(RL(**{**begun["config"], "out": str(out)}), begun.get("revisions", {}))
+        setup = prepare(RL.from_dict({**begun["config"], "out": str(out)}), begun.get("revisions", {}))
         same_identity(Path(out), begun, setup)
         return _Run(setup, watch, stop, terms or {}).go()
 
@@ -91,7 +95,7 @@ class _Run:
         self.out = Path(config.out)
         self.policy, self.critic = Policy(setup.verbalizer, config), Critic(setup.reconstructor, config)
         self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, bool(terms))
-        self.held: Held = load_held(config.data, config.seed, config.eval_rows)
+        self.selection, self.held = load_held(config.data, config.eval_rows)
         self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.critic.module})
         self.parts = {
             "av": (config.lr or 0.0, list(checkpoint.trainable(setup.verbalizer.model).values())),
@@ -107,7 +111,7 @@ class _Run:
             betas=(0.9, 0.99),
             fused=self.policy.device.type == "cuda",
         )
-        self.micro_tokens = config.micro_tokens
+        self.micro_tokens, self.rollout_rows = self._piece_sizes()
         self.state: dict[str, Any] = {"skipped_av": 0, "skipped_ar": 0, "best": -math.inf, "best_step": None}
 
     def go(self) -> Path:
@@ -149,41 +153,54 @@ class _Run:
                 return self.out
         return self._finish("finished")
 
+    def _piece_sizes(self) -> tuple[PieceSize, PieceSize]:
+        """Tokens of a pass and rows of a rollout, each from what is asked for to where halving would change nothing."""
+        config = self.config
+        longest = len(self.policy.verbalizer.prompt_ids) + config.max_tokens
+        advice = "lower --max-tokens, set --checkpointing, or train an adapter (--mode adapter)"
+
+        def size(name: str, asked: int, least: int, advice: str) -> PieceSize:
+            return PieceSize(name, asked, min(asked, least), advice, lambda line: self.watch({"note": line}))
+
+        return (
+            size("micro_tokens", config.micro_tokens, longest, advice),
+            size("rollout_rows", config.rollout_rows, config.group, "lower --group or --max-tokens"),
+        )
+
+    def _sample(self, vectors: Tensor, n: int, sampling: Sampling) -> list[list[Explanation]]:
+        """`n` explanations of each vector; how many fit into memory at once changes nothing about what is drawn."""
+        return self.rollout_rows.fit(lambda rows: self.policy.sample(vectors, n, sampling, rows))
+
     def _step(self, step: int) -> dict[str, Any]:
         """Rollouts, rewards, and one update of both; the metrics of it."""
         config, begin = self.config, time.perf_counter()
         rows = step_rows(step, len(self.vectors), config.prompts, config.seed)
         vectors = self.vectors[rows]
         sampling = Sampling(config.temperature, config.max_tokens, step_seed(config.seed, step))
-        groups = self.policy.sample(vectors, config.group, sampling)
+        groups = self._sample(vectors, config.group, sampling)
         said = [one for group in groups for one in group]
         sampled = time.perf_counter()
-        if not any(one.finish == "closed" for one in said):
+        valid = valid_explanations(said, self.critic.reconstructor)
+        if not valid.any():
             raise UserError(_all_failed(said, config))
         targets = vectors.repeat_interleave(config.group, dim=0)
         contexts = [self.contexts[row] for row in rows for _ in range(config.group)] if self.contexts else []
-
-        def attempt() -> dict[str, Any]:
-            parity = {"parity": self._check_parity(vectors, said)} if step % config.parity_every == 0 else {}
-            return self._learn(step, vectors, targets, said, contexts) | parity
-
-        try:
-            metrics = attempt()
-        except torch.OutOfMemoryError:
-            if self.micro_tokens < config.micro_tokens:
-                raise
-            self.micro_tokens //= 2
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            self.watch({"note": f"out of memory: going on with micro_tokens {self.micro_tokens}"})
-            metrics = attempt()
-        tokens = sum(len(one.token_ids) for one in said)
+        texts = [one.text for one in said]
+        further = {name: torch.tensor(list(term(texts, targets, contexts))) for name, (_, term) in self.terms.items()}
+        metrics, stats = self.micro_tokens.fit(lambda tokens: self._learn(vectors, said, valid, further, tokens))
+        if step % config.mismatch_every == 0:
+            bound = config.mismatch_bound or MISMATCH_BOUND["bfloat16" if self.policy.bfloat16 else "float32"]
+            metrics["mismatch"] = check_mismatch(stats.logprobs, said, bound)
+        metrics |= self._optimize(step)
+        tokens, closed = sum(len(one.token_ids) for one in said), sum(one.finish == "closed" for one in said)
         seconds = time.perf_counter() - begin
         return {
             "step": step + 1,
             "steps": config.steps,
             **metrics,
-            "train_closed": sum(one.finish == "closed" for one in said) / len(said),
+            **{f"term_{name}": float(value.float().mean()) for name, value in further.items()},
+            "train_closed": closed / len(said),
+            "train_refused": (closed - int(valid.sum())) / len(said),
             "train_length": tokens / len(said),
             "skipped_av": self.state["skipped_av"],
             "skipped_ar": self.state["skipped_ar"],
@@ -193,33 +210,47 @@ class _Run:
         }
 
     def _learn(
-        self, step: int, vectors: Tensor, targets: Tensor, said: Sequence[Explanation], contexts: Sequence[str]
-    ) -> dict[str, Any]:
-        """The AR's pass over the words, the AV's over its own, and one step of the optimizer."""
-        config = self.config
-        closed = torch.tensor([one.finish == "closed" for one in said])
-        valid = closed.nonzero()[:, 0].tolist()
+        self,
+        vectors: Tensor,
+        said: Sequence[Explanation],
+        valid: Tensor,
+        further: Mapping[str, Tensor],
+        micro_tokens: int,
+    ) -> tuple[dict[str, Any], TokenStats]:
+        """The gradients of a step: the AR's pass over the words, then the AV's over its own.
+
+        It begins by dropping gradients and changes nothing else, so that it can be called again where it failed.
+        """
+        config, v = self.config, self.held.baseline.v
+        self.optimizer.zero_grad(set_to_none=True)
+        which = valid.nonzero()[:, 0].tolist()
         mse = torch.full((len(said),), config.fail_mse)
-        mse[valid] = self.critic.score([said[i].text for i in valid], targets[valid], self.micro_tokens)
-        lengths = torch.tensor([len(one.token_ids) for one in said])
-        reward = losses.rewards(mse, closed, config.fail_mse, config.reward == "log_mse")
-        reward = reward - losses.length_penalty(lengths, config.length_penalty, config.length_free)
-        further: dict[str, float] = {}
-        for name, (weight, term) in self.terms.items():
-            value = torch.tensor(list(term([one.text for one in said], targets, contexts)), dtype=torch.float32)
-            reward, further[f"term_{name}"] = reward + weight * value, float(value.mean())
-        worth = losses.advantages(reward.view(-1, config.group), config.advantage == "group").flatten()
-        told = self.policy.update(vectors, [one.token_ids for one in said], worth, self.micro_tokens)
-        norms = self._optimize(step)
-        return {
+        targets = vectors.repeat_interleave(config.group, dim=0)
+        mse[which] = self.critic.score([said[i].text for i in which], targets[which], micro_tokens)
+        reward = self._reward(said, valid, mse, further)
+        advantages = losses.advantages(reward.view(-1, config.group), config.advantage == "group").flatten()
+        stats = self.policy.update(vectors, [one.token_ids for one in said], advantages, micro_tokens)
+        metrics = {
             "reward": float(reward.mean()),
-            "mse": float(mse[valid].mean()),
-            "train_fve": 1 - float(mse[valid].mean()) / self.held.baseline.v if self.held.baseline.v > 0 else None,
-            "kl": float(told.kl.mean()),
-            "entropy": -float(told.logprobs.mean()),
-            **norms,
-            **further,
+            "mse": float(mse[which].mean()),
+            "train_fve": 1 - float(mse.mean()) / v if v > 0 else None,
+            "kl": float(stats.kl.mean()),
+            "entropy": -float(stats.logprobs.mean()),
         }
+        return metrics, stats
+
+    def _reward(self, said: Sequence[Explanation], valid: Tensor, mse: Tensor, further: Mapping[str, Tensor]) -> Tensor:
+        """Minus the direction MSE or its logarithm, less the penalties, plus the further terms by their weights.
+
+        What failed pays for the whole cap, lest ending early without the tag be cheaper than closing.
+        """
+        config = self.config
+        lengths = torch.tensor([len(one.token_ids) for one in said]).where(valid, config.max_tokens)
+        reward = losses.rewards(mse, valid, config.fail_mse, config.reward == "log_mse")
+        reward = reward - losses.length_penalty(lengths, config.length_penalty, config.length_free)
+        again = torch.tensor([repeated_items(one.text) + stutters(one.text) for one in said])
+        reward = reward - config.repetition_penalty * again
+        return reward + sum(weight * further[name].float() for name, (weight, _) in self.terms.items())
 
     def _optimize(self, step: int) -> dict[str, Any]:
         """One step of AdamW. A part whose gradient is not finite is left as it is, and counted."""
@@ -242,32 +273,26 @@ class _Run:
         self.policy.refresh()
         return {"lr": rates["av"], **norms}
 
-    def _check_parity(self, vectors: Tensor, said: Sequence[Explanation]) -> float:
-        """Mean difference of rollout and trainer log-probabilities on the same tokens; UserError above the bound."""
-        told = self.policy.update(vectors, [one.token_ids for one in said], None, self.micro_tokens)
-        sampled = torch.tensor([value for one in said for value in one.logprobs])
-        difference = (told.logprobs - sampled).abs()
-        mean, most = float(difference.mean()), float(difference.max())
-        bound = self.config.parity_bound or (0.05 if self.policy.bfloat16 else 1e-3)
-        if not mean <= bound:
-            raise UserError(
-                "rollouts and trainer disagree: their log-probabilities of the same tokens differ by "
-                f"{mean:.3g} nats on average (at most {most:.3g}, bound {bound:g}); training would go wrong silently"
-            )
-        return mean
-
     def _judge(self, metrics: dict[str, Any]) -> str:
-        """Evaluate, log, note the best step; why to stop, if there is a reason."""
-        begin = time.perf_counter()
+        """Validate, log, note the best step; why to stop, if there is a reason."""
+        config, begin = self.config, time.perf_counter()
+        vectors = torch.cat([self.selection.vectors, self.held.vectors])
         with evaluating(self.module):
-            figures, table = judge(self.policy, self.critic, self.held, self.config)
+            said = [row[0] for row in self._sample(vectors, 1, Sampling(0.0, config.max_tokens, config.seed))]
+            chosen, figures, table = self.micro_tokens.fit(
+                lambda tokens: validate(
+                    said, self.policy, self.critic, self.selection, self.held, replace(config, micro_tokens=tokens)
+                )
+            )
         figures["seconds_eval"] = round(time.perf_counter() - begin, 3)
         step = metrics["step"]
-        if figures["heldout_fve_frozen"] > self.state["best"]:
-            self.state["best"], self.state["best_step"] = figures["heldout_fve_frozen"], step
+        if "selection" not in self.state:  # a best step noted by an earlier version was chosen on other rows
+            self.state |= {"selection": True, "best": -math.inf}
+        if chosen["fve_frozen"] > self.state["best"]:
+            self.state["best"], self.state["best_step"] = chosen["fve_frozen"], step
         run_folder.append(self.out / run_folder.SAMPLES, [{"step": step, **row} for row in table])
         self._log({**metrics, **figures, "best_step": self.state["best_step"]})
-        return collapse(figures, self.state["best"], self.config)
+        return collapse(chosen, self.state["best"], config)
 
     def _note(self, text: str) -> None:
         self.watch({"note": text})
@@ -304,9 +329,10 @@ def step_seed(seed: int, step: int) -> int:
 
 
 def _all_failed(said: Sequence[Explanation], config: RL) -> str:
-    cut = sum(one.finish == "cut" for one in said)
+    count = Counter(one.finish for one in said)
+    refused = f", {count['closed']} closed but the AR cannot read them" if count["closed"] else ""
     return (
-        f"none of {len(said)} explanations closed: {cut} reached the cap of {config.max_tokens} tokens, "
-        f"{len(said) - cut} ended without their tag; there is nothing to learn from. Raise --max-tokens, or look at "
-        f"the pair with thinkaloud read --nla {config.nla}"
+        f"none of {len(said)} explanations can be learnt from: {count['cut']} reached the cap of {config.max_tokens} "
+        f"tokens, {count['eos']} ended without their tag{refused}. Raise --max-tokens, or look at the pair with "
+        f"thinkaloud read --nla {config.nla}"
     )

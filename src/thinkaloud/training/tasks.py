@@ -23,7 +23,8 @@ from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
-from thinkaloud.training.config import MARKERS, ARWarmStart, AVWarmStart, WarmStart
+from thinkaloud.training.config import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
+from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
@@ -102,7 +103,10 @@ class AVTask(Task[AVWarmStart]):
 
     @torch.no_grad()
     def evaluate(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Held-out cross-entropy with the right and with shuffled vectors; FVE of its own words, given an AR."""
+        """Held-out cross-entropy with the right and with shuffled vectors; FVE of its own words, given an AR.
+
+        An explanation that does not close, or that the AR cannot read, counts with the direction MSE of a failure.
+        """
         n = len(self.held)
         right = self._held_ce(list(range(n)))
         wrong = self._held_ce([(i + n // 2) % n for i in range(n)])
@@ -111,12 +115,13 @@ class AVTask(Task[AVWarmStart]):
         if self.critic is not None:
             some = self.held.take(range(min(self.config.eval_texts, n)))
             explained = [row[0] for row in self.verbalizer.explain(some.vectors, 1, Sampling(max_tokens=self._cap()))]
-            rebuilt = self.critic.reconstruct([e.text for e in explained])
-            scores = Scores.of(rebuilt, some.vectors, some.baseline)
-            other = Scores.of(rebuilt.roll(len(some) // 2, dims=0), some.vectors, some.baseline)
+            valid = valid_explanations(explained, self.critic)
+            of = self.critic.reconstruct
+            mse = explanation_mse(explained, valid, some.vectors, of, FAIL_MSE)
+            other = explanation_mse(explained, valid, some.vectors.roll(len(some) // 2, dims=0), of, FAIL_MSE)
             metrics |= {
-                "heldout_fve": scores.fve,
-                "heldout_fve_shuffled_pairs": other.fve,
+                "heldout_fve": fve(float(mse.mean()), some.baseline),
+                "heldout_fve_shuffled_pairs": fve(float(other.mean()), some.baseline),
                 "closed": sum(e.finish == "closed" for e in explained) / len(explained),
                 "length": sum(len(e.token_ids) for e in explained) / len(explained),
             }
@@ -125,7 +130,7 @@ class AVTask(Task[AVWarmStart]):
                     "prefix": some.prefixes[i][-200:],
                     "written": some.texts[i],
                     "read": explained[i].text,
-                    "fve": scores[i].fve,
+                    "fve": fve(float(mse[i]), some.baseline),
                 }
                 for i in range(min(8, len(explained)))
             ]
