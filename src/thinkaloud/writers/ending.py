@@ -7,7 +7,7 @@ from .wordlists import words
 
 PIECE_CHARS = 16
 # Alternatives are told until this much of the probability is, and none below the floor.
-ENOUGH, FLOOR = 0.9, 0.015
+ENOUGH, FLOOR = 0.9, 0.05
 CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "open, say"))
 
 MARKS = {

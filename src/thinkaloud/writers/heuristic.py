@@ -11,7 +11,7 @@ from .topic import topic_line
 
 LIMIT = 340
 # Whether to give a name, and how many next tokens; the later plans are for texts that would pass LIMIT.
-PLANS = ((True, 4), (True, 3), (True, 2), (False, 1))
+PLANS = ((True, 3), (True, 2), (True, 1), (False, 1))
 
 
 def explain_context(context: Context) -> str:
