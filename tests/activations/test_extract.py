@@ -268,7 +268,7 @@ def test_a_folder_from_before_text_was_cut_into_pages_goes_on_where_nothing_chan
     (tmp_path / "book.txt").write_text(book)
     run(tmp_path / "book", tmp_path / "book.txt")
     assert len(set(Activations.load(tmp_path / "book").column("doc_id"))) > 5
-    assert json.loads((tmp_path / "book" / "extraction.json").read_text())["text_pages"]["characters"] == 2000
+    assert json.loads((tmp_path / "book" / "extraction.json").read_text())["text_pages"]["characters"] == 1500
 
     run(out, tmp_path / "short.txt")
     data = json.loads(settings.read_text())

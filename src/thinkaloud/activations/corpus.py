@@ -20,7 +20,7 @@ from typing import IO, Any
 from thinkaloud.errors import UserError
 
 SEPARATOR = b"<|doc|>"
-LONG, PAGE = 10_000, 2_000  # characters: a text file beyond LONG becomes pages of about so many
+LONG, PAGE = 10_000, 1_500  # characters: a text file beyond LONG is read in pages, which fit 512 tokens of prose
 CHEAP = 1 << 24  # bytes of a corpus that is read once more to be counted
 KINDS = (".txt", ".jsonl", ".parquet")
 PACKED = {".xz": lzma.open, ".gz": gzip.open}

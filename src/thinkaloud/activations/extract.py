@@ -20,7 +20,7 @@ from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.activations.manifest import build_manifest
 from thinkaloud.activations.positions import allowed_positions, choose_positions, parse_positions, special_ids
 from thinkaloud.activations.progress import Progress
-from thinkaloud.activations.settings import ExtractOptions, abandon, begin, settings_of
+from thinkaloud.activations.settings import SETTINGS, ExtractOptions, abandon, begin, settings_of
 from thinkaloud.activations.shards import Prepared, ShardMaker, rows_table, with_next
 from thinkaloud.activations.store import Activations
 from thinkaloud.activations.tokens import Reader, Window, encode, windows_to_read
@@ -111,12 +111,13 @@ def extract_to(
     directory, run = Path(out_dir), Pass(model, site, options.next_tokens)
     options = replace(options, batch_tokens=options.batch_tokens or default_batch_tokens(run.device))
     settings = settings_of(model, tokenizer, model_name, site, corpus.name, options)
-    begin(directory, settings)
+    new = not (directory / SETTINGS).exists()
     try:
+        begin(directory, settings)
         with progress or Progress("extract", "tokens") as shown:
             return _extract_begun(directory, run, tokenizer, corpus, options, settings, worker, workers, shown)
     except BaseException:
-        if workers == 1:  # another worker may be at its first shard
+        if new and workers == 1:  # another worker may be at its first shard
             abandon(directory)
         raise
 

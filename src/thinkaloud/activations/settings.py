@@ -100,7 +100,7 @@ def begin(directory: Path, settings: Mapping[str, Any]) -> None:
 
 def abandon(directory: Path) -> None:
     """Take back the settings of a folder in which no shard came to be: a mistake leaves nothing behind."""
-    if not any(directory.glob("shard-*.parquet")):
+    if directory.is_dir() and not any(directory.glob("shard-*.parquet")):
         (directory / SETTINGS).unlink(missing_ok=True)
         if not any(directory.iterdir()):
             directory.rmdir()
