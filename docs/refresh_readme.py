@@ -16,10 +16,11 @@ from pathlib import Path
 README = Path(__file__).parent.parent / "README.md"
 PICTURE = README.parent / "docs" / "report.png"
 PICTURED = (
-    'thinkaloud read "The old captain looked at the sea and said that the storm would come before night, and that '
-    'nobody should go out in a boat." --samples 3 --html {page}'
+    'thinkaloud read "The old lighthouse keeper had lived alone on the rock for eleven years, and he knew every sound '
+    "the sea could make. But on the night of the great storm he heard something new: far out in the darkness, between "
+    'two waves, a child was calling his name." --samples 3 --html {page}'
 )
-POSITION, SIZE = 7, "1200,760"  # the token that is chosen in the picture, and the window in pixels
+POSITION, SIZE = 24, "1200,800"  # the token that is chosen in the picture, and the window in pixels
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 SHOWN = re.compile(r"```bash\n([^`]*)```\n\n```text\n.*?^```\n", re.MULTILINE | re.DOTALL)
 
