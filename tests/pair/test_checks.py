@@ -67,6 +67,11 @@ def test_quotations_numbers_and_names_are_held_against_the_text_so_far(make_read
     assert "boats" in wrong(make_reading, '"Anna had 12 boats"', at=2), "what comes later is not there yet"
 
 
+def test_what_is_quoted_states_nothing_itself(make_reading: Any) -> None:
+    said = 'Midway: "Anna ends on boats", "next is had"; next is "she".'
+    assert set(wrong(make_reading, said)) == {"ends on", "next is"}
+
+
 def test_a_character_in_two_tokens_hides_no_word(make_reading: Any) -> None:
     assert wrong(make_reading, '"Zoë"', 1, ["Zo", "\ufffd", "\ufffd"]) == {}
 

@@ -50,7 +50,7 @@ def words(text: str) -> frozenset[str]:
     """The content words of an explanation, in lower case; of what it says comes next the tokens alone."""
     parts = []
     for line in text.split("\n"):
-        after = _NEXT.search(line)
+        after = _outside_quotes(_NEXT, line)
         parts += [line[: after.start()] if after else line, *(match.group() for match in _next_claims(line))]
     return frozenset(word.group().casefold() for part in parts for word in _WORD.finditer(part)) - _FUNCTION
 
@@ -86,10 +86,9 @@ def naming(position: ReadPosition) -> list[int]:
 
 def _faults(line: str, position: ReadPosition, until: str | None) -> Iterator[tuple[int, int, str]]:
     """Spans of a line that a rule finds wrong, each with the reason."""
-    after = _NEXT.search(line)
+    after, final = _outside_quotes(_NEXT, line), _outside_quotes(_FINAL, line)
     stop = after.start() if after else len(line)
-    final = _FINAL.search(line, 0, stop)
-    claim = _CLAIM.match(line, final.end()) if final else None
+    claim = _CLAIM.match(line, final.end()) if final and final.end() < stop else None
     if claim and not _is_final(_key(claim.group()), position.token, until):
         yield *claim.span(), f"the token is {name_token(position.token, False, False)}"
     if position.next_tokens:
@@ -113,8 +112,15 @@ def _faults(line: str, position: ReadPosition, until: str | None) -> Iterator[tu
 
 def _next_claims(line: str) -> list[re.Match[str]]:
     """What a line says comes next, in its order: quoted tokens and the names of marks."""
-    after = _NEXT.search(line)
+    after = _outside_quotes(_NEXT, line)
     return list(_CLAIM.finditer(line, after.end())) if after else []
+
+
+def _outside_quotes(pattern: re.Pattern[str], line: str) -> re.Match[str] | None:
+    """The first match that is the explanation's own words."""
+    quotes = [match.span() for match in _QUOTED.finditer(line)]
+    found = pattern.finditer(line)
+    return next((m for m in found if not any(start < m.start() < end for start, end in quotes)), None)
 
 
 def _absent(word: str, text: str) -> bool:

@@ -53,7 +53,7 @@ def page(
 
 
 def _examples(table: pa.Table) -> list[Example]:
-    rows = table.take(at_quartiles(table["fve"].to_pylist())).to_pylist()
+    rows = table.take(pa.array(at_quartiles(table["fve"].to_pylist()), pa.int64())).to_pylist()
     return [Example.of(row["prefix"], row["token"], row["text"], row["fve"], row["kind"]) for row in rows]
 
 
