@@ -56,8 +56,8 @@ class Terminal:
         """Wait until `pattern` is found in what was drawn."""
         end = time.monotonic() + seconds
         while (found := re.search(pattern, self.text)) is None:
-            assert time.monotonic() < end, f"no {pattern!r} in {self.text}"
-            assert self._read(), f"ended without {pattern!r}: {self.text}"
+            assert time.monotonic() < end, f"no {pattern!r} in {self.text[-2000:]}"
+            assert self._read(), f"ended without {pattern!r}: {self.text[-2000:]}"
         return found
 
     def finish(self) -> int:

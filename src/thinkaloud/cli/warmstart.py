@@ -66,7 +66,7 @@ def view(eval_every: int) -> Iterator[Callable[[dict[str, Any]], None]]:
 
         yield watch
         return
-    with progress.bars("step {task.completed:,} of {task.total:,}", lambda: pace.words()[2:]) as drawn:
+    with progress.bars("step ", left=lambda: pace.words()[2:]) as drawn:
         task = drawn.add_task("loading", total=None)
 
         def draw(metrics: dict[str, Any]) -> None:
