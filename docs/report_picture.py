@@ -13,10 +13,11 @@ from pathlib import Path
 
 PICTURE = Path(__file__).parent / "report.png"
 TEXT = (
-    "The old captain looked at the sea and said that the storm would come before night, and that nobody should go out "
-    "in a boat."
+    "The old lighthouse keeper had lived alone on the rock for eleven years, and he knew every sound the sea could "
+    "make. But on the night of the great storm he heard something new: far out in the darkness, between two waves, a "
+    "child was calling his name."
 )
-POSITION, SIZE = 7, "1200,760"  # the token that is chosen in the picture, and the window in pixels
+POSITION, SIZE = 24, "1200,800"  # the token that is chosen in the picture, and the window in pixels
 
 
 def main() -> None:

@@ -18,6 +18,12 @@ ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[=>])|\x07")
 THINKALOUD = (sys.executable, "-m", "thinkaloud.cli")
 
 
+def _in_front() -> None:
+    """Let Ctrl-C reach the process, even where the tests themselves run in the background."""
+    ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """`words` run with a pseudo-terminal `columns` wide as standard input, output and error."""
 
@@ -33,7 +39,7 @@ class Terminal:
             env={**kept, "TERM": "xterm"},
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=lambda: ioctl(0, termios.TIOCSCTTY, 0) and None,  # so that Ctrl-C reaches it
+            preexec_fn=_in_front,
         )
         os.close(inside)
         self.raw = b""
@@ -50,8 +56,8 @@ class Terminal:
         """Wait until `pattern` is found in what was drawn."""
         end = time.monotonic() + seconds
         while (found := re.search(pattern, self.text)) is None:
-            assert time.monotonic() < end, f"no {pattern!r} in {self.text}"
-            assert self._read(), f"ended without {pattern!r}: {self.text}"
+            assert time.monotonic() < end, f"no {pattern!r} in {self.text[-2000:]}"
+            assert self._read(), f"ended without {pattern!r}: {self.text[-2000:]}"
         return found
 
     def finish(self) -> int:

@@ -206,7 +206,9 @@ def test_a_recipe_does_not_take_a_stopped_run_for_a_finished_one(folder: Path, t
     assert run_folder.status(out) == "stopped"
 
 
-def test_runs_are_listed_with_the_command_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_listed_with_the_command_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def write(name: str, config: dict[str, Any], log: list[dict[str, Any]], status: str, **more: Any) -> Path:
         out = tmp_path / name
         out.mkdir(parents=True)
@@ -232,6 +234,13 @@ def test_runs_are_listed_with_the_command_to_go_on(tmp_path: Path, capsys: pytes
     assert [(run["step"], run["steps"]) for run in found] == [(20, 40), (2, 2), (4, 9)]
     assert [run["fve"] for run in found] == [0.7, 0.41, 0.41]
     assert found[1]["next"] == ""
+    (rl / "STATUS").write_text("collapsed at 4 of 9: the held-out FVE fell; the pair is of step 0")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    page = capsys.readouterr().out
+    assert "…" not in page
+    assert "the held-out FVE fell" in " ".join(page.split())
+    assert max(len(line) for line in page.splitlines() if not line.startswith("next:")) <= 60
     (tmp_path / "empty").mkdir()
     assert cli.main(["runs", str(tmp_path / "empty")]) == 0
     assert capsys.readouterr().out == f"no runs in {tmp_path / 'empty'} (three folders down)\n"

@@ -129,10 +129,10 @@ def _refuse_unknown(parser: Any, args: Sequence[str], prog: str) -> None:
             known = [name.replace("_", "-") for a in parser._actions for name in a.option_strings if len(name) > 2]
             if option.replace("_", "-") not in known:
                 near = get_close_matches(option.replace("_", "-"), known, 1)
-                raise UserError(
-                    f"{prog} has no option {option}: "
-                    + (f"did you mean {near[0]}?" if near else f"{prog} --help lists them")
-                )
+                if subcommands and i == 0 and not near:
+                    raise UserError(f"{prog} expects one of {', '.join(subcommands)} first, found {option}")
+                what = f"did you mean {near[0]}?" if near else f"{prog} --help lists them"
+                raise UserError(f"{prog} has no option {option}: {what}")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
     if not sys.stderr.isatty():
         yield _Lines(unit).see
         return
-    with bars("{task.completed:,} of {task.total:,}" + f" {unit}".rstrip()) as drawn:
+    with bars(unit=unit) as drawn:
         tasks: dict[str, Any] = {}
 
         def watch(what: str, done: int, of: int | None) -> None:
@@ -50,11 +50,16 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
         yield watch
 
 
-def bars(count: str, left: Callable[[], str] | None = None) -> "Progress":
-    """Bars on standard error, with `count` and the time left behind them, that leave room for both."""
+def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None) -> "Progress":
+    """Bars on standard error, with how many `unit` of how many and the time left behind them, in what room there is."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
+
+    class Count(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            of = "" if task.total is None else f" of {int(task.total):,}"
+            return Text(f"{before}{int(task.completed):,}{of} {unit}".rstrip())
 
     class Left(ProgressColumn):
         def render(self, task: Any) -> Text:
@@ -62,7 +67,7 @@ def bars(count: str, left: Callable[[], str] | None = None) -> "Progress":
 
     console = Console(stderr=True)
     bar, last = BarColumn(max(6, min(40, console.width - 54))), Left() if left else TimeRemainingColumn()
-    return Progress(TextColumn("{task.description}"), bar, TextColumn(count), last, console=console, transient=True)
+    return Progress(TextColumn("{task.description}"), bar, Count(), last, console=console, transient=True)
 
 
 class _Lines:

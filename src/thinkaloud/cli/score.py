@@ -1,6 +1,7 @@
 """Score a pair on stored activations: how well its explanations rebuild them, with controls and 95 % intervals."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,14 +118,15 @@ def table(found: "Evaluation") -> "Table":
 
     from thinkaloud.pair.show import tone
 
-    grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    narrow = shutil.get_terminal_size().columns < 76
+    grid = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=not narrow, padding=(0, 0 if narrow else 1))
     grid.add_column("rebuilt from")
-    for name in ("FVE", "95 %", "cos", "vectors", "documents"):
+    for name in ("FVE", "95 %", *(() if narrow else ("cos",)), "vectors", "documents"):
         grid.add_column(name, justify="right", no_wrap=True)
     for line in found.lines:
         known = line.low != line.high and np.isfinite([line.low, line.high]).all()
         interval = f"{line.low:.3f} to {line.high:.3f}" if known else ""
         cos = f"{line.cos:.3f}" if np.isfinite(line.cos) else ""
         fve = Text(f"{line.fve:.3f}", style=f"bold {tone(line.fve)}") if np.isfinite(line.fve) else Text("none")
-        grid.add_row(line.name, fve, interval, cos, f"{line.n:,}", f"{line.n_docs:,}")
+        grid.add_row(line.name, fve, interval, *(() if narrow else (cos,)), f"{line.n:,}", f"{line.n_docs:,}")
     return grid

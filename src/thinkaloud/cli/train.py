@@ -99,6 +99,7 @@ def told_to_stop(pace: progress.Pace) -> Iterator[list[int]]:
     """
     told: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
     def hear(number: int, frame: Any) -> None:
         if number == signal.SIGINT and not pace.steps:

@@ -72,7 +72,7 @@ def view(eval_every: int) -> Iterator[tuple[Callable[[dict[str, Any]], None], Ca
 
         yield watch, lambda words: print(words, file=sys.stderr, flush=True)
         return
-    with progress.bars("step {task.completed:,} of {task.total:,}", lambda: pace.words()[2:]) as drawn:
+    with progress.bars("step ", left=lambda: pace.words()[2:]) as drawn:
         task = drawn.add_task("loading", total=None)
 
         def draw(metrics: dict[str, Any]) -> None:
