@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import real
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
@@ -234,6 +235,12 @@ def test_a_missing_tokenizer(folder: Path) -> None:
         file.unlink()
     with pytest.raises(UserError, match="has no tokenizer that loads"):
         loading.load_tokenizer(folder)
+
+
+def test_mistral_tokenizers_keep_their_chat_template_beside_a_tekken_file(tmp_path: Path) -> None:
+    tiny.save_base("mistral", tmp_path)
+    (tmp_path / "tekken.json").write_bytes(real.installed("mistral-common", "tekken_240718.json").read_bytes())
+    assert loading.load_tokenizer(tmp_path).chat_template == tiny.CHAT_TEMPLATE
 
 
 def test_a_tokenizer_is_told_by_its_vocabulary_and_template(tmp_path: Path) -> None:
