@@ -129,9 +129,9 @@ def test_an_evaluation_ends_as_if_memory_had_sufficed(pair: Path, data: Path, tm
     if where == "rollout":
         short_of_memory(av, torch.is_inference_mode_enabled, rows, 5)
     elif where == "evaluate":
-        short_of_memory(av, evaluating, tokens, 300)
+        short_of_memory(av, evaluating, tokens, 60)
     else:
-        short_of_memory(ar, torch.is_inference_mode_enabled, tokens, 150)
+        short_of_memory(ar, torch.is_inference_mode_enabled, tokens, 60)
     for run in (whole, tight):
         run.run._judge({"step": 0, "steps": 6})
     close(tight.seen[-1], whole.seen[-1])
