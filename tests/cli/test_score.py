@@ -1,6 +1,7 @@
 """Does `thinkaloud score` say how a pair does on stored activations, as a table and as JSON?"""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,3 +91,14 @@ def test_mistakes_are_one_line(
 def test_a_folder_without_activations_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["score", "--data", str(folder / "pair")]) == 2
     assert "run thinkaloud extract first" in capsys.readouterr().err
+
+
+def test_a_pair_that_reads_nothing_is_called_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The pair is random: what it says is no better than the mean vector, or than its shuffled pairs."""
+    assert score(folder) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"AR on written text: FVE -?\d\.\d\d, shuffled pairs -?\d\.\d\d: (worse than|the words say)", out)
+    assert re.search(r"AV → AR: FVE -?\d\.\d\d, shuffled pairs", out)
+    assert out.count("More rows help most") == 2
+    assert score(folder, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 2
