@@ -1,6 +1,9 @@
 """Are weights whole, safe and the ones that were asked for, or refused in one line?"""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -250,3 +253,39 @@ def test_a_tokenizer_is_told_by_its_vocabulary_and_template(tmp_path: Path) -> N
     assert before == loading.tokenizer_hash(loading.load_tokenizer(a))
     tok.chat_template += " "
     assert loading.tokenizer_hash(tok) != before
+
+
+THREADS = """
+import sys, torch
+from thinkaloud import loading
+loading._SERIAL = 50_000
+loading._THREADS = loading._left = 3
+torch.set_num_threads(3)
+seen = []
+for name in ("small", "small", "large", "small", "small"):
+    if len(seen) == 4:
+        torch.set_num_threads(2)  # the user's choice
+    loading.load_causal_lm(sys.argv[1] + "/" + name)
+    seen.append(torch.get_num_threads())
+print(seen)
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "seen"),
+    [({}, [1, 1, 3, 3, 2]), ({"OMP_NUM_THREADS": "3"}, [3, 3, 3, 3, 2])],
+    ids=["left open", "chosen"],
+)
+def test_small_models_compute_in_one_thread_unless_the_user_chose(
+    tmp_path: Path, environment: dict[str, str], seen: list[int]
+) -> None:
+    for name, width in (("small", 64), ("large", 512)):
+        model = tiny.model("llama", intermediate_size=width)
+        model.save_pretrained(tmp_path / name)
+        assert (families.size(model) > 50_000) == (name == "large")
+    plain = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, str(tmp_path)], env=plain | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(seen)

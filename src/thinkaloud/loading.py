@@ -28,7 +28,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 # Weights below which a second thread gains little on a quiet machine, and waiting for it loses much on a busy one.
 _SERIAL = 30_000_000
-_THREADS = torch.get_num_threads()  # as many as torch takes by itself
+_THREADS = _left = torch.get_num_threads()  # as many as torch takes by itself; as many as this module left it with
 _largest = 0  # weights of the largest model this process has loaded on a CPU
 HUB_FILES = ["*.safetensors", "*.json", "*.yaml", "*.model", "*.txt", "*.jinja"]
 
@@ -254,12 +254,12 @@ def _choose_threads(weights: int) -> None:
 
     What the user chose, by torch.set_num_threads or the environment, stays.
     """
-    global _largest
-    ours = 1 if 0 < _largest < _SERIAL else _THREADS
-    if torch.get_num_threads() != ours or any(name in os.environ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")):
+    global _largest, _left
+    if torch.get_num_threads() != _left or any(name in os.environ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")):
         return
     _largest = max(_largest, weights)
-    torch.set_num_threads(1 if _largest < _SERIAL else _THREADS)
+    _left = 1 if _largest < _SERIAL else _THREADS
+    torch.set_num_threads(_left)
 
 
 @contextmanager

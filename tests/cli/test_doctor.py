@@ -1,5 +1,7 @@
 """Does `thinkaloud doctor` print a line a check and say by its exit code whether all is well?"""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import tiny
 import torch
 from safetensors.torch import save_file
 
+from thinkaloud import contract as contracts
 from thinkaloud.cli import main
 from thinkaloud.pair.formats import official
 
@@ -52,3 +55,19 @@ def test_nothing_to_look_at_is_2(arguments: list[str], line: str, capsys: pytest
     seen = capsys.readouterr()
     assert seen.err == f"thinkaloud: {line}\n"
     assert seen.out == ""
+
+
+def test_a_pair_that_reads_garbage_is_off(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a warm start reached stands in its contract; a half that reads nothing makes the pair off."""
+    folder = Path(shutil.copytree(pair, tmp_path / "pair"))
+    for role, fve in (("av", -0.93), ("ar", -0.87)):
+        contract = contracts.read(folder / role)
+        figures = {"heldout_fve": fve, "heldout_fve_shuffled_pairs": -1.0}
+        reached = {"rows": 366, "heldout": figures}
+        contracts.write(replace(contract, stage="warmstart", provenance=reached), folder / role)
+    assert main(["doctor", str(folder)]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "AR held out AR on written text: FVE -0.87, shuffled pairs -1.00: worse than always answering" in out
+    assert "AV held out AV → AR: FVE -0.93" in out
+    assert "More rows than 366 help most" in out
+    assert out.endswith("2 of 23 checks off")

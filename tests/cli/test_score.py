@@ -1,6 +1,7 @@
 """Does `thinkaloud score` say how a pair does on stored activations, as a table and as JSON?"""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -119,3 +120,14 @@ def test_a_pair_that_does_not_fit_is_refused_before_anything_is_loaded(
         assert cli.main([*verb, "--nla", pair, "--data", str(folder / "data")]) == 2
         assert line in capsys.readouterr().err
     assert not (folder / "no run").exists()
+
+
+def test_a_pair_that_reads_nothing_is_called_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The pair is random: what it says is no better than the mean vector, or than its shuffled pairs."""
+    assert score(folder) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"AR on written text: FVE -?\d\.\d\d, shuffled pairs -?\d\.\d\d: (worse than|the words say)", out)
+    assert re.search(r"AV → AR: FVE -?\d\.\d\d, shuffled pairs", out)
+    assert out.count("More rows help most") == 2
+    assert score(folder, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 2

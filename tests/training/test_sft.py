@@ -142,6 +142,42 @@ def test_a_run_folder_is_as_documented(data: Path, tmp_path: Path) -> None:
     assert not [path.name for path in run.rglob(".*")]
 
 
+def test_what_it_takes_is_said_before_and_how_long_after_some_steps(data: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    warm_start(config("ar", data, tmp_path / "run"), say=told.append)
+    steps = json.loads((tmp_path / "run" / "config.json").read_text())["steps"]
+    amount, expected, left = told
+    assert f"{steps} steps of 8" in amount
+    assert amount.endswith("GB of memory")
+    assert expected.startswith("expect little on written text")
+    assert left.endswith(" left, evaluations aside")
+    assert " s a step: about " in left
+
+
+def test_what_it_reached_is_in_its_contract(data: Path, tmp_path: Path) -> None:
+    model = warm_start(config("ar", data, tmp_path / "run"))
+    last = lines(tmp_path / "run" / "metrics.jsonl")[-1]
+    made = load_reconstructor(model).contract.provenance
+    assert made["rows"] == json.loads((tmp_path / "run" / "config.json").read_text())["rows"]
+    assert made["heldout"] == pytest.approx({k: v for k, v in last.items() if k.startswith("heldout")}, abs=1e-4)
+
+
+def test_a_folder_from_before_the_defaults_goes_on_with_its_own(data: Path, tmp_path: Path) -> None:
+    """Numbers that once were defaults stand in the folder and win over what is left open; what is said must agree."""
+    run = tmp_path / "run"
+    with pytest.raises(Stopped):
+        warm_start(config("ar", data, run, lr=2e-5, final_lr=2e-6, warmup=50, micro_tokens=32768), stop_at(3))
+    settings = json.loads((run / "config.json").read_text())
+    del settings["config"]["start"]
+    (run / "config.json").write_text(json.dumps(settings))
+    left_open: dict[str, Any] = dict.fromkeys(("lr", "final_lr", "warmup", "micro_tokens"))
+    warm_start(config("ar", data, run, **left_open))
+    assert all(line["lr"] <= 2e-5 for line in lines(run / "metrics.jsonl"))
+    assert json.loads((run / "config.json").read_text()) == settings
+    with pytest.raises(UserError, match="is a run with warmup = 50, asked for 2"):
+        warm_start(config("ar", data, run, **left_open | {"warmup": 2}))
+
+
 def test_a_finished_run_is_not_run_again(data: Path, tmp_path: Path) -> None:
     made = config("ar", data, tmp_path / "run")
     model = warm_start(made)
@@ -327,3 +363,34 @@ def test_a_checkpoint_of_another_kind_of_run_is_refused(data: Path, tmp_path: Pa
     folder = tmp_path / "adapter" / "checkpoints"
     with pytest.raises(UserError, match="holds other weights than this run trains"):
         checkpoint.load(folder, checkpoint.steps(folder)[-1], module, torch.optim.AdamW(module.parameters()))
+
+
+MEMORY = """
+import resource, sys
+from thinkaloud.training.config import AVWarmStart
+from thinkaloud.training.sft import warm_start
+warm_start(AVWarmStart(data=sys.argv[1], out=sys.argv[2], rows=256, eval_rows=8))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_a_step_on_the_pocket_base_stays_within_two_gigabytes(tmp_path: Path) -> None:
+    """One step of 256 rows of about 75 tokens on 7.7M weights."""
+    from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
+    from thinkaloud.loading import load_causal_lm, load_tokenizer
+    from thinkaloud.site import Site
+    from thinkaloud.writers.heuristic import HeuristicWriter
+    from thinkaloud.writers.write import write_all
+
+    texts, base = tmp_path / "texts.jsonl", "pocket/base"
+    said = "and on day {} the old boats stayed in the quiet harbour of {}, for there was a storm at sea. "
+    texts.write_text("".join(json.dumps({"text": said.format(i, i) * 9}) + "\n" for i in range(60)))
+    model, options = load_causal_lm(base), ExtractOptions(positions=6, min_position=9, next_tokens=4, heldout=0.1)
+    data = tmp_path / "data"
+    extract_to(data, model, load_tokenizer(base), read_corpus(texts), Site("resid_post", 5), options, base)
+    write_all(data, HeuristicWriter())
+    arguments = [sys.executable, "-c", MEMORY, str(data), str(tmp_path / "run")]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 2 * 2**20, f"{int(done.stdout) / 2**20:.1f} GiB"

@@ -26,12 +26,21 @@ Number = float | None
 def load_pair(
     nla: str | None, av: str | None = None, ar: str | None = None, base: str | None = None, device: str | None = None
 ) -> "NLA":
-    """The pair a person named: a whole one, its two halves, or, with nothing said, the bundled one."""
+    """The pair a person named: a whole one, its two halves, or, with nothing said, the bundled one.
+
+    One that read nothing when it was made is called so on standard error.
+    """
     from thinkaloud.pair.nla import NLA
+    from thinkaloud.pair.verdict import recorded
 
     if nla is None and av is None and ar is None:
         nla = "pocket"
-    return NLA.from_pretrained(nla, av=av, ar=ar, base=base, device=device)
+    pair = NLA.from_pretrained(nla, av=av, ar=ar, base=base, device=device)
+    for part in (pair.reconstructor, pair.verbalizer):
+        verdict = recorded(part.contract)
+        if verdict is not None and not verdict.reads:
+            print(f"thinkaloud: believe nothing of this pair: {verdict.words}", file=sys.stderr)
+    return pair
 
 
 def count(nla: "NLA", text: Any, positions: str = "all") -> int:

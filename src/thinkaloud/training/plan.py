@@ -40,7 +40,7 @@ def default_lr(stage: str, mode: str, parameters: int) -> float:
     """
     points = RATES[stage, mode]
     for (small, high), (large, low) in pairwise(points):
-        if small < parameters < large:
+        if small <= parameters <= large:
             share = math.log(parameters / small) / math.log(large / small)
             return float(f"{high * (low / high) ** share:.2g}")
     return points[0][1] if parameters <= points[0][0] else points[-1][1]

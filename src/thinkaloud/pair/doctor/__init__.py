@@ -54,7 +54,7 @@ def diagnose(patient: Patient, layer: int | None = None, device: str | None = No
         _verbalizer(patient.av, av, patient.base, device, checks)
     if patient.ar is not None and ar is not None:
         _reconstructor(patient.ar, patient.base, model, device, checks)
-    return [*checks, *(check_reached(contract) for contract in (ar, av) if contract is not None)]
+    return [*checks, *(check for half in (ar, av) if half is not None for check in check_reached(half))]
 
 
 def _named(name: str | Path) -> Patient:

@@ -83,12 +83,12 @@ def check_together(av: Contract, ar: Contract) -> Check:
     return Check("pair", True, f"both of {ar.site}, {ar.d_model} wide; {baseline or 'no baseline in the contract'}")
 
 
-def check_reached(contract: Contract) -> Check:
-    """Whether a half reads, by the held-out figures of its warm start."""
-    name, verdict = f"{contract.role.upper()} held out", recorded(contract)
+def check_reached(contract: Contract) -> list[Check]:
+    """Whether a half reads, by the held-out figures of its warm start; nothing where its contract has none."""
+    verdict = recorded(contract)
     if verdict is None:
-        return Check(name, None, "its contract does not say what it reached: thinkaloud score measures it")
-    return Check(name, verdict.reads, verdict.words, verdict.advice)
+        return []
+    return [Check(f"{contract.role.upper()} held out", verdict.reads, verdict.words, verdict.advice)]
 
 
 def _injection(av: Verbalizer) -> Check:
