@@ -54,13 +54,13 @@ def _begin_or_go_on(config: WarmStart, out: Path, watch: Callable[[dict[str, Any
     train, found = load_rows(config.data, "train", config.seed, config.rows)
     held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
     assert found.manifest is not None  # loaded from a folder
-    task = build(config, train, held_rows, found.manifest, commit)
     source = at(base_model(config, found.manifest), commit)
     model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
-    steps = config.epochs * -(-len(train) // config.batch)
     if begun:
         run_folder.same_model(out, model)
-    else:
+    task = build(config, train, held_rows, found.manifest, commit)
+    steps = config.epochs * -(-len(train) // config.batch)
+    if not begun:
         run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": run_folder.digest(config.data)}
         write_text(out / run_folder.CONFIG, json.dumps({**run, "model": model, **provenance()}, indent=1))
     _run(config, task, steps, out, watch)
