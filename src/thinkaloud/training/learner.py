@@ -33,6 +33,7 @@ def require_gradients(model: Any, mode: str, rank: int, alpha: int, checkpointin
 
 
 def _drop_dropout(model: nn.Module) -> None:
+    module: Any
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -66,18 +66,18 @@ def _begin_or_go_on(
     train, found = load_rows(config.data, "train", config.seed, config.rows)
     held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
     assert found.manifest is not None  # loaded from a folder
-    task = build(config, train, held_rows, found.manifest, commit)
     source = at(base_model(config, found.manifest), commit)
     model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
+    if begun:
+        run_folder.same_model(out, model)
+    task = build(config, train, held_rows, found.manifest, commit)
     steps = config.epochs * -(-len(train) // config.batch)
     device = next(task.module.parameters()).device.type
     decided = plan.decide(config, families.size(task.module), steps, device)
     config = replace(config, **asdict(decided))
     for line in plan.announcement(config, decided, len(train), steps, *_extent(task, decided.micro_tokens)):
         say(line)
-    if begun:
-        run_folder.same_model(out, model)
-    else:
+    if not begun:
         run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": run_folder.digest(config.data)}
         write_text(out / run_folder.CONFIG, json.dumps({**run, "model": model, **provenance()}, indent=1))
     _run(config, decided, task, steps, out, watch, say)
