@@ -33,9 +33,9 @@ def require_gradients(model: Any, mode: str, rank: int, alpha: int, checkpointin
 
 
 def _drop_dropout(model: nn.Module) -> None:
-    module: Any
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # most families keep attention's as a number
+    parts: list[Any] = list(model.modules())
+    for part in parts:
+        if isinstance(getattr(part, "attention_dropout", None), float):
+            part.attention_dropout = 0.0  # most families keep attention's as a number
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
