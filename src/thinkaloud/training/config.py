@@ -177,7 +177,7 @@ class RL:
     """Reward taken off for each token of an explanation beyond `length_free`; one that failed pays for `max_tokens`."""
     length_free: int = 0
     """Tokens that cost nothing: 0 makes the penalty linear, more makes it a hinge."""
-    repetition_penalty: float = 0.3
+    repetition_penalty: float = 0.0
     """Reward taken off for each item that a list of an explanation names again, and for each stretch said over."""
     advantage: Literal["group", "mean"] = "group"
     """Reward less its group's mean, divided by the group's deviation or not."""
