@@ -1,14 +1,31 @@
-# `make demo` and `make test` set everything up by themselves: a virtual environment in .venv, the package and its tools.
-# A second call does no set-up again, unless pyproject.toml or constraints.txt changed.
+# `make demo` and `make test` set everything up by themselves: a virtual environment in .venv with the package, and for the
+# tests and the checks what these need besides. A second call does no set-up again, unless pyproject.toml or
+# constraints.txt changed.
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOG := $(VENV)/setup.log
 SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
 ifndef PYTHON
 PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$p && break; done)
 endif
+
+# Install the package with the extras $(1). What pip says goes to the log; of a failure the reason is shown.
+# Nothing is compiled beforehand: of the thousands of modules that pip would compile a run imports a few hundred.
+define install
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.$(1)' >$(LOG) 2>&1 || { \
+		if grep -q 'connection broken by' $(LOG); then \
+			lacking=$$(sed -n 's/.*ERROR: No matching distribution found for //p' $(LOG) | head -n 1); \
+			echo "The package index cannot be reached and $${lacking:-a package} is not here: set up once with a network," \
+				"or name a folder of wheels in PIP_FIND_LINKS; the log is $(LOG)"; \
+		else \
+			grep 'ERROR' $(LOG) || tail -n 5 $(LOG); \
+			echo "The set-up failed; all that pip said is in $(LOG)"; \
+		fi >&2; exit 1; }
+	@touch $@
+endef
 
 # The bundled pair and the tests use what is in the repository; nothing is looked up on a hub.
 OFFLINE := HF_HUB_OFFLINE=1
@@ -20,22 +37,22 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   ruff and pyright"
 	@echo "make format  let ruff mend and format the code"
-	@echo "make setup   only make $(VENV) and install into it"
+	@echo "make setup   only make $(VENV) and install the package into it"
 	@echo "make clean   remove $(VENV) and caches"
 
 demo: setup
 	@$(OFFLINE) $(BIN)/thinkaloud demo
 
 # Two processes, a file of tests on one of them: torch uses one thread in each.
-test: setup
+test: $(READY)-test
 	@$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup
+check: $(READY)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-format: setup
+format: $(READY)-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -47,11 +64,19 @@ $(READY): pyproject.toml constraints.txt
 		exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) has no venv module: install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
-	@# Compiled here on every core, which pip would do on one; without the libraries' own tests.
-	@$(BIN)/python -m compileall -q -j 0 -x '/tests/' $(VENV)/lib >/dev/null 2>&1 || true
-	@touch $@
+	@echo "Making $(VENV) with $(PYTHON)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@echo "Installing thinkaloud, torch and transformers into $(VENV): a minute or two, and the downloads"
+	$(call install,)
+	@echo "Ready. For the command \`thinkaloud\` in this shell: source $(BIN)/activate"
+
+$(READY)-test: $(READY)
+	@echo "Installing what the tests need"
+	$(call install,[test])
+
+$(READY)-dev: $(READY)
+	@echo "Installing the linters"
+	$(call install,[dev])
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

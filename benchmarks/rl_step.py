@@ -35,7 +35,8 @@ from thinkaloud.site import Site
 from thinkaloud.training import losses
 from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
-from thinkaloud.training.policy import Policy, require_gradients
+from thinkaloud.training.learner import require_gradients
+from thinkaloud.training.policy import Policy
 
 PROMPT, SLOT, RESPONSE = 125, 40, 150
 

@@ -19,7 +19,7 @@ def run_on(disk: Path, size: str, code: str) -> subprocess.CompletedProcess[str]
 def can_mount() -> bool:
     try:
         probe = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, timeout=20
+            ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /mnt"], capture_output=True, timeout=300
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -21,7 +21,7 @@ from thinkaloud.pair.formats import official
 from thinkaloud.pair.reconstructor import Reconstructor
 
 READ = ["read", "Hello there.", "--max-tokens", "3", "--positions", "last", "--nla", "PAIR"]
-EXTRACT = ["extract", "--model", "PAIR/base", "--layer", "2", "--min-position", "3"]
+EXTRACT = ["extract", "--model", "PAIR/base", "--layer", "2", "--min-position", "3", "--heldout", "0"]
 TO = ["--out", "PAIR/data"]
 
 
@@ -272,7 +272,20 @@ CASES: list[tuple[str, Callable[[Path], object], list[str], str]] = [
         "text beyond the context",
         nothing,
         ["read", "x" * 300, "--nla", "PAIR"],
-        "text 0 has 301 tokens, the model's context is 256: shorten it",
+        "the text has 301 tokens, the model's context is 256: shorten it, or read it window by window (--window 256)",
+    ),
+    (
+        "file beyond the context",
+        write("long.txt", "x" * 300),
+        ["read", "--file", "PAIR/long.txt", "--nla", "PAIR"],
+        "PAIR/long.txt has 301 tokens, the model's context is 256: shorten it, or read it window by window "
+        "(--window 256)",
+    ),
+    (
+        "window beyond the context",
+        nothing,
+        ["read", "x" * 300, "--nla", "PAIR", "--window", "300"],
+        "a window must be of 2 to 256 tokens, the model's context; found 300",
     ),
     (
         "chat that is none",

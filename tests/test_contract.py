@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import real
 import tiny
 import yaml
 from hypothesis import given
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from thinkaloud import contract as contracts
 from thinkaloud.baseline import Baseline
-from thinkaloud.contract import Contract, Marker, check_marker, find_marker, from_dict, to_dict, to_yaml
+from thinkaloud.contract import Contract, Marker, check_marker, find_marker, from_dict, hash_ids, to_dict, to_yaml
 from thinkaloud.errors import UserError
+from thinkaloud.loading import load_tokenizer
 from thinkaloud.site import Site
+from thinkaloud.training.config import AV_TEMPLATE, MARKERS
 
 TOK = tiny.tokenizer()
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="{}"), max_size=20)
@@ -38,6 +41,7 @@ def any_contract(draw: Any) -> Contract:
         av_template=draw(WORDS) + "{injection_char}" + draw(WORDS) if role == "av" else None,
         ar_template=draw(WORDS) + "{explanation}" + draw(WORDS),
         marker=marker if role == "av" else None,
+        prompt_hash=draw(st.none() | st.text("0123456789abcdef", min_size=16, max_size=16)),
         injection=draw(st.sampled_from(contracts.INJECTIONS)),
         injection_scale=draw(NUMBERS) if role == "av" else None,
         mse_scale=draw(st.none() | NUMBERS),
@@ -250,6 +254,55 @@ def test_markers_that_do_not_work(template: str, char: str, line: str) -> None:
     assert str(caught.value) == line
 
 
+@pytest.mark.parametrize(
+    ("version", "single"),
+    [("v1", {"※": 31422, "§": 29038, "¤": 30445}), ("v3", {"※": 32190, "§": 29806, "¤": 31213})],
+)
+def test_markers_of_mistral_are_found_in_context(version: str, single: dict[str, int]) -> None:
+    tokenizer = real.mistral(version)
+    for char, token in single.items():
+        ids, places, marker = find_marker(tokenizer, AV_TEMPLATE, char)
+        assert marker.token_id == token
+        assert tokenizer.convert_ids_to_tokens(ids[places[0] - 1 : places[0] + 2]) == [">", char, "</"]
+    for char in set(MARKERS) - set(single):
+        with pytest.raises(UserError, match="must be one token, this tokenizer makes it 3: choose another"):
+            find_marker(tokenizer, AV_TEMPLATE, char)
+
+
+def test_the_markers_token_may_hold_a_space() -> None:
+    ids, places, marker = find_marker(real.mistral("v3"), "Vector: {injection_char} Words:", "§")
+    assert real.mistral("v3").convert_ids_to_tokens(ids[places[0] - 1 : places[0] + 2]) == [":", "▁§", "▁W"]
+    assert marker.token_id == ids[places[0]]
+
+
+def test_a_marker_of_mistral_round_trips_through_its_contract(tmp_path: Path) -> None:
+    tokenizer = real.mistral("v1")
+    ids, places, marker = find_marker(tokenizer, AV_TEMPLATE, "¤")
+    contract = tiny.av_contract(TOK, av_template=AV_TEMPLATE, marker=marker, prompt_hash=hash_ids(ids))
+    contracts.write(contract, tmp_path)
+    tokenizer.save_pretrained(str(tmp_path))
+    assert check_marker(contracts.read(tmp_path), load_tokenizer(tmp_path)) == (ids, places)
+    with pytest.raises(UserError, match=r"the contract's marker id is 30445, this tokenizer gives 31213"):
+        check_marker(contract, real.mistral("v3"))
+
+
+def test_the_marker_of_smollm2() -> None:
+    tokenizer = real.smollm2()
+    _, _, marker = find_marker(tokenizer, AV_TEMPLATE, "§")
+    assert tokenizer.convert_ids_to_tokens([marker.left_id, marker.token_id, marker.right_id]) == [">", "Â§", "</"]
+    _, _, spaced = find_marker(tokenizer, "Vector: {injection_char} Words:", "§")
+    assert tokenizer.convert_ids_to_tokens([spaced.token_id]) == ["ĠÂ§"]
+    for char in set(MARKERS) - {"§"}:
+        with pytest.raises(UserError, match=r"must be one token, this tokenizer makes it [23]: choose another"):
+            find_marker(tokenizer, AV_TEMPLATE, char)
+
+
+@pytest.mark.slow
+def test_the_marker_of_gemma() -> None:
+    _, _, marker = find_marker(real.gemma(), AV_TEMPLATE, "㈜")
+    assert marker.token_id == 246566, "as in the contracts of released pairs"
+
+
 def test_a_tokenizer_without_chat_template_is_refused() -> None:
     with pytest.raises(UserError, match="the AV's tokenizer has no chat template: the AV prompt is a chat message"):
         find_marker(tiny.tokenizer(chat=False), tiny.AV_TEMPLATE, tiny.MARKER)
@@ -267,6 +320,25 @@ def test_ids_that_do_not_match_are_refused(field: str, name: str) -> None:
         check_marker(bad, TOK)
     wanted = f"the contract's {name} is {live + 1}, this tokenizer gives {live}: wrong tokenizer or template"
     assert str(caught.value) == wanted
+
+
+def test_another_prompt_than_that_of_the_training_is_refused(tmp_path: Path) -> None:
+    ids, _, _ = find_marker(TOK, tiny.AV_TEMPLATE, tiny.MARKER)
+    contract = tiny.av_contract(TOK, prompt_hash=hash_ids(ids))
+    contracts.write(contract, tmp_path)
+    read = contracts.read(tmp_path)
+    assert read == contract
+    check_marker(read, TOK)
+    other = tiny.tokenizer()
+    other.chat_template = tiny.CHAT_TEMPLATE.replace("<|bos|>", "<|bos|>Be brief.")
+    check_marker(replace(read, prompt_hash=None), other)  # its marker and neighbours are the same
+    with pytest.raises(UserError) as caught:
+        check_marker(read, other)
+    assert str(caught.value) == (
+        f"the AV prompt (hash {hash_ids(find_marker(other, tiny.AV_TEMPLATE, tiny.MARKER)[0])}; up to the marker "
+        "'<|bos|>Be brief.<|user|>What is held in [') is not the one this AV was trained with "
+        f"(hash {contract.prompt_hash}): use the tokenizer and chat template that were saved with it"
+    )
 
 
 def test_sites() -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import real
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
@@ -239,10 +240,14 @@ def test_a_missing_tokenizer(folder: Path) -> None:
         loading.load_tokenizer(folder)
 
 
-def test_fingerprints_tell_models_apart(tmp_path: Path) -> None:
-    a, b = tiny.save_base("llama", tmp_path / "a"), tiny.save_base("llama", tmp_path / "b", seed=1)
-    c = tiny.save_base("llama", tmp_path / "c")
-    assert loading.fingerprint(a) == loading.fingerprint(c) != loading.fingerprint(b)
+def test_mistral_tokenizers_keep_their_chat_template_beside_a_tekken_file(tmp_path: Path) -> None:
+    tiny.save_base("mistral", tmp_path)
+    (tmp_path / "tekken.json").write_bytes(real.installed("mistral-common", "tekken_240718.json").read_bytes())
+    assert loading.load_tokenizer(tmp_path).chat_template == tiny.CHAT_TEMPLATE
+
+
+def test_a_tokenizer_is_told_by_its_vocabulary_and_template(tmp_path: Path) -> None:
+    a = tiny.save_base("llama", tmp_path / "a")
     tok = tiny.tokenizer()
     before = loading.tokenizer_hash(tok)
     assert before == loading.tokenizer_hash(loading.load_tokenizer(a))

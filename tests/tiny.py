@@ -107,7 +107,7 @@ def model(name: str, seed: int = 0, **changes: Any) -> Any:
 def av_contract(tok: Any, d_model: int = 32, **changes: Any) -> Contract:
     """An AV's contract for `tok`, at block 2."""
     template = changes.pop("av_template", AV_TEMPLATE)
-    marker = find_marker(tok, template, MARKER)[2]
+    marker = changes.pop("marker", None) or find_marker(tok, template, MARKER)[2]
     fields = {"injection_scale": 3.0, "site": Site("resid_post", 2), "mse_scale": d_model**0.5, **changes}
     return Contract("av", d_model, av_template=template, ar_template=AR_TEMPLATE, marker=marker, **fields)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from thinkaloud.contract import Contract, Marker
     from thinkaloud.errors import UserError
     from thinkaloud.explanation import Explanation
-    from thinkaloud.pair.nla import NLA
+    from thinkaloud.pair.nla import NLA, read
     from thinkaloud.pair.reading import Reading
     from thinkaloud.pair.reconstructor import Reconstructor
     from thinkaloud.pair.scores import Score, Scores
@@ -28,6 +28,7 @@ _WHERE = {
     "UserError": "errors",
     "Explanation": "explanation",
     "NLA": "pair.nla",
+    "read": "pair.nla",
     "Reading": "pair.reading",
     "Reconstructor": "pair.reconstructor",
     "Score": "pair.scores",
@@ -52,6 +53,7 @@ __all__ = [
     "Verbalizer",
     "__version__",
     "extract",
+    "read",
 ]
 
 

@@ -71,11 +71,17 @@ def reading(model: nn.Module) -> Iterator[None]:
 
     Transformers takes the cache away from blocks that are to be recomputed, silently, as long as they are in training.
     """
+    with evaluating(model), switched_on(model):
+        yield
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, and behind it whatever mode each part was in before."""
     training = {module: module.training for module in model.modules()}  # parts may differ from the whole
     model.eval()
     try:
-        with switched_on(model):
-            yield
+        yield
     finally:
         for module, before in training.items():
             module.training = before

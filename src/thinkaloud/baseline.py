@@ -15,6 +15,12 @@ class Baseline:
 
     `v` = mean ‖v̂ − mean(v̂)‖² / d over vectors scaled to norm √d; the mean is not rescaled (rescaling it inflates FVE).
     `split` names the vectors, `n` and `n_docs` count them and the documents they come from.
+
+    >>> baseline = Baseline.of(np.eye(4), ["a", "a", "b", "b"], "heldout")
+    >>> baseline
+    Baseline(v=0.75, n=4, n_docs=2, split='heldout')
+    >>> print(baseline)
+    V 0.7500 on 4 vectors of 2 documents (heldout)
     """
 
     v: float

@@ -4,9 +4,10 @@ The file is `nla_meta.yaml` beside the weights, in the field's official spelling
 stands under `thinkaloud:`; readers that do not know the section can ignore it.
 """
 
+import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 from thinkaloud.baseline import Baseline
+from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 
@@ -25,7 +27,11 @@ INJECTIONS = ("replace", "add")
 
 @dataclass(frozen=True)
 class Marker:
-    """The one token whose place in the prompt takes the vector, and the tokens that must stand beside it."""
+    """The one token whose place in the prompt takes the vector, and the tokens that must stand beside it.
+
+    >>> NLA.from_pretrained("pocket").verbalizer.contract.marker
+    Marker(char='...', token_id=..., left_id=..., right_id=...)
+    """
 
     char: str
     token_id: int
@@ -40,6 +46,10 @@ class Contract:
     `injection`: "replace" puts v · scale/‖v‖ in place of the marker's embedding; "add" adds ‖h‖ · v/‖v‖ to the output
     of block 1 at the marker. `scaled_state`: the AR scales the backbone state to √d before its head. `final_norm`: the
     AR keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the training loss.
+    `prompt_hash` is `hash_ids` of the AV prompt; other projects' contracts have none.
+
+    >>> Contract("ar", d_model=256, site=Site("resid_post", 5), ar_template="Said: {explanation} Meant:")
+    Contract(ar, d_model 256, at resid_post:5)
     """
 
     role: str
@@ -48,6 +58,7 @@ class Contract:
     av_template: str | None = None
     ar_template: str | None = None
     marker: Marker | None = None
+    prompt_hash: str | None = None
     injection: str = "replace"
     injection_scale: float | None = None
     mse_scale: float | None = None
@@ -76,6 +87,10 @@ class Contract:
             _need("{explanation}" in (self.ar_template or ""), "the AR template must hold {explanation}")
         if self.injection_scale is not None and not (math.isfinite(self.injection_scale) and self.injection_scale > 0):
             raise UserError(f"extraction.injection_scale must be a positive number, found {self.injection_scale!r}")
+
+    def __repr__(self) -> str:
+        marker = f", marker {self.marker.char!r} by {self.injection}" if self.marker else ""
+        return f"Contract({self.role}, d_model {self.d_model}, at {self.site or 'no known site'}{marker})"
 
     def with_baseline(self, baseline: Baseline) -> "Contract":
         return replace(self, baseline=baseline)
@@ -141,6 +156,7 @@ def from_dict(data: Mapping[str, Any]) -> Contract:
         av_template=_text("the AV template", {k: templates.get(k) for k in ("av", "actor")}),
         ar_template=_text("the AR template", {k: templates.get(k) for k in ("ar", "critic")}),
         marker=_marker(tokens) if role == "av" else None,
+        prompt_hash=_text("thinkaloud.prompt_hash", {"thinkaloud.prompt_hash": ours.get("prompt_hash")}),
         injection=ours.get("injection", "replace"),
         injection_scale=_scale(extraction.get("injection_scale"), d_model, "injection_scale"),
         mse_scale=_scale(extraction.get("mse_scale", "sqrt_d_model"), d_model, "mse_scale"),
@@ -183,6 +199,8 @@ def to_dict(contract: Contract) -> dict[str, Any]:
             "final_norm": contract.final_norm,
         },
     }
+    if contract.prompt_hash is not None:
+        data["thinkaloud"]["prompt_hash"] = contract.prompt_hash
     if contract.site is not None:
         data["critic"] = {"extraction_layer_index": contract.site.layer}
         data["thinkaloud"]["site"] = contract.site.to_dict()
@@ -210,34 +228,39 @@ def to_yaml(data: Mapping[str, Any]) -> str:
 def find_marker(tokenizer: Any, av_template: str, char: str) -> tuple[list[int], list[int], Marker]:
     """The AV prompt's ids, the marker's places in it, and the marker with its neighbours.
 
-    The chat template tokenises in one step with the generation prompt: two steps would double the BOS of some families.
+    The marker is looked for in the prompt: alone, SentencePiece would put a space before it, and another token may be
+    its own there. White space beside it may be part of its token.
     """
-    single = tokenizer.encode(char, add_special_tokens=False)
-    if len(single) != 1:
-        raise UserError(f"the marker {char!r} must be one token, this tokenizer makes it {len(single)}: choose another")
-    if single[0] == tokenizer.unk_token_id:
-        raise UserError(f"the marker {char!r} is unknown to this tokenizer: choose another")
     if not tokenizer.chat_template:
         raise UserError("the AV's tokenizer has no chat template: the AV prompt is a chat message")
-    message = [{"role": "user", "content": av_template.replace("{injection_char}", char)}]
-    encoded = tokenizer.apply_chat_template(message, tokenize=True, add_generation_prompt=True, return_dict=True)
-    ids = list(encoded["input_ids"])
-    places = [i for i, token in enumerate(ids) if token == single[0]]
-    if not places:
-        raise UserError(f"the marker {char!r} is lost in the AV prompt: its text merges it with its neighbours")
-    if len(places) != av_template.count("{injection_char}"):
-        wanted = av_template.count("{injection_char}")
+    content = av_template.replace("{injection_char}", char)
+    ids = chat_ids(tokenizer, [{"role": "user", "content": content}], generation_prompt=True)
+
+    def text(start: int, size: int = 1) -> str:
+        return tokenizer.decode(ids[start : start + size], clean_up_tokenization_spaces=False)
+
+    places = [i for i in range(len(ids)) if text(i).strip() == char.strip() != ""]
+    wanted = av_template.count("{injection_char}")
+    if len(places) > wanted:
         raise UserError(
             f"the AV prompt holds {len(places)} markers, its template {wanted}: drop {char!r} from its text"
         )
+    if len(places) < wanted:
+        sizes = range(1, 4 * len(char) + 2)  # a byte each at most, and a space
+        size = next((size for size in sizes if any(char in text(i, size) for i in range(len(ids)))), None)
+        if size is None:
+            raise UserError(f"the marker {char!r} is unknown to this tokenizer: choose another")
+        if size == 1:
+            raise UserError(f"the marker {char!r} is lost in the AV prompt: its text merges it with its neighbours")
+        raise UserError(f"the marker {char!r} must be one token, this tokenizer makes it {size}: choose another")
     first = places[0]
     if first == 0 or first == len(ids) - 1:
         raise UserError("the marker stands at the edge of the AV prompt: it needs a neighbour on both sides")
-    return ids, places, Marker(char, single[0], ids[first - 1], ids[first + 1])
+    return ids, places, Marker(char, ids[first], ids[first - 1], ids[first + 1])
 
 
 def check_marker(contract: Contract, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The AV prompt's ids and the marker's places, after checking the contract's ids against the live tokenizer."""
+    """The AV prompt's ids and the marker's places, after checking the contract against the live tokenizer."""
     marker = contract.marker
     if marker is None or contract.av_template is None:
         raise UserError("this contract is an AR's: it has no marker")
@@ -251,7 +274,18 @@ def check_marker(contract: Contract, tokenizer: Any) -> tuple[list[int], list[in
             raise UserError(
                 f"the contract's {name} is {wanted}, this tokenizer gives {found}: wrong tokenizer or template"
             )
+    if contract.prompt_hash not in (None, hash_ids(ids)):
+        head = tokenizer.decode(ids[: places[0]])
+        raise UserError(
+            f"the AV prompt (hash {hash_ids(ids)}; up to the marker {head!r}) is not the one this AV was trained with "
+            f"(hash {contract.prompt_hash}): use the tokenizer and chat template that were saved with it"
+        )
     return ids, places
+
+
+def hash_ids(ids: Sequence[int]) -> str:
+    """A short hash of token ids."""
+    return hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()[:16]
 
 
 def _section(data: Mapping[str, Any], key: str, under: str = "") -> Mapping[str, Any]:

@@ -14,6 +14,11 @@ _SENTENCE = re.compile(r"[^\n]+?(?:[.!?…]+[\"')\]’”]*(?=\s)|(?=\n)|$)", re
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
+def short(text: str, most: int = 60) -> str:
+    """`text` as a literal, cut after `most` characters."""
+    return repr(text if len(text) <= most else text[: most - 1] + "…")
+
+
 @dataclass(frozen=True)
 class Part:
     """A paragraph or a sentence: `text[start:end]` of the explanation it belongs to."""
@@ -30,6 +35,9 @@ class Explanation:
     `raw` is everything that was sampled, `text` what stands between the tags (or after the opening one, if it never
     closes). `finish`: "closed" by its tag, "cut" at the token limit, "eos" ended without closing. `logprobs` are in
     nats, one a token of `token_ids`, under the temperature that was sampled with.
+
+    >>> Explanation.parse("<explanation>\\nA sea story.</explanation>", (1, 2), (-0.5, -0.25), cut=False)
+    Explanation('A sea story.', closed, 2 tokens)
     """
 
     text: str
@@ -37,6 +45,9 @@ class Explanation:
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish: Finish
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({short(self.text)}, {self.finish}, {len(self.token_ids)} tokens)"
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -25,6 +25,7 @@ class Family:
     embed: str = "embed_tokens"
     positions: str | None = None  # a learned position embedding that is added before block 0
     scales_embeddings: bool = False  # token embeddings are multiplied by √d inside the embedding module
+    needs_bos: bool = False  # without BOS before a text its activations are not those of its training
 
 
 FAMILIES: dict[str, Family] = {
@@ -32,8 +33,8 @@ FAMILIES: dict[str, Family] = {
     "mistral": Family("mistral"),
     "qwen2": Family("qwen2"),
     "qwen3": Family("qwen3"),
-    "gemma2": Family("gemma2", scales_embeddings=True),
-    "gemma3_text": Family("gemma3_text", scales_embeddings=True),
+    "gemma2": Family("gemma2", scales_embeddings=True, needs_bos=True),
+    "gemma3_text": Family("gemma3_text", scales_embeddings=True, needs_bos=True),
     "gpt2": Family("gpt2", blocks="h", norm="ln_f", embed="wte", positions="wpe"),
     "gpt_neox": Family("gpt_neox", norm="final_layer_norm", embed="embed_in"),
     "olmo2": Family("olmo2"),
@@ -186,4 +187,9 @@ def end_ids(model: nn.Module, tokenizer: Any) -> tuple[int, ...]:
 
 def context_length(model: nn.Module) -> int:
     """The most tokens the model takes."""
-    return int(getattr(text_model(model).config, "max_position_embeddings", 1 << 30))
+    return context_of(text_model(model).config)
+
+
+def context_of(config: Any) -> int:
+    """The most tokens that a model of this configuration takes."""
+    return int(getattr(text_config(config), "max_position_embeddings", 1 << 30))

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers.utils import logging
 
 from thinkaloud import families, quant
+from thinkaloud.atomic import restore
 from thinkaloud.errors import UserError
 
 WEIGHTS = "model.safetensors"
@@ -44,13 +45,13 @@ def pocket_dir() -> Path:
 def resolve(name: str | Path) -> Path:
     """The folder that a user's name means: "pocket" (or "pocket/av"), a local folder, or a hub repository.
 
-    The folder of a training run means the model it ended with.
+    The folder of a training run means the model it ended with. A hub name may end in @ and a revision.
     """
     text = str(name)
     if text == "pocket" or text.startswith("pocket/"):
         return pocket_dir() / text.removeprefix("pocket").lstrip("/")
     path = Path(text).expanduser()
-    if path.is_dir():
+    if restore(path):
         return _model_of_run(path) if (path / "STATUS").is_file() else path
     if path.exists():
         raise UserError(f"{text} is a file: expected a checkpoint folder or a hub name")
@@ -60,7 +61,8 @@ def resolve(name: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(text, allow_patterns=HUB_FILES))
+        repository, _, revision = text.partition("@")
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{text} is neither a folder here nor to be had from the hub: {reason}") from None
@@ -68,7 +70,7 @@ def resolve(name: str | Path) -> Path:
 
 def _model_of_run(folder: Path) -> Path:
     """The model a warm start made; a run of reinforcement learning is itself a pair, once it is through."""
-    if (folder / "av").is_dir() and (folder / "ar").is_dir():
+    if restore(folder / "av") and restore(folder / "ar"):
         return folder
     status = (folder / "STATUS").read_text(encoding="utf-8").strip()
     if status != "finished":
@@ -105,8 +107,9 @@ def load_tokenizer(path: str | Path) -> Any:
     """The tokenizer of a checkpoint."""
     folder = resolve(path)
     try:
-        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        # mistral-common's own tokenizer, which Transformers prefers where that is installed, has no chat template.
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, mistral_format=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise UserError(f"{path} has no tokenizer that loads: {str(error).strip().splitlines()[0]}") from None
 
 
@@ -272,27 +275,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
-
-
-def fingerprint(path: str | Path) -> str:
-    """A short hash of a checkpoint's weights and configuration: which model exactly this was."""
-    folder = resolve(path)
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
-    for file in weight_files(folder):
-        digest.update(f"{file.name}:{file.stat().st_size}".encode())
-        with open(file, "rb") as opened:
-            digest.update(opened.read(1 << 20))
-            opened.seek(max(0, file.stat().st_size - (1 << 20)), os.SEEK_SET)
-            digest.update(opened.read())
-    return digest.hexdigest()[:16]
-
-
-def same_model(one: str, other: str) -> bool:
-    """Whether two names mean one model: by name; models on this machine under two names, by their weights."""
-    if one == other:
-        return True
-    local = [name for name in (one, other) if name.startswith("pocket") or Path(name).expanduser().is_dir()]
-    return len(local) == 2 and fingerprint(one) == fingerprint(other)
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

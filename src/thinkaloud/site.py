@@ -13,6 +13,9 @@ class Site:
     """A place in a model whose vectors are read.
 
     `Site("resid_post", K)` is the output of decoder block K, counted from 0, after the residual add.
+
+    >>> Site("resid_post", 5).names()["Transformers hidden_states"]
+    'hidden_states[6] (index 0 is the embedding)'
     """
 
     kind: str
@@ -35,10 +38,10 @@ class Site:
             "vLLM auxiliary id": str(k + 1),
         }
 
-    def check(self, n_blocks: int) -> None:
+    def check(self, n_blocks: int, model: str = "the model") -> None:
         """Refuse a layer that a model of `n_blocks` blocks does not have."""
         if self.layer >= n_blocks:
-            raise UserError(f"layer {self.layer} is out of range: the model has {n_blocks} blocks, 0 to {n_blocks - 1}")
+            raise UserError(f"layer {self.layer} is out of range: {model} has {n_blocks} blocks, 0 to {n_blocks - 1}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

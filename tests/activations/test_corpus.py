@@ -1,6 +1,7 @@
 """Does every kind of source give its documents, with stable ids, and count what it cannot read?"""
 
 import gzip
+import itertools
 import json
 import lzma
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkaloud.activations import Document, read_corpus, split_of
+from thinkaloud.activations.corpus import Extent
 from thinkaloud.errors import UserError
 
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -42,6 +44,77 @@ def test_text_is_split_at_separator_lines(tmp_path: Path, packing: str) -> None:
 def test_text_without_separators_is_one_document(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\none\n\ntwo\n")
     assert list(read_corpus(tmp_path / "a.txt")) == [Document("a.txt:0", "one\n\ntwo")]
+
+
+def book(chapters: int = 40) -> str:
+    """Paragraphs of 300 to 900 characters and a long one, with blank lines of every kind between them."""
+    blanks = ["\n\n", "\r\n\r\n", "\n \t\n", "\n\n\n\n"]
+    parts = [f"    Chapter {i}. " + "and so it went on, " * (15 + i % 30) + f"end of {i}." for i in range(chapters)]
+    parts[7] = "A long one. " * 400
+    return "".join(part + blanks[i % 4] for i, part in enumerate(parts))
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_a_long_text_file_is_pages_of_whole_paragraphs(tmp_path: Path, packing: str) -> None:
+    path = tmp_path / f"book.txt{packing}"
+    path.write_bytes(PACK[packing](book().encode()))
+    corpus, shares = read_corpus(path), []
+    found = []
+    for document in corpus:
+        found.append(document)
+        shares.append(corpus.fraction)
+    assert [d.id for d in found] == [f"book.txt:{i}" for i in range(len(found))]
+    texts = [d.text or "" for d in found]
+    assert "".join("".join(texts).split()) == "".join(book().split()), "nothing is lost, nothing doubled"
+    assert sorted(len(text) for text in texts)[-2] <= 1500 < max(map(len, texts)), "a long paragraph stays whole"
+    assert all(text.startswith("    Chapter") or text.startswith("A long") for text in texts)
+    joined = [a + b for a, b in itertools.pairwise(map(len, texts))]
+    assert min(joined) > 1500, "no page could have taken the next one"
+    assert shares == sorted(shares)
+    assert (shares[0] or 1) < 0.2, "the first page is not the whole file"
+    assert (shares[-1], corpus.fraction) == (pytest.approx(1, abs=0.02), 1.0)
+    assert {split_of(d.id, 0.1) for d in found} == {"train", "heldout"}
+
+
+def test_short_files_and_files_with_separators_are_not_cut(tmp_path: Path) -> None:
+    short, divided = book()[:9_900].strip(), book() + "\n<|doc|>\n" + book()
+    (tmp_path / "a.txt").write_text(short, newline="")
+    (tmp_path / "b.txt").write_text(divided, newline="")
+    assert [d.id for d in read_corpus(tmp_path)] == ["a.txt:0", "b.txt:0", "b.txt:1"]
+    (tmp_path / "b.txt").write_text("<|doc|>\n" + book(), newline="")
+    assert [d.id for d in read_corpus(tmp_path)] == ["a.txt:0", "b.txt:1"]
+    (tmp_path / "b.txt").write_text("one line " * 2_000)
+    assert len(list(read_corpus(tmp_path / "b.txt"))) == 1, "no blank line, no place to cut"
+
+
+def test_equal_ids_in_two_files_are_two_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl({"id": 1, "text": "one"}, {"id": 2, "text": "two"}))
+    (tmp_path / "b.jsonl").write_bytes(
+        jsonl({"id": 1, "text": "another"}, {"id": 3, "text": "x"}, {"id": 3, "text": "y"})
+    )
+    (tmp_path / "c.jsonl").write_bytes(jsonl({"id": 1, "text": "a third"}, {"text": "none"}))
+    (tmp_path / "d.txt").write_text("plain")
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"packed"))
+    ids = [d.id for d in read_corpus(tmp_path)]
+    assert ids == ["1", "2", "b.jsonl/1", "3", "3", "c.jsonl/1", "c.jsonl:1", "d.txt:0", "d.txt.gz:0"]
+
+
+def test_what_a_corpus_lacks_is_known_beforehand(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(jsonl(*({"text": f"text {i}"} for i in range(200)), {"messages": CHAT}))
+    corpus = read_corpus(path)
+    whole = corpus.count(None, 0.1)
+    held = sum(split_of(f"rows.jsonl:{i}", 0.1) == "heldout" for i in range(201))
+    assert whole == Extent(201, held, sum(len(f"text {i}") for i in range(200)) + len("HiHello"))
+    assert held > 1
+    assert whole is not None
+    assert whole.lacking() is None
+    few = corpus.count(3, 0.02)
+    assert few is not None
+    assert few.lacking() == "held-out documents: 0 of 3, so no rows to judge a training by; give more documents"
+    assert Extent(50, 1, 1).lacking() == (
+        "held-out documents: 1 of 50, too few for an interval; give more documents or a larger share (--heldout 0.1)"
+    )
 
 
 @given(

@@ -1,14 +1,17 @@
 """Does `thinkaloud explain` write an explanation for every activation, keep what is there, and say what comes next?"""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import tiny
+from terminal import THINKALOUD, Terminal
 
 from thinkaloud import cli
 from thinkaloud.activations import Activations
@@ -48,7 +51,7 @@ def test_as_a_person_runs_it(data: Path) -> None:
     assert done.stderr == "", "no progress where nobody watches"
     assert done.stdout.splitlines() == [
         f"wrote 18 explanations in {data}",
-        f"next: thinkaloud warmstart ar --data {data} --out PAIR/ar",
+        f"next: thinkaloud warmstart ar --data {data} --out {data.parent / 'pair' / 'ar'}",
     ]
     found = Activations.load(data)
     assert found.column("explanation") == HeuristicWriter().write(contexts(data, 0))
@@ -126,3 +129,38 @@ def test_a_writer_nobody_knows_exits_with_2(data: Path, capsys: pytest.CaptureFi
     assert stop.value.code == 2
     assert "heuristic" in capsys.readouterr().err
     assert tree(data) == before
+
+
+def test_the_next_command_can_be_pasted(extractions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "my data"
+    shutil.copytree(extractions / "data", data)
+    assert cli.main(["explain", "--data", str(data)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("next: thinkaloud ")
+    assert shlex.split(line)[:4] == ["warmstart", "ar", "--data", str(data)]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_keeps_the_shards_that_are_done_and_says_how_to_go_on(
+    tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    n, data = 40 * SHARD_DOCS, tmp_path / "data"
+    text = "The boats lay in the harbour, for there was a storm at sea, and nobody would go out. " * 12
+    columns = {"doc_id": [f"doc-{i}" for i in range(n)], "token": [" out"] * n,
+               "text": [f"{i}: {text}" for i in range(n)],
+               "next_tokens": [["."]] * n, "next_probs": [[0.5]] * n}  # fmt: skip
+    Activations(tiny.vectors(n, 8), pa.table(columns), Site("resid_post", 2)).save(data)
+    with Terminal([*THINKALOUD, "explain", "--data", str(data), "--workers", workers], 70) as terminal:
+        terminal.until("of 10,240 explanations")
+        while not list(data.glob("explanations-*.parquet")):
+            time.sleep(0.01)
+        terminal.press("\x03")
+        assert terminal.finish() == 130
+        said = terminal.text.replace("\n", "")
+    done = len(list(data.glob("explanations-*.parquet")))
+    assert 0 < done < 40
+    assert "Traceback" not in said
+    assert f"stopped: the explanations of {done} of 40 shards are kept in {data}" in said
+    assert f"next: thinkaloud explain --data {data} --workers {workers}" in said
+    assert not list(data.glob(".*")), "nothing half-written"
+    assert cli.main(["explain", "--data", str(data)]) == 0
+    assert capsys.readouterr().out.startswith(f"wrote {(40 - done) * SHARD_DOCS:,} explanations, kept")

@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,13 +53,6 @@ def test_every_verb_has_help(verb: str) -> None:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.split()[0] == "thinkaloud"
-
-
-def test_an_unknown_verb_is_one_line() -> None:
-    result = command("raed", "some text")
-    assert result.returncode == 2
-    assert result.stderr.splitlines() == [f"thinkaloud: no verb 'raed': expected one of {', '.join(cli.VERBS)}"]
-    assert result.stdout == ""
 
 
 def test_an_option_nobody_knows_exits_with_2() -> None:
@@ -117,13 +111,31 @@ def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
         cli.main(["read"])
 
 
-def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_is_quiet_where_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(args: Args) -> None:
         raise KeyboardInterrupt
 
     install(monkeypatch, "read", interrupted)
     assert cli.main(["read"]) == 130
     assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_says_what_is_kept_and_the_command_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(args: Args) -> None:
+        raise KeyboardInterrupt
+
+    install(monkeypatch, "read", interrupted)
+    module: Any = sys.modules["thinkaloud.cli.read"]
+    module.kept = lambda args: f"{args.count} of them are kept"
+    assert cli.main(["read", "--count", "3"]) == 130
+    assert capsys.readouterr().err == "stopped: 3 of them are kept\nnext: thinkaloud read --count 3\n"
+    module.go_on = lambda args: "thinkaloud read --again"
+    assert cli.main(["read"]) == 130
+    assert capsys.readouterr().err.splitlines()[1] == "next: thinkaloud read --again"
 
 
 def test_a_closed_pipe_is_quiet() -> None:

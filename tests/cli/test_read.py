@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +14,8 @@ from thinkaloud import cli
 from thinkaloud.baseline import Baseline
 from thinkaloud.cli import read
 from thinkaloud.errors import UserError
-from thinkaloud.explanation import Explanation
-from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.formats import official
+from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site
 
@@ -26,13 +27,18 @@ class WordByWord:
     """A pair that says of each word that it is one; it remembers how it was asked."""
 
     asked: tuple[Any, ...]
+    window: int | None
 
     def read(self, content: Any, *asked: Any, **named: Any) -> Reading:
-        self.asked = (*asked, named["max_tokens"])
+        self.asked, self.window = (*asked, named["max_tokens"]), named["window"]
         text = content if isinstance(content, str) else " ".join(m["content"] for m in content)
         places = tuple(
             ReadPosition(
-                i, word, i, 1.0, (Explanation(f"word {word}", "", (), (), "closed"),), (Score(0.9, 0.2, BASELINE),)
+                i,
+                word,
+                i,
+                1.0,
+                (ScoredExplanation(f"word {word}", "", (), (), "closed", Score(0.9, 0.2, BASELINE)),),
             )
             for i, word in enumerate(text.split())
         )
@@ -82,8 +88,12 @@ def test_options_reach_the_pair(pair: WordByWord, capsys: pytest.CaptureFixture[
     assert pair.asked == ("-1", 1, 0.0, 0, 200)
     assert cli.main(["read", "x", "--positions", "-4:"]) == 0
     assert pair.asked == ("-4:", 1, 0.0, 0, 200)
-    assert cli.main(["read", "x", "--samples", "2", "--temperature", "0.5", "--positions", "50:"]) == 0
+    long = "so it went on " * 20
+    assert (
+        cli.main(["read", long, "--samples", "2", "--temperature", "0.5", "--positions", "50:", "--window", "9"]) == 0
+    )
     assert pair.asked == ("50:", 2, 0.5, 0, 200)
+    assert pair.window == 9
 
 
 def test_a_text_that_looks_like_nothing_is_a_text(pair: WordByWord, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,6 +169,49 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_2(
     assert out.out == ""
     assert len(out.err.splitlines()) == 1
     assert expected in out.err
+
+
+@pytest.fixture(scope="module")
+def weightless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair whose weights are missing: whatever it is refused for, they were not loaded before."""
+    folder = tmp_path_factory.mktemp("pair")
+    tiny.save_base("llama", folder / "base")
+    official.save_av(tiny.verbalizer(), folder / "av")
+    official.save_ar(tiny.reconstructor(seed=0), folder / "ar")
+    for file in folder.rglob("*.safetensors"):
+        file.unlink()
+    (folder / "long.txt").write_text("x" * 300)
+    (folder / "chat.json").write_text(json.dumps([{"role": "user", "content": "x" * 300}]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["x", "--positions", "first"], "positions must be all, last, indices"),
+        (["x", "--positions", "7"], "position 7 is outside the text: it has 2 tokens, 0 to 1"),
+        (["x", "--positions", "50:"], "no position left"),
+        (["x", "--samples", "0"], "samples must be 1 or more, found 0"),
+        (["x", "--temperature", "-1"], "temperature must be 0 (greedy) or more"),
+        (["x", "--max-tokens", "0"], "max tokens must be 1 or more"),
+        (["x", "--device", "tpu"], "device 'tpu' is not known"),
+        (["--file", "{pair}/long.txt"], "{pair}/long.txt has 301 tokens, the model's context is 256: shorten it, or"),
+        (["--chat", "{pair}/chat.json"], "{pair}/chat.json has 303 tokens, the model's context is 256"),
+        (["x", "--window", "257"], "a window must be of 2 to 256 tokens, the model's context; found 257"),
+        (["x", "--window", "1"], "a window must be of 2 to 256 tokens"),
+        (["--file", "{pair}/long.txt", "--window", "100", "--positions", "301"], "position 301 is outside the text"),
+        (["x"], "no model.safetensors in"),
+    ],
+)
+def test_arguments_are_refused_before_any_weights_are_loaded(
+    weightless: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    given = [argument.replace("{pair}", str(weightless)) for argument in arguments]
+    for pair in (["--nla", str(weightless)], ["--av", f"{weightless}/av", "--ar", f"{weightless}/ar"]):
+        if "--av" in pair:  # the halves alone do not say which model they read
+            pair += ["--base", f"{weightless}/base"]
+        assert cli.main(["read", *given, *pair]) == 2
+        assert expected.replace("{pair}", str(weightless)) in capsys.readouterr().err
 
 
 VALUES = st.recursive(

@@ -93,6 +93,35 @@ def test_a_folder_without_activations_is_named(folder: Path, capsys: pytest.Capt
     assert "run thinkaloud extract first" in capsys.readouterr().err
 
 
+def test_the_table_keeps_its_names_on_a_narrow_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert score(folder, "--limit", "4") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any(line.startswith("AV → AR") and line.split()[-1] == "3" for line in lines)
+    assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("pair", "line"),
+    [
+        ("pocket", "the pair reads resid_post:5: extract with --nla"),
+        ("./nowhere", "no folder ./nowhere: expected a checkpoint folder"),
+    ],
+)
+def test_a_pair_that_does_not_fit_is_refused_before_anything_is_loaded(
+    folder: Path, pair: str, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safetensors.torch.load_file", None)
+    monkeypatch.setattr("thinkaloud.activations.Activations.load", None)
+    for verb in (["score"], ["train", "--out", str(folder / "no run")]):
+        assert cli.main([*verb, "--nla", pair, "--data", str(folder / "data")]) == 2
+        assert line in capsys.readouterr().err
+    assert not (folder / "no run").exists()
+
+
 def test_a_pair_that_reads_nothing_is_called_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The pair is random: what it says is no better than the mean vector, or than its shuffled pairs."""
     assert score(folder) == 0

@@ -1,8 +1,6 @@
 """Does a person get a study by its name, with presets, files and limits in that order, and one line for a mistake?"""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,27 +11,26 @@ from thinkaloud.errors import UserError
 from thinkaloud.studies.config import STUDIES, Anchors, Survey
 
 
-def test_a_small_study_from_the_command_line(tmp_path: Path) -> None:
+def test_a_small_study_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "study"
     command = [
-        *(sys.executable, "-m", "thinkaloud.cli", "study", "anchors", "--preset", "pocket", "--limit", "1"),
-        *("--rollouts", "2", "--solution-tokens", "40", "--places", "answer end", "--device", "cpu", "--out", str(out)),
+        *("study", "anchors", "--preset", "pocket", "--limit", "1", "--rollouts", "2", "--solution-tokens", "40"),
+        *("--places", "answer end", "--device", "cpu", "--out", str(out)),
     ]
-    first = subprocess.run(command, capture_output=True, text=True)
-    assert first.returncode == 0, first.stderr
-    assert "Which sentence of an explanation decides?" in first.stdout
-    assert f" page    {out / 'index.html'}\n" in first.stdout
-    assert first.stderr == ""
+    assert not main(command)
+    first = capsys.readouterr()
+    assert "Which sentence of an explanation decides?" in first.out
+    assert f" page    {out / 'index.html'}\n" in first.out
+    assert first.err == ""
     assert {path.stem for path in (out / "tables").iterdir()} == {
         *("explanations", "rollouts", "deletions", "similarity", "importance", "thresholds")
     }
     assert {path.name for path in (out / "figures").iterdir()} == {"position.svg", "thresholds.svg"}
     assert "<svg" in (out / "index.html").read_text()
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.stdout == first.stdout, "what is made is read"
-    other = subprocess.run([*command, "--seed", "1"], capture_output=True, text=True)
-    assert other.returncode == 2
-    assert other.stderr.strip().endswith("holds a study with seed = 0, asked for 1: choose another --out")
+    assert not main(command)
+    assert capsys.readouterr().out == first.out, "what is made is read"
+    assert main([*command, "--seed", "1"]) == 2
+    assert capsys.readouterr().err.strip().endswith("holds a study with seed = 0, asked for 1: choose another --out")
 
 
 def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path: Path) -> None:
@@ -72,7 +69,7 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         main(["study", name, "--help"])
     printed = capsys.readouterr().out
     assert "--out" in printed
-    assert "--preset pocket" in printed
+    assert "--preset {pocket}" in printed
 
 
 def test_the_list_of_studies(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,14 @@
 """Do `thinkaloud train` and `thinkaloud runs` say what a person needs to know, and what to do next?"""
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +17,17 @@ import pyarrow as pa
 import pytest
 import tiny
 from rich.console import Console
+from terminal import THINKALOUD, Terminal
 
 from thinkaloud import NLA, cli
 from thinkaloud.activations import Activations
-from thinkaloud.cli import runs
+from thinkaloud.cli import progress, runs
+from thinkaloud.cli.progress import Pace, TimeLeft
 from thinkaloud.cli.run import verbs
-from thinkaloud.cli.train import Panel, parse, print_line
+from thinkaloud.cli.train import Panel, parse, view
 from thinkaloud.pair.formats.official import save_ar, save_av
 from thinkaloud.site import Site
-from thinkaloud.training import run_folder
+from thinkaloud.training import checkpoint, run_folder
 from thinkaloud.training.config import RL, ARWarmStart
 
 N = 36
@@ -114,40 +123,92 @@ def test_a_recipe_begins_a_run_and_goes_on_with_it(folder: Path, tmp_path: Path)
     step(replace(config, stop_closed=0.0))
 
 
-def shown(panel: Panel) -> str:
-    console = Console(width=100, force_terminal=False, highlight=False)
+def shown(panel: Panel, width: int = 100) -> str:
+    console = Console(width=width, force_terminal=False, highlight=False)
     with console.capture() as captured:
         console.print(panel)
     return captured.get()
 
 
 def test_the_live_view() -> None:
-    panel = Panel()
+    clock = [0.0]
+    pace = Pace(25)
+    pace.left = TimeLeft(lambda: clock[0])
+    panel = Panel(pace)
     assert "before the first step" in shown(panel)
-    panel.see({"step": 0, "steps": 150, **HELD})
+    clock[0] = 100.0
+    panel.see({"step": 0, "steps": 150, **HELD, "seconds_eval": 10.0})
     assert "step 0 of 150" in shown(panel)
-    panel.begin -= 60
+    clock[0] += 60.0
     panel.see({"note": "out of memory: going on with micro_tokens 256"})
-    panel.see({"step": 50, "steps": 150, **STEP, **HELD, "heldout_fve_frozen": 0.444})
+    panel.see({"step": 50, "steps": 150, **STEP, **HELD, "heldout_fve_frozen": 0.444, "seconds_eval": 10.0})
     page = shown(panel)
-    assert "step 50 of 150, 999 tokens/s, 2 min left" in page
+    assert "step 50 of 150, 999 tokens/s, 2 min left" in page  # 100 steps of a second, 4 evaluations of ten
+    clock[0] += 65.0
+    assert "step 50 of 150, 999 tokens/s, 75 s left" in shown(panel)
+    for step in (75, 100, 125, 150):
+        panel.see({"step": step, "steps": 150, **STEP, **HELD, "seconds_eval": 10.0})
+    assert max(map(len, shown(panel, 60).splitlines())) <= 60
+    assert "step 150" in shown(panel, 60)
     assert "reward -0.500, closed 99 %, 70 tokens, KL 0.020, entropy 1.10, 1 updates skipped" in page
     assert "step 0" in page
     assert "0.444" in page
     assert "out of memory" in page
 
 
-def test_a_pipe_gets_evaluations_and_notes_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    print_line({"step": 3, "steps": 9, **STEP})
-    print_line({"note": "a note"})
-    print_line({"step": 4, "steps": 9, **STEP, **HELD})
+def test_a_pipe_gets_evaluations_and_notes_and_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with view(Pace(25)) as watch:
+        watch({"step": 3, "steps": 9, **STEP})
+        watch({"note": "a note"})
+        watch({"step": 4, "steps": 9, **STEP, **HELD})
+        monkeypatch.setattr(progress, "EVERY", 0.0)
+        watch({"step": 5, "steps": 9, **STEP})
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "a note"
     assert lines[1].startswith("step 4/9  FVE, live AR 0.41  FVE, frozen AR 0.33  closed 0.98")
-    assert len(lines) == 2
+    assert lines[2].startswith("step 5/9  reward -0.500, closed 99 %")
+    assert lines[2].endswith(" left")
+    assert len(lines) == 3
 
 
-def test_runs_are_listed_with_the_command_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "my run"
+    given = ["--nla", str(folder / "pair"), "--data", str(folder / "data"), "--out", str(out), *SMALL]
+    more = ["--steps", "2000", "--eval-every", "2000", "--save-every", "2000", "--stop-closed", "0"]
+    with Terminal([*THINKALOUD, "train", *given, *more], 100) as terminal:
+        terminal.until(r"step [1-9]\d* of 2000, [\d,]+ tokens/s, .* left")
+        terminal.press("\x03")
+        assert terminal.finish() == 130
+        said = terminal.text
+    assert "told to stop: the step is finished and saved first" in said
+    assert "Traceback" not in said
+    step = checkpoint.steps(out / "checkpoints")[-1]
+    assert f"stopped at {step} of 2000" in said
+    assert f"next: thinkaloud train --resume '{out}'" in said.replace("\n", "")
+    assert (out / "STATUS").read_text() == f"stopped at {step} of 2000"
+
+
+def test_a_recipe_does_not_take_a_stopped_run_for_a_finished_one(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    given = ["--nla", str(folder / "pair"), "--data", str(folder / "data"), "--out", str(out), *SMALL]
+    config = parse([*given, "--steps", "2000", "--eval-every", "2000", "--stop-closed", "0"])
+
+    def tell() -> None:
+        while not (out / "metrics.jsonl").is_file():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=tell).start()
+    with pytest.raises(KeyboardInterrupt):
+        verbs()["train"](config)
+    assert run_folder.status(out) == "stopped"
+
+
+def test_runs_are_listed_with_the_command_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def write(name: str, config: dict[str, Any], log: list[dict[str, Any]], status: str, **more: Any) -> Path:
         out = tmp_path / name
         out.mkdir(parents=True)
@@ -173,6 +234,13 @@ def test_runs_are_listed_with_the_command_to_go_on(tmp_path: Path, capsys: pytes
     assert [(run["step"], run["steps"]) for run in found] == [(20, 40), (2, 2), (4, 9)]
     assert [run["fve"] for run in found] == [0.7, 0.41, 0.41]
     assert found[1]["next"] == ""
+    (rl / "STATUS").write_text("collapsed at 4 of 9: the held-out FVE fell; the pair is of step 0")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    page = capsys.readouterr().out
+    assert "…" not in page
+    assert "the held-out FVE fell" in " ".join(page.split())
+    assert max(len(line) for line in page.splitlines() if not line.startswith("next:")) <= 60
     (tmp_path / "empty").mkdir()
     assert cli.main(["runs", str(tmp_path / "empty")]) == 0
     assert capsys.readouterr().out == f"no runs in {tmp_path / 'empty'} (three folders down)\n"
@@ -182,3 +250,30 @@ def test_runs_are_listed_with_the_command_to_go_on(tmp_path: Path, capsys: pytes
 def test_options_that_were_changed_are_named_again() -> None:
     warm = ARWarmStart(data="d", out="o", batch=8, rows=5).to_dict()
     assert runs.go_on(Path("o"), warm) == "thinkaloud warmstart ar --data d --out o --batch 8 --rows 5"
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One trains; the other, new or resumed, is told who does; the kill of the first lets the other go on."""
+    out = tmp_path / "run"
+    given = ["--nla", str(folder / "pair"), "--data", str(folder / "data"), "--out", str(out), *SMALL[2:]]
+    more = ["--steps", "20", "--stop-closed", "0", "--stop-drop", "9"]
+    first = subprocess.Popen([sys.executable, "-m", "thinkaloud.cli", "train", *given, *more], stderr=subprocess.PIPE)
+    while not run_folder.log(out / run_folder.METRICS):
+        assert first.poll() is None, first.communicate()[1]
+        time.sleep(0.005)
+    os.kill(first.pid, signal.SIGSTOP)
+    lines = run_folder.log(out / run_folder.METRICS)
+    assert first.poll() is None
+    assert lines[-1]["step"] < 20
+    for again in (["train", *given, *more], ["train", "--resume", str(out)]):
+        assert cli.main(again) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"thinkaloud: {out} is in use by process {first.pid} on {socket.gethostname()} since ")
+        assert said.count("\n") == 1
+    assert run_folder.log(out / run_folder.METRICS) == lines
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert cli.main(["train", "--resume", str(out)]) == 0
+    assert [line["step"] for line in run_folder.log(out / run_folder.METRICS)] == list(range(21))

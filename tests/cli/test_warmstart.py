@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from terminal import THINKALOUD, Terminal
 
 from thinkaloud import __version__, cli
 from thinkaloud.activations import Activations, write_explanations
@@ -210,7 +212,8 @@ def test_a_stopped_run_says_so_and_goes_on_to_the_same_model(
     assert cli.main(command) == 0
     whole = root / "pair" / "ar"
     assert tree(run / "model") == tree(whole / "model")
-    timeless = [[{k: v for k, v in line.items() if k != "tokens_per_second"} for line in lines(path / "metrics.jsonl")]
+    clocks = ("tokens_per_second", "seconds_eval")
+    timeless = [[{k: v for k, v in line.items() if k not in clocks} for line in lines(path / "metrics.jsonl")]
                 for path in (run, whole)]  # fmt: skip
     assert timeless[0] == timeless[1]
 
@@ -309,12 +312,60 @@ def unsplit(root: Path, place: Path) -> Path:
     return Activations.load(root / "data", split="train").save(place / "unsplit")
 
 
-@pytest.mark.parametrize("arguments", [["critic"], [], ["ar", "--no-such-option", "1"]])
-def test_an_unknown_role_exits_with_2(
-    root: Path, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["critic"], "thinkaloud warmstart has no 'critic': expected one of ar, av"),
+        ([], "thinkaloud warmstart expects one of ar, av first, found --data"),
+        (["ar", "--no-such-option", "1"], "thinkaloud warmstart ar has no option --no-such-option"),
+    ],
+)
+def test_an_unknown_role_is_one_line(
+    root: Path, tmp_path: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["warmstart", *arguments, "--data", str(root / "data"), "--out", str(tmp_path / "out")])
-    assert stop.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
+    assert cli.main(["warmstart", *arguments, "--data", str(root / "data"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"thinkaloud: {line}")
+    assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ar"
+    options = ["--data", str(root / "data"), "--out", str(out), *AR, "--epochs", "500"]
+    with Terminal([*THINKALOUD, "warmstart", "ar", *options], 100) as terminal:
+        terminal.until(r"step [1-9][\d,]* of 2,000 .* left")
+        while not checkpoint.steps(out / "checkpoints"):
+            time.sleep(0.01)
+        terminal.press("\x03")
+        assert terminal.finish() == 130
+        said = terminal.text.replace("\n", "")
+    step = checkpoint.steps(out / "checkpoints")[-1]
+    assert f"stopped: the run is kept up to step {step} in {out}" in said
+    assert f"next: thinkaloud warmstart ar --data {root / 'data'} --out {out}" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (["--model", "./nowhere"], "no folder ./nowhere: expected a checkpoint folder"),
+        (["--ar", "./nowhere"], "no folder ./nowhere: expected a checkpoint folder"),
+        (["--ar", "pocket/ar"], "the pair reads resid_post:5: extract with --nla"),
+        (["--ar", "pocket/av"], "is an AV: expected an AR"),
+    ],
+)
+def test_a_bad_name_is_refused_before_anything_is_loaded(
+    root: Path,
+    tmp_path: Path,
+    change: list[str],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("safetensors.torch.load_file", None)
+    monkeypatch.setattr(Activations, "load", None)
+    out = tmp_path / "av"
+    assert cli.main(["warmstart", "av", "--data", str(root / "data"), "--out", str(out), *AV, *change]) == 2
+    assert line in capsys.readouterr().err
+    assert not out.exists()

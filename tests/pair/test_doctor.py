@@ -1,5 +1,6 @@
 """Does every check pass on a sound pair, and does each find the damage that it is there for?"""
 
+import copy
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import real
 import tiny
 import torch
 import yaml
@@ -19,7 +21,7 @@ from thinkaloud.errors import UserError
 from thinkaloud.loading import load_backbone, load_causal_lm
 from thinkaloud.pair.doctor import Check, Patient, diagnose, find
 from thinkaloud.pair.doctor.halves import check_reconstructor, check_verbalizer
-from thinkaloud.pair.doctor.model import check_model
+from thinkaloud.pair.doctor.model import check_bos, check_model
 from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
@@ -233,6 +235,11 @@ def without_bos(part: str) -> Callable[[Path], None]:
     return damage
 
 
+def other_prompt(pair: Path) -> None:
+    with edited(pair / "av" / "nla_meta.yaml") as data:
+        data["thinkaloud"]["prompt_hash"] = "0" * 16
+
+
 def two_bos(pair: Path) -> None:
     file = pair / "base" / "chat_template.jinja"
     file.write_text(tiny.BOS + file.read_text())
@@ -258,6 +265,7 @@ DAMAGES: list[tuple[Callable[[Path], None], set[str], str]] = [
     (marker_id, {"marker"}, "contract: (58, 261, 60), tokenizer: (58, 260, 60)"),
     (neighbour, {"marker"}, "contract: (58, 260, 61), tokenizer: (58, 260, 60)"),
     (long_marker, {"marker"}, "the marker '㈜' must be one token, this tokenizer makes it 3: choose another"),
+    (other_prompt, {"marker"}, "is not the one this AV was trained with (hash 0000000000000000)"),
     (no_av_template, {"marker"}, "the AV's tokenizer has no chat template"),
     (no_av_contract, {"AV contract"}, "no nla_meta.yaml in"),
     (av_is_an_ar, {"AV contract"}, "is an AR: expected an AV"),
@@ -290,6 +298,59 @@ def test_damage_is_found_by_its_check(damage: Callable[[Path], None], names: set
     assert set(seen) == names
     assert any(found in check.found for check in seen.values()), seen
     assert all(check.advice and "\n" not in check.found for check in seen.values())
+
+
+def bos(tok: Any, family: str = "llama") -> Check:
+    return check_bos(tiny.model(family), tok)
+
+
+def without_post_processor(tok: Any) -> Any:
+    """A copy of a tokenizer that adds nothing to plain text, and whose configuration does not say so."""
+    plain = copy.deepcopy(tok)
+    core = json.loads(plain._tokenizer.to_str())
+    plain._tokenizer = type(plain._tokenizer).from_str(json.dumps({**core, "post_processor": None}))
+    return plain
+
+
+def test_a_bos_that_opens_every_turn_is_not_missed_before_plain_text() -> None:
+    tok = without_post_processor(tiny.tokenizer())
+    tok.chat_template = tiny.CHAT_TEMPLATE.replace("<|bos|>", "").replace("<|{{", "<|bos|><|{{")
+    assert bos(tok) == replace(
+        bos(tok), ok=True, found="0 before plain text, 1 before a chat, where it opens every turn"
+    )
+    assert not bos(without_post_processor(tiny.tokenizer())).ok, "before the chat alone"
+
+
+def test_a_bos_that_the_tokenizers_configuration_declines_is_not_missed() -> None:
+    tok = without_post_processor(tiny.tokenizer())
+    tok.init_kwargs["add_bos_token"] = False
+    assert bos(tok).ok
+    assert not bos(tok, "gemma3_text").ok, "Gemma was trained with it all the same"
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_gemma_without_bos_is_off(chat: bool) -> None:
+    tok = tiny.tokenizer(chat)
+    assert bos(tok, "gemma3_text").ok
+    assert not bos(without_post_processor(tok), "gemma3_text").ok
+    assert bos(without_post_processor(tiny.tokenizer(chat=False))).ok, "nothing says that it was there"
+
+
+def test_bos_of_mistral() -> None:
+    assert bos(real.mistral("v3"), "mistral").found == "1 before plain text, 1 before a chat"
+    assert bos(real.mistral("v3"), "mistral").ok
+    assert not bos(without_post_processor(real.mistral("v3")), "mistral").ok
+
+
+def test_smollm2_is_sound() -> None:
+    found = bos(real.smollm2())
+    assert (found.ok, found.found) == (True, "0 before plain text, 1 before a chat, where it opens every turn")
+
+
+@pytest.mark.slow
+def test_bos_of_gemma() -> None:
+    assert bos(real.gemma(), "gemma3_text").found == "1 before plain text, 1 before a chat"
+    assert not bos(without_post_processor(real.gemma()), "gemma3_text").ok
 
 
 def test_a_model_that_is_not_its_plain_self() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,8 @@ import torch
 from thinkaloud.activations import Activations
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
-from thinkaloud.pair.evaluation import evaluate
+from thinkaloud.explanation import Explanation
+from thinkaloud.pair.evaluation import Line, evaluate
 from thinkaloud.pair.nla import NLA
 from thinkaloud.site import Site
 
@@ -71,6 +73,51 @@ def test_written_explanations_are_scored_where_they_are(nla: NLA) -> None:
 def test_samples_count_as_rows_of_their_document(nla: NLA) -> None:
     found = evaluate(nla, stored(), BASELINE, samples=3, temperature=1.0, max_tokens=2)
     assert (found.lines[0].n, found.lines[0].n_docs) == (3 * N, 4)
+
+
+class Remembers:
+    """A pair whose explanations and rebuilt vectors say which vector they are of: text i rebuilds vector i exactly."""
+
+    name, site = "remembers", Site("resid_post", 2)
+
+    def __init__(self, vectors: torch.Tensor) -> None:
+        self.vectors = vectors
+
+    def explain(self, vectors: torch.Tensor, n: int, *_: object) -> list[list[Explanation]]:
+        return [[Explanation(str(i), "", (), (), "closed")] * n for i in range(len(vectors))]
+
+    def reconstruct(self, texts: Sequence[str]) -> torch.Tensor:
+        return self.vectors[[int(text) for text in texts]]
+
+
+def shuffled_cosines(docs: Sequence[str], samples: int) -> Line:
+    """The shuffled line of vectors at right angles: its cosine is the share of texts that met their own vector."""
+    vectors = torch.eye(8)[: len(docs)]
+    table = pa.table({"doc_id": docs, "position": range(len(docs)), "explanation": [str(i) for i in range(len(docs))]})
+    data = Activations(vectors, table, Site("resid_post", 2))
+    pair: Any = Remembers(vectors)
+    found = evaluate(pair, data, BASELINE, samples=samples, temperature=1.0)
+    assert found.lines[0].cos == pytest.approx(1.0)
+    assert [line.name for line in found.lines][:4:2] == ["AV → AR", "written explanation → AR"]
+    return found.lines[1]
+
+
+def test_no_sample_meets_its_own_vector() -> None:
+    line = shuffled_cosines(["a", "a", "a"], samples=4)
+    assert (line.name, line.n, line.cos) == ("AV → AR, shuffled pairs", 12, 0.0)
+
+
+def test_shuffled_pairs_are_of_other_documents_where_there_are_others() -> None:
+    docs = ["a", "a", "b", "b"]
+    pair: Any = Remembers(torch.eye(2).repeat_interleave(2, dim=0))  # one direction a document
+    data = Activations(pair.vectors, pa.table({"doc_id": docs, "position": range(4)}), Site("resid_post", 2))
+    assert evaluate(pair, data, BASELINE, samples=5, temperature=1.0).lines[1].cos == 0.0
+
+
+def test_one_vector_has_no_shuffled_control() -> None:
+    line = shuffled_cosines(["a"], samples=8)
+    assert line.name == "AV → AR, shuffled pairs (needs 2 vectors)"
+    assert math.isnan(line.fve)
 
 
 def test_one_document_has_no_interval_and_no_neighbour(nla: NLA) -> None:

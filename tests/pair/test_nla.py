@@ -9,6 +9,7 @@ import pytest
 import tiny
 import torch
 
+import thinkaloud
 from thinkaloud import NLA, Baseline, Score, Site, UserError
 from thinkaloud.pair.formats import official
 from thinkaloud.pair.scores import cosine, direction_mse
@@ -49,11 +50,53 @@ def test_reading_is_of_the_models_own_states(nla: NLA, content: str | list[dict[
     norms = torch.tensor([place.norm for place in reading.positions])
     torch.testing.assert_close(norms, states.norm(dim=-1), atol=1e-4, rtol=1e-4)
     explained = nla.explain(reading.vectors, max_tokens=3)
-    assert [place.explanations for place in reading.positions] == [tuple(row) for row in explained]
+    said = [[(e.raw, e.token_ids, e.logprobs) for e in place.explanations] for place in reading.positions]
+    assert said == [[(e.raw, e.token_ids, e.logprobs) for e in row] for row in explained]
     pred = nla.reconstruct([row[0].text for row in explained])
     for place, cos, mse in zip(reading.positions, cosine(pred, states), direction_mse(pred, states), strict=True):
         assert place.scores[0].cos == pytest.approx(float(cos), abs=1e-4)
         assert place.scores[0].mse == pytest.approx(float(mse), abs=1e-4)
+
+
+def test_a_text_beyond_the_context_is_read_in_windows(nla: NLA) -> None:
+    tok, text = tiny.tokenizer(), "Hello there, reader. " * 15
+    ids = tok(text)["input_ids"]
+    with pytest.raises(UserError, match=r"the text has 316 tokens, the model's context is 256"):
+        nla.read(text, max_tokens=2)
+    reading = nla.read(text, [0, 200, 255, -1], max_tokens=2, window=200)
+    assert [(p.position, p.token_id) for p in reading] == [(p, ids[p]) for p in (0, 200, 255, 315)]
+    assert len(reading.tokens) == 316
+    with torch.no_grad():  # the second window begins with the BOS and goes on with token 200
+        second = tiny.model("llama")(torch.tensor([[ids[0], *ids[200:]]]), output_hidden_states=True).hidden_states[3][
+            0
+        ]
+    assert reading.vectors is not None
+    torch.testing.assert_close(reading.vectors[1:], second[[1, 56, 116]], atol=1e-5, rtol=1e-5)
+
+
+def test_a_reading_holds_ms_own_next_tokens(nla: NLA) -> None:
+    tok, model = tiny.tokenizer(), tiny.model("llama")
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([tok(TEXT)["input_ids"]])).logits[0]
+    probabilities, ids = logits.float().softmax(-1).sort(descending=True)
+    for place in nla.read(TEXT, max_tokens=2):
+        assert [p for _, p in place.next_tokens] == pytest.approx(probabilities[place.position, :8].tolist(), abs=1e-6)
+        assert place.next_tokens[0][0] == tok.decode([ids[place.position, 0]])
+
+
+def test_reprs_hold_no_tensor_and_no_template(nla: NLA) -> None:
+    contract = nla.verbalizer.contract
+    for shown in map(repr, (nla, nla.verbalizer, nla.reconstructor, contract, nla.score(["a"], tiny.vectors(1)))):
+        assert len(shown) < 160
+        assert "\n" not in shown
+        assert "tensor" not in shown
+    assert repr(contract) == "Contract(av, d_model 32, at resid_post:2, marker '㈎' by replace)"
+
+
+def test_read_takes_a_name_or_a_pair(nla: NLA, folder: Path) -> None:
+    wanted = nla.read(TEXT, "last", max_tokens=2)
+    assert thinkaloud.read(TEXT, nla, positions="last", max_tokens=2).positions == wanted.positions
+    assert thinkaloud.read(TEXT, folder, positions="last", max_tokens=2).positions == wanted.positions
 
 
 def test_several_samples_keep_their_scores(nla: NLA) -> None:
@@ -71,7 +114,7 @@ def test_several_samples_keep_their_scores(nla: NLA) -> None:
 
 def test_json_says_what_the_readme_promises(nla: NLA) -> None:
     line = json.loads(nla.read(TEXT, positions="last", max_tokens=2).to_json_lines())
-    assert list(line) == ["position", "token", "token_id", "norm", "explanations", "baseline", "site"]
+    assert list(line) == ["position", "token", "token_id", "norm", "explanations", "next_tokens", "baseline", "site"]
     assert list(line["explanations"][0]) == ["text", "finish", "cos", "mse", "fve"]
     assert list(line["baseline"]) == ["v", "n", "n_docs", "split"]
     assert line["site"] == {"kind": "resid_post", "layer": 2}

@@ -3,7 +3,9 @@
 import json
 import math
 import re
+import sys
 import unicodedata
+from html import unescape
 from io import StringIO
 
 import pytest
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from thinkaloud.baseline import Baseline
-from thinkaloud.explanation import Explanation
+from thinkaloud.errors import UserError
 from thinkaloud.pair import show
-from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site
 
@@ -30,9 +32,11 @@ def position(
     special: bool = False,
     baseline: Baseline = BASELINE,
 ) -> ReadPosition:
-    said = tuple(Explanation(text, text, (1,), (-0.5,), finish) for text, _ in samples)  # type: ignore[arg-type]
-    scores = tuple(Score(1 - mse / 2, mse, baseline) for _, mse in samples)
-    return ReadPosition(where, token, 100 + where, 7.5, said, scores, special)
+    said = tuple(
+        ScoredExplanation(text, text, (1,), (-0.5,), finish, Score(1 - mse / 2, mse, baseline))  # type: ignore[arg-type]
+        for text, mse in samples
+    )
+    return ReadPosition(where, token, 100 + where, 7.5, said, special, ((" is", 0.5), (" was", 0.25)))
 
 
 def reading(*positions: ReadPosition, baseline: Baseline = BASELINE) -> Reading:
@@ -58,6 +62,7 @@ def test_to_dicts_gives_exactly_the_documented_keys() -> None:
             {"text": "Another sample.", "finish": "closed", "cos": 0.625, "mse": 0.75, "fve": -0.5},
         ],
         "baseline": {"v": 0.5, "n": 4096, "n_docs": 512, "split": "heldout"},
+        "next_tokens": [{"token": " is", "probability": 0.5}, {"token": " was", "probability": 0.25}],
         "site": {"kind": "resid_post", "layer": 5},
     }
 
@@ -92,8 +97,7 @@ def test_it_is_a_sequence_of_its_positions() -> None:
 
 def test_the_table_reads_without_colour_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    text = repr(SMALL)
-    assert text == str(SMALL)
+    text = str(SMALL)
     assert max(map(len, text.splitlines())) <= 80
     for expected in ("The", "␣sea⏎", "An article.", "Another sample.", " 0.50", "-0.50", "-2.00"):
         assert expected in text
@@ -108,7 +112,7 @@ def test_the_table_reads_without_colour_in_80_columns(monkeypatch: pytest.Monkey
 
 def test_a_long_token_and_a_narrow_terminal_still_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    text = repr(reading(position(12345, "x" * 200, ("w" * 200, 0.1))))
+    text = str(reading(position(12345, "x" * 200, ("w" * 200, 0.1))))
     assert max(map(len, text.splitlines())) <= 60
     assert "…" in text
     assert len(re.findall("w", text.split("pair")[0])) >= 200
@@ -123,17 +127,51 @@ def test_nothing_said_can_steer_the_terminal(said: str) -> None:
 
 
 def test_markup_in_a_text_is_text() -> None:
-    assert "[bold]x[/bold]" in " ".join(repr(reading(position(0, "[red]", (HOSTILE, 0.1)))).split())
+    assert "[bold]x[/bold]" in " ".join(str(reading(position(0, "[red]", (HOSTILE, 0.1)))).split())
 
 
-def test_the_notebook_table_is_escaped_and_self_contained() -> None:
-    html = reading(position(0, "<b>", (HOSTILE, 0.1)), position(1, '"', ("x", 0.9), finish="eos"))._repr_html_()
-    assert "<b>" not in html
-    assert "<img" not in html
-    assert "</script" not in html
-    assert "src=" not in re.sub(r"&lt;.*?&gt;", "", html)
-    assert "ended without closing its tag" in html
+def test_the_notebook_shows_the_whole_report_in_a_frame_of_its_own() -> None:
+    some = reading(position(0, "<b>", (HOSTILE, 0.1)), position(1, '"', ("x", 0.9), finish="eos"))
+    html = some._repr_html_()
+    found = re.fullmatch(r'<iframe srcdoc="([^"]*)" sandbox="allow-scripts" style="[^"<]*"></iframe>', html)
+    assert found
+    assert unescape(found.group(1)) == some.to_html()
+    assert "ended without closing its tag" in some.to_html()
+    assert not re.search("[<>]", found.group(1))
     html.encode("utf-8")
+
+
+def test_reprs_are_one_short_line() -> None:
+    long = reading(*(position(i, "x" * 300, ("words\n" * 300, 0.1), ("more", 0.1)) for i in range(200)))
+    parts = (long, long[0], long[0].explanations[0], long[0].scores[0], BASELINE, long.site)
+    for shown in map(repr, parts):
+        assert len(shown) <= 250
+        assert "\n" not in shown
+    assert repr(SMALL) == "Reading('pocket' at resid_post:5, 3 positions x 2, FVE 0.250, '<|bos|>The sea\\n')"
+    assert repr(SMALL[1]) == "ReadPosition(1, 'The', FVE 0.000, 'An article.\\nA noun is next.' and 1 more)"
+    assert repr(SMALL[2].explanations[0]) == "ScoredExplanation('A place.', cut, 1 tokens, FVE 0.750)"
+
+
+def test_every_explanation_has_its_score() -> None:
+    assert [e.score.fve for e in SMALL[1].explanations] == [0.5, -0.5]
+    assert SMALL[1].scores == tuple(e.score for e in SMALL[1].explanations)
+
+
+def test_a_data_frame_has_a_row_for_each_position_and_sample() -> None:
+    table = SMALL.to_pandas()
+    assert table["position"].tolist() == [0, 1, 1, 2]
+    assert table["sample"].tolist() == [0, 0, 1, 0]
+    assert table["explanation"].tolist()[2] == "Another sample."
+    assert table["fve"].tolist() == [-2.0, 0.5, -0.5, 0.75]
+    assert table["special"].tolist() == [True, False, False, False]
+    assert table.attrs == {"pair": "pocket", "site": "resid_post:5", "baseline": str(BASELINE)}
+    assert reading().to_pandas().columns.tolist() == table.columns.tolist()
+
+
+def test_without_pandas_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UserError, match="pip install pandas"):
+        SMALL.to_pandas()
 
 
 @pytest.mark.parametrize(

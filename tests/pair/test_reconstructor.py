@@ -72,6 +72,19 @@ def test_the_suffix_guards_against_another_tokenizer() -> None:
         other.encode(["hello"])
 
 
+def test_texts_it_cannot_read_are_told_apart() -> None:
+    from tokenizers import AddedToken
+
+    ar = tiny.reconstructor()
+    ar.tokenizer.add_tokens([AddedToken(tiny.USER, special=True, rstrip=True)], special_tokens=True)
+    texts = ["hello", f"hello{tiny.USER}", f"{tiny.USER} hello", "x" * 600, ""]
+    assert ar.readable(texts) == [True, False, True, False, True]
+    assert ar.readable([]) == []
+    line = "^explanation 1 merges with the end of the AR's template: .*; it ends in a special token, or this is another"
+    with pytest.raises(UserError, match=line):
+        ar.reconstruct(texts[:3])
+
+
 def test_an_end_token_that_the_tokenizer_adds_is_dropped() -> None:
     from tokenizers import processors
 

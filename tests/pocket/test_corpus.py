@@ -16,6 +16,7 @@ from thinkaloud.activations import ExtractOptions, read_corpus, split_of
 from thinkaloud.errors import UserError
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket.episodes.common import is_held_out
+from thinkaloud.pocket.oddments import oddments
 from thinkaloud.pocket.world import FAMILIES, Episode, episode
 
 CHATS = [
@@ -154,31 +155,34 @@ def test_held_out_documents_work_steps_that_train_documents_never_hold() -> None
 
 def test_the_mix_is_a_corpus_to_extract_from(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mix"
-    assert corpus.write_mix(folder, out, 30) == {"prose": 4, "chats": 2, "world": 30}
+    assert corpus.write_mix(folder, out, 30, 13) == {"prose": 4, "chats": 2, "world": 30, "oddments": 13}
     read = read_corpus(out)
     found = {document.id: document for document in read}
     assert read.unreadable == 0
-    wanted = [*corpus.chats(folder), *corpus.prose(folder), *corpus.world(0, 30)]
+    wanted = [*corpus.chats(folder), *oddments(0, 13), *corpus.prose(folder), *corpus.world(0, 30)]
     assert list(found) == [document["id"] for document in wanted]
     for document in wanted:
         same = found[document["id"]]
         assert same.text == document.get("text")
         assert (None if same.messages is None else list(same.messages)) == document.get("messages")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    corpus.write_mix(folder, out, 30)
+    corpus.write_mix(folder, out, 30, 13)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+COUNTS = ("--world-documents", "1200", "--odd-documents", "7")
 
 
 def test_the_command_says_how_many_of_each(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["corpus", str(folder), str(tmp_path / "mix"), "--world-documents", "1200"])
+    monkeypatch.setattr("sys.argv", ["corpus", str(folder), str(tmp_path / "mix"), *COUNTS])
     corpus.main()
-    assert capsys.readouterr().out == "prose 4, chats 2, world 1,200\n"
+    assert capsys.readouterr().out == "prose 4, chats 2, world 1,200, oddments 7\n"
     assert len((tmp_path / "mix" / "world.jsonl").read_text().splitlines()) == 1200
 
 
 def test_a_folder_without_a_corpus_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no prose-\*\.txt\.xz and no chat-\*\.jsonl\.xz in"):
-        corpus.write_mix(tmp_path, tmp_path / "mix", 5)
+        corpus.write_mix(tmp_path, tmp_path / "mix", 5, 0)
     assert not (tmp_path / "mix").exists()

@@ -243,6 +243,8 @@ def test_a_study_that_was_stopped_comes_to_the_same(tmp_path: Path, monkeypatch:
     for a, b in zip(tables(tmp_path / "whole"), tables(tmp_path / "parts"), strict=True):
         assert a.equals(b)
     assert render(whole) == render(again)
+    assert "prediction of the next token" in whole.answer
+    assert "places at which M has written the number already" in whole.sections[1].shows_not
     html = render(whole)
     for section in whole.sections:
         assert section.shows.strip()

@@ -1,5 +1,6 @@
 """Does a study's folder go on where it was, give the same tables, and refuse what is not its own?"""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,8 @@ def test_figures_are_the_same_svg_every_time(tmp_path: Path) -> None:
     assert first == second
     assert first.startswith("<svg")
     assert "a &lt; b" in first  # letters, not outlines
+    assert "currentColor" in first  # readable on a dark page
+    assert not {"#010203", "#000000", "#ffffff"} & set(re.findall("#[0-9a-f]{6}", first))
     assert (tmp_path / "a/figures/f.svg").read_bytes() == (tmp_path / "b/figures/f.svg").read_bytes()
 
 

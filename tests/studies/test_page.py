@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from thinkaloud.render.page import asset
 from thinkaloud.studies.estimates import Estimate
-from thinkaloud.studies.page import Page, Section, render
+from thinkaloud.studies.page import Example, Page, Section, at_quartiles, render
 
 HOSTILE = "<script>alert('x')</script>\"&"
 
@@ -24,7 +25,8 @@ def shown(value: object) -> str:
 
 def test_hostile_text_is_text_wherever_it_stands() -> None:
     section = Section(HOSTILE, HOSTILE, HOSTILE, [{HOSTILE: HOSTILE}], "<svg></svg>", HOSTILE)
-    made = render(Page(HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, [section]))
+    example = Example(HOSTILE, HOSTILE, HOSTILE, 0.5, HOSTILE)
+    made = render(Page(HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, [section], [example]))
     assert "<script" not in made
     assert "alert" in made
     assert 'aria-label="&lt;script&gt;' in made
@@ -69,3 +71,36 @@ def test_it_is_one_file_without_references() -> None:
     references = re.findall(r"(?:src|href)=\"([^\"]*)\"|url\(([^)]*)\)|@import", made)
     assert {first or second for first, second in references} <= {"data:,", "#s1"}
     assert made.startswith("<!doctype html>")
+
+
+def test_every_page_says_what_m_av_ar_and_fve_are() -> None:
+    terms = re.findall(r"<dt>(\w+)</dt><dd>([^<]*)</dd>", page().split("<main>")[0])
+    assert [term for term, _ in terms] == ["M", "AV", "AR", "FVE"]
+    assert all(len(meaning) > 40 for _, meaning in terms)
+
+
+def test_examples_show_the_end_of_the_text_with_its_token_marked() -> None:
+    cut = Example.of("x" * 300 + " sea", " sea", "Of\nwater.", -0.5, "border")
+    made = render(Page("T", "Q?", "A.", {}, [], [cut, Example.of("So it", " it", "", 0.25)]))
+    assert re.findall(r'<p class="context"[^>]*>(.*?)</p>', made) == [
+        f"…{'x' * 240}<mark> sea</mark>",
+        "So<mark> it</mark>",
+    ]
+    assert "border · FVE −0.50" in made
+    assert re.findall(r'<p class="said"[^>]*>(.*?)</p>', made, re.DOTALL) == ["Of\nwater.", "(nothing)"]
+    assert "quartiles" in made
+    assert "Some explanations" not in page()
+
+
+def test_examples_stand_at_the_quartiles_of_what_has_a_score() -> None:
+    fves = [0.9, None, 0.1, float("nan"), 0.5, 0.3, 0.7]
+    assert [fves[i] for i in at_quartiles(fves)] == [0.3, 0.5, 0.7]
+    assert at_quartiles([0.5, None]) == [0]
+    assert at_quartiles([None]) == []
+
+
+def test_studies_and_reports_share_one_style_in_light_and_dark() -> None:
+    shared = asset("base.css")
+    assert shared in page()
+    assert "prefers-color-scheme: dark" in shared
+    assert not re.search(r"#[0-9a-f]{3,6}\b", asset("study.css") + asset("report.css")), "colours are the shared ones"

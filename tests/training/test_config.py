@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkaloud.errors import UserError
-from thinkaloud.training.config import ARWarmStart, AVWarmStart, cosine_lr
+from thinkaloud.training.config import RL, ARWarmStart, AVWarmStart, cosine_lr
 
 AV, AR = AVWarmStart(data="d", out="o"), ARWarmStart(data="d", out="o")
 
@@ -50,6 +50,14 @@ def test_a_config_is_written_with_its_role() -> None:
     assert AV.to_dict()["role"] == "av"
     assert AR.to_dict() == {**AR.to_dict(), "role": "ar", "data": "d", "lr": None}
     assert AVWarmStart(**{k: v for k, v in AV.to_dict().items() if k != "role"}) == AV
+
+
+def test_a_run_of_reinforcement_learning_is_read_under_earlier_names() -> None:
+    now = RL(nla="n", data="d", out="o", mismatch_every=3, mismatch_bound=0.1)
+    assert RL.from_dict(now.to_dict()) == now
+    before = {**now.to_dict(), "parity_every": 3, "parity_bound": 0.1}
+    del before["mismatch_every"], before["mismatch_bound"]
+    assert RL.from_dict(before) == now
 
 
 def test_the_learning_rate_at_its_corners() -> None:

@@ -1,17 +1,22 @@
 """Does every step get the rows it should, from the documents it should?"""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkaloud.activations import Activations
 from thinkaloud.errors import UserError
-from thinkaloud.training.data import Ragged, load_rows, step_rows
+from thinkaloud.site import Site
+from thinkaloud.training.data import Ragged, load_held, load_rows, load_vectors, step_rows
 
 
 @given(n=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 5), epoch=st.integers(0, 3))
@@ -58,6 +63,69 @@ def test_a_limit_draws_rows_that_keep_their_words(data: Path) -> None:
     assert [words[tuple(v.tolist())] for v in some.vectors] == some.texts
     assert some.texts != other.texts
     assert len(some) == 9
+
+
+def test_vectors_are_drawn_from_the_whole_split_by_the_seed(data: Path) -> None:
+    """The same rows as by a permutation of the whole split, in its order."""
+    whole = Activations.load(data)
+    split = np.array(whole.column("split"))
+    mine = whole.filter(split == "train")
+    order = np.random.Generator(np.random.Philox(key=[3, 1])).permutation(len(mine))[:7]
+    vectors, texts = load_vectors(data, 3, 7, True)
+    assert np.array_equal(vectors.numpy(), mine.vectors.numpy()[order])
+    assert texts == [mine.column("text")[i] for i in order]
+    everything, _ = load_vectors(data, 3, 10**6, False)
+    assert np.array_equal(everything.numpy(), whole.vectors.numpy()[split == "train"])
+
+
+def test_a_few_rows_of_many_take_little_memory(tmp_path: Path) -> None:
+    """Ten shards of 2 MiB each; what is held at once is counted by the system."""
+    n, d = 10 * 2048, 512
+    ids = [f"d{i // 8}" for i in range(n)]
+    table = pa.table({"doc_id": ids, "position": [0] * n, "text": ["x"] * n})
+    made = tmp_path / "data"
+    Activations(torch.randn(n, d, generator=torch.Generator().manual_seed(0)), table, Site("resid_post", 2)).save(made)
+    code = f"""
+import resource
+from thinkaloud.training.data import load_held, load_vectors
+load_held({str(made)!r}, 2)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+vectors, _ = load_vectors({str(made)!r}, 0, 10, False)
+assert len(vectors) == 10
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 20, "MiB; all vectors take 40 in float32, and 20 as they are stored"
+
+
+def test_held_out_rows_are_the_same_for_every_seed(data: Path) -> None:
+    some, other = (load_rows(data, "heldout", seed=seed, limit=9)[0] for seed in (0, 1))
+    assert some.vectors.equal(other.vectors)
+    assert some.texts == other.texts
+
+
+@pytest.mark.parametrize("limit", [6, 12, 10_000])
+def test_held_out_rows_to_choose_by_and_to_report_share_no_document(data: Path, limit: int) -> None:
+    found = Activations.load(data, split="heldout")
+    docs = dict(zip(found.column("text"), found.column("doc_id"), strict=True))
+    vectors = {tuple(v.tolist()): text for v, text in zip(found.vectors, found.column("text"), strict=True)}
+    parts = load_held(data, limit)
+    for part in parts:
+        assert [vectors[tuple(v.tolist())] for v in part.vectors] == part.prefixes
+        assert part.baseline == found.baseline("heldout")
+    choosing, reported = ({docs[text] for text in part.prefixes} for part in parts)
+    assert not choosing & reported
+    assert len(reported) - len(choosing) in (0, 1)
+    assert sum(len(part.prefixes) for part in parts) == min(limit, len(found))
+
+
+def test_held_out_rows_of_one_document_cannot_be_parted(data: Path, tmp_path: Path) -> None:
+    found = Activations.load(data, split="heldout")
+    docs = found.column("doc_id")
+    one = found.filter([doc == docs[0] for doc in docs])
+    one.save(tmp_path / "one")
+    with pytest.raises(UserError, match="are of one document, two are needed"):
+        load_held(tmp_path / "one", 12)
 
 
 def test_rows_without_words_are_refused(data: Path, tmp_path: Path) -> None:

@@ -36,15 +36,15 @@ def test_the_start_is_put_in_place_and_taken_out() -> None:
     live, places = module(INPUT), [p.data_ptr() for p in module.parameters()]
     assert not torch.allclose(live, start, atol=0.01)
     for _ in range(2):
-        with frozen.in_place():
+        with frozen.reference_weights():
             assert torch.equal(module(INPUT), start)
-            with frozen.in_place():
+            with frozen.reference_weights():
                 assert torch.equal(module(INPUT), start)
             assert torch.equal(module(INPUT), start)
         assert torch.equal(module(INPUT), live)
     assert [p.data_ptr() for p in module.parameters()] == places, "an optimizer finds its parameters where they were"
     learn(module)
-    with frozen.in_place():
+    with frozen.reference_weights():
         assert torch.equal(module(INPUT), start), "what was learned since did not touch the copy"
 
 
@@ -53,7 +53,7 @@ def test_an_exception_inside_restores() -> None:
     frozen = Frozen(module)
     learn(module)
     live = module(INPUT)
-    with pytest.raises(ZeroDivisionError), frozen.in_place():
+    with pytest.raises(ZeroDivisionError), frozen.reference_weights():
         raise ZeroDivisionError
     assert torch.equal(module(INPUT), live)
 
@@ -63,7 +63,7 @@ def test_no_gradient_is_made_inside_and_none_is_lost() -> None:
     frozen = Frozen(module)
     module(INPUT).sum().backward()
     before = [p.grad for p in module.parameters()]
-    with frozen.in_place():
+    with frozen.reference_weights():
         assert not module(INPUT).requires_grad
     assert all(p.grad is gradient for p, gradient in zip(module.parameters(), before, strict=True))
     assert module(INPUT).requires_grad
@@ -76,7 +76,7 @@ def test_what_does_not_learn_is_shared() -> None:
     assert set(frozen.of(module)) == {"2.weight", "2.bias"}
     with torch.no_grad():
         module[0].weight.zero_()
-    with frozen.in_place():
+    with frozen.reference_weights():
         assert not module[0].weight.any()
 
 
@@ -91,7 +91,7 @@ def test_a_part_is_named_by_itself_whatever_is_in_place() -> None:
     learn(module)
     assert not torch.equal(module[2].weight, start["weight"])
     assert same(frozen.of(module[2]), start)
-    with frozen.in_place():
+    with frozen.reference_weights():
         assert same(frozen.of(module[2]), start)
     assert same(frozen.of(module[2]), start)
     assert not frozen.of(nn.Linear(4, 2))
@@ -106,7 +106,7 @@ def test_tied_weights_are_kept_once_and_stay_tied() -> None:
     with torch.no_grad():
         embedding.weight.add_(1.0)
     assert torch.equal(frozen.of(head)["weight"], start)
-    with frozen.in_place():
+    with frozen.reference_weights():
         assert embedding.weight is head.weight
         assert torch.equal(head.weight, start)
     assert torch.equal(head.weight, start + 1.0)

@@ -1,11 +1,14 @@
 """Does training on a GPU, in bfloat16 over float32 weights or adapters, learn, resume, and sample what it trains?"""
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+import torch
+from short_run import Run, close, same_gradients
 
 from thinkaloud import NLA, families
 from thinkaloud.pair.formats import official
@@ -26,8 +29,8 @@ pytestmark = pytest.mark.gpu
 def test_a_run_is_stopped_and_goes_on(pair: Path, data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     config = RL(
         nla=str(pair), data=str(data), out=str(tmp_path / "run"), steps=12, prompts=8, group=8, max_tokens=16, lr=3e-3,
-        ar_lr=3e-3, warmup=1, eval_every=6, eval_rows=12, save_every=3, parity_every=3, store="float32", stop_drop=9.0,
-        stop_closed=0.0, stop_repetition=1.0, device="cuda", **changes,
+        ar_lr=3e-3, warmup=1, eval_every=6, eval_rows=12, save_every=3, mismatch_every=3, store="float32",
+        stop_drop=9.0, stop_closed=0.0, stop_repetition=1.0, device="cuda", **changes,
     )  # fmt: skip
     seen: list[dict[str, Any]] = []
     train(config, watch=seen.append, stop=lambda: seen[-1]["step"] == 5)
@@ -35,9 +38,9 @@ def test_a_run_is_stopped_and_goes_on(pair: Path, data: Path, tmp_path: Path, ch
     out = resume(tmp_path / "run")
     lines = run_folder.log(out / run_folder.METRICS)
     assert [line["step"] for line in lines] == list(range(13))
-    parities = [line["parity"] for line in lines if "parity" in line]
-    assert len(parities) == 4
-    assert max(parities) < (1e-4 if config.dtype == "float32" else 0.02), json.dumps(parities)
+    mismatches = [line["mismatch"] for line in lines if "mismatch" in line]
+    assert len(mismatches) == 4
+    assert max(mismatches) < (1e-4 if config.dtype == "float32" else 0.02), json.dumps(mismatches)
     rewards = [line["reward"] for line in lines[1:]]
     assert sum(rewards[-4:]) > sum(rewards[:4])
     assert NLA.from_pretrained(out).verbalizer.contract.stage == "rl"
@@ -59,3 +62,37 @@ def test_a_warm_start_explains_while_it_learns(data: Path, tmp_path: Path, mode:
     held = [line for line in lines if "heldout_fve" in line]
     assert len(held) > 1
     assert all(-20 < line["heldout_fve"] < 1 for line in held)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "halved"),
+    [
+        ({"micro_tokens": 1 << 20}, "micro_tokens"),
+        ({"micro_tokens": 2048, "rollout_rows": 4096, "max_tokens": 48}, "rollout_rows"),
+    ],
+)
+def test_memory_that_runs_out(pair: Path, data: Path, tmp_path: Path, sizes: dict[str, Any], halved: str) -> None:
+    """A real failure: the allocator is given two fifths of what a step takes beyond what the pair itself takes."""
+    given = {"device": "cuda", "dtype": "float32", "prompts": 48, "group": 64, **sizes}
+    whole, tight = (Run(pair, data, tmp_path / name, **given) for name in ("whole", "tight"))
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    wanted = whole.step()
+    taken = torch.cuda.max_memory_allocated() - before
+    assert taken > 64 << 20, "so much that how the allocator rounds does not count"
+    assert not whole.notes()
+    del whole.run
+    gc.collect()
+    torch.cuda.empty_cache()
+    room = torch.cuda.memory_reserved() + 2 * taken // 5
+    torch.cuda.set_per_process_memory_fraction(room / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        close(tight.step(), wanted)
+        same_gradients(tight, whole)
+        tight.run._step(1)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert len(tight.notes()) == 1
+    assert tight.notes()[0].startswith(f"out of memory: going on with {halved} ")
+    assert tight.optimizer_steps() == {2.0}, "one a step"

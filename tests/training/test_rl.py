@@ -13,20 +13,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import small_disk
+import tiny
 import torch
+from huggingface_hub import constants
 from torch import Tensor
 
 from thinkaloud import NLA
 from thinkaloud.activations import Activations
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.families import truncated
+from thinkaloud.pair.formats import adapters
 from thinkaloud.training import checkpoint, rl, run_folder
 from thinkaloud.training.config import RL
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.rl import resume, step_seed, train
 from thinkaloud.training.rl_setup import save_pair
+from thinkaloud.writers import HeuristicWriter
+from thinkaloud.writers.write import write_all
 
 RUN = """
 import json, sys, torch
@@ -52,7 +60,7 @@ def config(pair: Path, data: Path, out: Path, **changes: Any) -> RL:
         "eval_every": 3,
         "eval_rows": 12,
         "save_every": 2,
-        "parity_every": 2,
+        "mismatch_every": 2,
         "store": "float32",
         "stop_drop": 9.0,
         "stop_closed": 0.0,
@@ -67,7 +75,7 @@ def log(out: Path) -> list[dict[str, Any]]:
 
 
 def timeless(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    clocks = ("seconds", "seconds_rollout", "tokens_per_second")
+    clocks = ("seconds", "seconds_rollout", "seconds_eval", "tokens_per_second")
     return [{name: value for name, value in line.items() if name not in clocks} for line in lines]
 
 
@@ -86,7 +94,7 @@ def test_a_run_learns_and_its_folder_is_a_pair(pair: Path, data: Path, tmp_path:
     assert held[0]["heldout_fve"] == held[0]["heldout_fve_frozen"], "before the first step the AR is the frozen one"
     assert held[0]["heldout_kl"] == pytest.approx(0, abs=1e-6)
     assert held[-1]["heldout_kl"] > 0
-    best = max(held, key=lambda line: line["heldout_fve_frozen"])["step"]
+    best = max(held, key=lambda line: line["selection_fve_frozen"])["step"]
     assert (out / run_folder.STATUS).read_text() == f"finished; the pair is of step {best}"
     nla = NLA.from_pretrained(out)
     assert nla.verbalizer.contract.stage == nla.reconstructor.contract.stage == "rl"
@@ -115,8 +123,11 @@ def test_a_short_run_goes_as_it_always_went(pair: Path, data: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"mode": "adapter", "adapter_rank": 4, "kl_form": "full"}, {"reward": "log_mse", "checkpointing": True}],
-    ids=["full", "adapter", "checkpointing"],
+    [
+        pytest.param({}, id="full"),
+        pytest.param({"mode": "adapter", "adapter_rank": 4, "kl_form": "full"}, id="adapter", marks=pytest.mark.slow),
+        pytest.param({"reward": "log_mse", "checkpointing": True}, id="checkpointing", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.usefixtures("one_thread")
 def test_killed_and_resumed_equals_unkilled(pair: Path, data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -203,10 +214,162 @@ def test_it_refuses_another_pair_or_other_data(pair: Path, data: Path, tmp_path:
     (texts / "manifest.json").write_text(json.dumps(manifest | {"corpus": "another"}))
     with pytest.raises(UserError, match="begun with the data's corpus = 'texts\\.txt', found 'another'"):
         resume(out)
-    (texts / "manifest.json").write_text(json.dumps(manifest))
-    (texts / "explanations-00000.parquet").unlink()
+    (texts / "manifest.json").write_text(json.dumps(manifest | {"shards": {}}))
     with pytest.raises(UserError, match="begun with the data's digest = "):
         resume(out)
+
+
+@pytest.mark.parametrize("then", [run_folder.vectors_digest, run_folder.digest], ids=["now", "as it once was noted"])
+def test_explanations_may_be_written_while_a_run_rests(pair: Path, data: Path, tmp_path: Path, then: Any) -> None:
+    texts = tmp_path / "data"
+    shutil.copytree(data, texts)
+    out = train(config(pair, texts, tmp_path / "run", steps=2), stop=lambda: True)
+    begun = json.loads((out / run_folder.CONFIG).read_text())
+    begun["data"]["digest"] = then(str(texts))
+    (out / run_folder.CONFIG).write_text(json.dumps(begun))
+    if then is run_folder.vectors_digest:
+        (texts / "explanations-00000.parquet").unlink()
+        write_all(texts, HeuristicWriter())
+        (texts / "explanations-00000.parquet").unlink()
+    assert run_folder.status(resume(out)) == "finished"
+
+
+def test_a_run_from_before_bases_and_revisions_were_noted_goes_on(pair: Path, data: Path, tmp_path: Path) -> None:
+    out = train(config(pair, data, tmp_path / "run", steps=2), stop=lambda: True)
+    begun = json.loads((out / run_folder.CONFIG).read_text())
+    del begun["bases"], begun["revisions"]
+    (out / run_folder.CONFIG).write_text(json.dumps(begun))
+    assert run_folder.status(resume(out)) == "finished"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_adapters_go_on_over_the_base_they_were_begun_with(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's branch moves on while a run rests: it goes on with the commit it had; other weights are refused."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    place, old, new = tmp_path / "cache" / "models--some--base", "1" * 40, "2" * 40
+    av, stack = tiny.closing_verbalizer(), tiny.closing_verbalizer().model
+    for commit, factor in ((old, 1.0), (new, 1.1)):
+        model = tiny.closing_verbalizer().model
+        model.model.embed_tokens.weight.mul_(factor)
+        model.save_pretrained(place / "snapshots" / commit)
+        tiny.tokenizer().save_pretrained(place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(old)
+    named = {"base_model": "some/base"}
+    av = replace(av, model=adapters.fresh(av.model, 4, 4), contract=replace(av.contract, **named))
+    adapters.save_av_adapter(av, tmp_path / "pair" / "av")
+    ar = tiny.reconstructor()
+    backbone = adapters.fresh(truncated(stack, 2), 4, 4)
+    ar = replace(ar, backbone=backbone, contract=replace(ar.contract, **named))
+    adapters.save_ar_adapter(ar, tmp_path / "pair" / "ar")
+    found = Activations.load(data)
+    vectors = replace(found, manifest={}).save(tmp_path / "data")  # does not say which model it is of
+    whole = train(config(tmp_path / "pair", vectors, tmp_path / "whole", steps=2))
+    out = train(config(tmp_path / "pair", vectors, tmp_path / "run", steps=2), stop=lambda: True)
+    assert json.loads((out / run_folder.CONFIG).read_text())["revisions"] == {"av_base": old, "ar_base": old}
+    (place / "refs" / "main").write_text(new)
+    rested = tmp_path / "rested"
+    shutil.copytree(out, rested)
+    resume(out)
+    assert timeless(log(out)) == timeless(log(whole))
+    weights = place / "snapshots" / old / "model.safetensors"
+    weights.write_bytes((place / "snapshots" / new / "model.safetensors").read_bytes())
+    with pytest.raises(UserError, match=r"rested was begun with the adapters' av_base = '\w+', found '\w+'"):
+        resume(rested)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_logs_with_odd_line_ends_and_torn_lines_are_read(pair: Path, data: Path, tmp_path: Path) -> None:
+    whole = train(config(pair, data, tmp_path / "whole"))
+    out = train(config(pair, data, tmp_path / "run"), stop=lambda: True)
+    odd = {"step": 0, "read": "\u2028, \u2029, \u0085, \x1c and \x00 in a row"}
+    run_folder.append(out / run_folder.SAMPLES, [odd])
+    for name in (run_folder.METRICS, run_folder.SAMPLES):
+        with (out / name).open("a") as file:
+            file.write('{"step": 2, "in": {"it": 1}')
+    resume(out)
+    assert timeless(log(out)) == timeless(log(whole))
+    samples = run_folder.log(out / run_folder.SAMPLES)
+    assert odd in samples
+    assert [line for line in samples if line != odd] == run_folder.log(whole / run_folder.SAMPLES)
+
+
+def test_a_collapse_is_not_forgotten_by_a_kill(pair: Path, data: Path, tmp_path: Path) -> None:
+    """Killed when the collapse is decided and saved and the pair is not yet written."""
+    made = config(pair, data, tmp_path / "run", stop_closed=1.01)
+    die = "import os; from thinkaloud.training import rl; rl._Run._finish = lambda *_: os.kill(os.getpid(), 9)\n"
+    done = subprocess.run([sys.executable, "-c", die + RUN, json.dumps(made.to_dict())], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert run_folder.status(tmp_path / "run") == "running"
+    out = resume(tmp_path / "run")
+    assert (out / run_folder.STATUS).read_text().startswith("collapsed at 3 of 6: only ")
+    assert [line["step"] for line in log(out)] == [0, 1, 2, 3]
+    NLA.from_pretrained(out)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+DAMAGE: dict[str, Any] = {
+    "weights cut": lambda folder: cut(folder / "weights.safetensors"),
+    "optimizer cut": lambda folder: cut(folder / "optimizer.safetensors"),
+    "empty": lambda folder: (folder / "weights.safetensors").write_bytes(b""),
+    "no generators": lambda folder: (folder / "generators.safetensors").unlink(),
+    "state cut": lambda folder: (folder / "state.json").write_text('{"step": 3, "best'),
+}
+
+
+def third() -> Any:
+    """Stops a run after its third step."""
+    steps = iter(range(1, 100))
+    return lambda: next(steps) == 3
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_damaged_checkpoint_is_passed_over(pair: Path, data: Path, tmp_path: Path) -> None:
+    settings = {"steps": 4, "save_every": 1, "eval_every": 4}
+    whole = train(config(pair, data, tmp_path / "whole", **settings))
+    stopped = train(config(pair, data, tmp_path / "stopped", **settings), stop=third())
+    for i, (what, harm) in enumerate(DAMAGE.items()):
+        out, seen = tmp_path / str(i), []
+        shutil.copytree(stopped, out)
+        harm(out / "checkpoints/step-3")
+        resume(out, watch=seen.append)
+        [note] = [line["note"] for line in seen if "note" in line]
+        assert re.fullmatch(r"the checkpoint of step 3 cannot be read \(.+\): going on from step 2", note), what
+        assert timeless(log(out)) == timeless(log(whole)), what
+        assert checkpoint.steps(out / "checkpoints") == checkpoint.steps(whole / "checkpoints")
+
+
+def test_without_a_whole_checkpoint_nothing_is_lost_and_nothing_begun(pair: Path, data: Path, tmp_path: Path) -> None:
+    out = train(config(pair, data, tmp_path / "run", steps=4, save_every=1), stop=third())
+    before = checkpoint.steps(out / "checkpoints")
+    for step in before:
+        cut(out / f"checkpoints/step-{step}/weights.safetensors")
+    with pytest.raises(UserError, match=r"no checkpoint in .* can be read \(weights\.safetensors: .*\): begin another"):
+        resume(out)
+    assert checkpoint.steps(out / "checkpoints") == before
+
+
+def test_a_damaged_best_checkpoint_leaves_the_last(
+    pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, right = iter([0.5, 0.1, 0.1, 0.1]), rl.judge
+
+    def judged(*arguments: Any) -> Any:
+        found, table = right(*arguments)
+        return {**found, "heldout_fve_frozen": next(figures)}, table
+
+    monkeypatch.setattr(rl, "judge", judged)
+    out = train(config(pair, data, tmp_path / "run", steps=4, save_every=1, eval_every=2), stop=third())
+    cut(out / "checkpoints/step-0/weights.safetensors")
+    seen: list[dict[str, Any]] = []
+    resume(out, watch=seen.append)
+    assert (out / run_folder.STATUS).read_text() == "finished; the pair is of step 4"
+    assert ["step 4 instead" in line["note"] for line in seen if "note" in line] == [True]
 
 
 def test_a_finished_run_is_left_as_it_is(pair: Path, data: Path, tmp_path: Path) -> None:
@@ -247,10 +410,10 @@ def test_rollouts_that_disagree_are_refused(
         return out
 
     monkeypatch.setattr(Policy, "sample", wrong)
-    line = r"rollouts and trainer disagree: .* differ by 0.01 nats on average \(at most 0.01.*, bound 0.001\)"
+    line = r"rollout–trainer log-probability mismatch: .* differ by 0.01 nats on average \(bound 0.001\)"
     with pytest.raises(UserError, match=line):
         train(config(pair, data, tmp_path / "run"))
-    train(config(pair, data, tmp_path / "other", parity_bound=0.02, steps=1))
+    train(config(pair, data, tmp_path / "other", mismatch_bound=0.02, steps=1))
 
 
 def test_when_nothing_closes_it_stops_with_the_reason(pair: Path, data: Path, tmp_path: Path) -> None:
@@ -259,7 +422,9 @@ def test_when_nothing_closes_it_stops_with_the_reason(pair: Path, data: Path, tm
     state = checkpoint.load_file(str(mute / "av/model.safetensors"))
     state["lm_head.weight"][NLA.from_pretrained(pair).tokenizer.get_vocab()["anation>"], 1] = -50.0
     checkpoint.save_file(state, str(mute / "av/model.safetensors"), metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"none of 24 explanations closed: \d+ reached the cap of 16 tokens, \d+ ended"):
+    with pytest.raises(
+        UserError, match=r"none of 24 explanations can be .*: \d+ reached the cap of 16 tokens, \d+ ended"
+    ):
         train(config(mute, data, tmp_path / "run"))
     assert len(log(tmp_path / "run")) == 1
 
@@ -273,26 +438,62 @@ def test_it_stops_when_the_words_fall_apart(pair: Path, data: Path, tmp_path: Pa
     NLA.from_pretrained(out)
 
 
-def test_out_of_memory_halves_the_batch_once(
-    pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right, asked = Policy.update, []
+def test_a_text_that_the_ar_refuses_has_failed(pair: Path, data: Path, tmp_path: Path) -> None:
+    """It ends in a special token that takes the line break behind it, so that the AR's prompt has another end."""
+    mine = tmp_path / "pair"
+    shutil.copytree(pair, mine)
+    for part in ("av", "ar"):
+        file = mine / part / "tokenizer.json"
+        tokenizer = json.loads(file.read_text())
+        token = next(token for token in tokenizer["added_tokens"] if token["content"] == tiny.USER)
+        token["rstrip"] = True
+        file.write_text(json.dumps(tokenizer))
+    state = checkpoint.load_file(str(mine / "av/model.safetensors"))
+    state["lm_head.weight"][token["id"], 0] = 1.0
+    checkpoint.save_file(state, str(mine / "av/model.safetensors"), metadata={"format": "pt"})
+    out = train(config(mine, data, tmp_path / "run", steps=3, max_tokens=24, lr=1e-4))
+    lines = log(out)
+    refused = [line["train_refused"] for line in lines[1:]]
+    assert max(refused) > 0
+    assert all(0 <= share < line["train_closed"] for share, line in zip(refused, lines[1:], strict=True))
+    assert all(line["refused"] <= line["closed"] for line in lines if "heldout_fve" in line)
 
-    def tight(self: Policy, vectors: Any, responses: Any, worth: Any, micro_tokens: int) -> Any:
-        asked.append(micro_tokens)
-        if worth is not None and micro_tokens > limit:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return right(self, vectors, responses, worth, micro_tokens)
 
-    monkeypatch.setattr(Policy, "update", tight)
-    limit = 300
-    seen: list[dict[str, Any]] = []
-    train(config(pair, data, tmp_path / "run", micro_tokens=512, steps=3), watch=seen.append)
-    assert [line for line in seen if "note" in line] == [{"note": "out of memory: going on with micro_tokens 256"}]
-    assert asked[-1] == 512, "what needs no gradient is not split"
-    limit = 200
-    with pytest.raises(torch.OutOfMemoryError):
-        train(config(pair, data, tmp_path / "other", micro_tokens=512))
+def test_what_failed_pays_for_the_whole_cap(pair: Path, data: Path, tmp_path: Path) -> None:
+    """An explanation that ends early without its tag is not cheaper than a long one that closes."""
+    made = rl._Run(rl.prepare(config(pair, data, tmp_path / "run", length_penalty=0.01)), print, lambda: False, {})
+    ends: Any = ["eos", "closed", "cut", "closed"]
+    said = [Explanation("", "", (7,) * n, (0.0,) * n, end) for n, end in zip([3, 15, 16, 2], ends, strict=True)]
+    valid = torch.tensor([end == "closed" for end in ends])
+    found = made._reward(said, valid, torch.tensor([0.1, 1.9, 0.1, 3.9]), {})
+    torch.testing.assert_close(found, torch.tensor([-2.16, -2.05, -2.16, -2.02]))
+
+
+def test_a_run_of_an_earlier_version_goes_on_and_chooses_anew(pair: Path, data: Path, tmp_path: Path) -> None:
+    """Its best step was the best on rows that were reported; its options had other names."""
+    out = train(config(pair, data, tmp_path / "run"), stop=lambda: True)
+    begun = json.loads((out / run_folder.CONFIG).read_text())
+    for now, before in (("mismatch_every", "parity_every"), ("mismatch_bound", "parity_bound")):
+        begun["config"][before] = begun["config"].pop(now)
+    (out / run_folder.CONFIG).write_text(json.dumps(begun))
+    state = out / f"checkpoints/step-{checkpoint.steps(out / 'checkpoints')[-1]}/state.json"
+    old = json.loads(state.read_text())
+    del old["selection"]
+    state.write_text(json.dumps({**old, "best": 0.99, "best_step": 0}))
+    resume(out)
+    later = [line for line in log(out) if line["step"] > 0 and "heldout_fve" in line]
+    best = max(later, key=lambda line: line["selection_fve_frozen"])["step"]
+    assert (out / run_folder.STATUS).read_text() == f"finished; the pair is of step {best}"
+
+
+def test_every_seed_is_measured_on_the_same_rows(pair: Path, data: Path, tmp_path: Path) -> None:
+    first, second = (
+        rl._Run(rl.prepare(config(pair, data, tmp_path / str(seed), seed=seed)), print, lambda: False, {})
+        for seed in (0, 1)
+    )
+    assert first.held.prefixes == second.held.prefixes
+    assert first.selection.prefixes == second.selection.prefixes
+    assert not set(first.held.prefixes) & set(first.selection.prefixes)
 
 
 @small_disk.needed
@@ -329,11 +530,10 @@ def test_gradients_that_are_not_finite_are_skipped_and_counted(
 ) -> None:
     right = Policy.update
 
-    def broken(self: Policy, vectors: Any, responses: Any, worth: Any, micro_tokens: int) -> Any:
-        told = right(self, vectors, responses, worth, micro_tokens)
-        if worth is not None:
-            next(p for p in self.model.parameters() if p.grad is not None).grad[0] = float("nan")  # type: ignore[index]
-        return told
+    def broken(self: Policy, *arguments: Any) -> Any:
+        stats = right(self, *arguments)
+        next(p for p in self.model.parameters() if p.grad is not None).grad[0] = float("nan")  # type: ignore[index]
+        return stats
 
     monkeypatch.setattr(Policy, "update", broken)
     out = train(config(pair, data, tmp_path / "run", steps=2))
@@ -354,15 +554,16 @@ def test_a_clock_that_jumps_back_changes_nothing(
 
 
 def test_the_best_step_is_kept(pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The held-out figure with the frozen AR says which step the pair is of."""
+    """The figure with the frozen AR says which step the pair is of: on other documents than those reported."""
     figures = iter([0.1, 0.5, 0.3, 0.2, 0.1])
-    right = rl.judge
+    right = rl.validate
 
     def judged(*arguments: Any) -> Any:
-        found, table = right(*arguments)
-        return {**found, "heldout_fve_frozen": next(figures)}, table
+        chosen, logged, table = right(*arguments)
+        value = next(figures)
+        return {**chosen, "fve_frozen": value}, {**logged, "heldout_fve_frozen": 1 - value}, table
 
-    monkeypatch.setattr(rl, "judge", judged)
+    monkeypatch.setattr(rl, "validate", judged)
     out = train(config(pair, data, tmp_path / "run", steps=8, eval_every=2, save_every=1))
     assert checkpoint.steps(out / "checkpoints") == [2, 7, 8]
     assert (out / run_folder.STATUS).read_text() == "finished; the pair is of step 2"
@@ -414,17 +615,26 @@ def test_what_does_not_belong_together(pair: Path, data: Path, tmp_path: Path, c
     assert not (tmp_path / "run").exists(), "nothing is half begun"
 
 
-def test_vectors_that_cannot_be_read(pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Activations.load
-
-    def poisoned(*arguments: Any, **named: Any) -> Activations:
-        found = right(*arguments, **named)
-        found.vectors[3, 4] = float("nan")
-        return found
-
-    monkeypatch.setattr(Activations, "load", poisoned)
-    with pytest.raises(UserError, match="vector 3 holds NaN or infinity: 1 of"):
-        train(config(pair, data, tmp_path / "run"))
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_vectors_that_cannot_be_read_leave_nothing(pair: Path, data: Path, tmp_path: Path, split: str) -> None:
+    texts, mine = tmp_path / "data", tmp_path / "mine"
+    shutil.copytree(data, texts)
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    table = pq.read_table(texts / "shard-00000.parquet")
+    row = [i for i, found in enumerate(table["split"].to_pylist()) if found == split][3]
+    bits = table["vector"].to_pylist()
+    bits[row] = bits[row][:8] + b"\xc0\x7f" + bits[row][10:]  # a bfloat16 NaN
+    vectors = pa.array(bits, table.schema.field("vector").type)
+    pq.write_table(
+        table.set_column(table.column_names.index("vector"), "vector", vectors), texts / "shard-00000.parquet"
+    )
+    for out in (tmp_path / "run", mine):
+        with pytest.raises(UserError, match="vector 3 holds NaN or infinity: 1 of"):
+            train(config(pair, texts, out, eval_rows=1000))
+    assert not (tmp_path / "run").exists()
+    assert [path.name for path in mine.iterdir()] == ["notes.txt"]
+    train(config(pair, data, mine, steps=1))
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,24 @@ def test_what_failed_counts_as_failed_whatever_was_measured(logarithm: bool) -> 
     assert wanted[1] < wanted[0]
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 4, width=32), st.booleans()), min_size=1, max_size=9),
+    st.floats(0.25, 4, width=32),
+    st.booleans(),
+)
+def test_what_failed_never_earns_more_than_what_closed(
+    drawn: list[tuple[float, bool]], fail_mse: float, logarithm: bool
+) -> None:
+    mse, valid = torch.tensor([value for value, _ in drawn]), torch.tensor([right for _, right in drawn])
+    found = rewards(mse, valid, fail_mse, logarithm)
+    failed = -math.log(fail_mse) if logarithm else -fail_mse
+    close(found[~valid], [failed] * int((~valid).sum()))
+    assert (found[valid] >= failed - 1e-6).all()
+    better = valid & (mse < fail_mse)
+    close(found[better], -mse[better].clamp_min(1e-6).log() if logarithm else -mse[better])
+
+
 def test_a_perfect_text_has_a_finite_logarithm() -> None:
     close(rewards(torch.zeros(1), torch.tensor([True]), 2.0, True), [-math.log(1e-6)], 1e-5)
 
@@ -80,14 +98,27 @@ def test_a_group_all_alike_teaches_nothing(value: float, size: int, normalise: b
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.floats(-30, 0), st.floats(-30, 0)), min_size=1, max_size=9), st.floats(0.01, 20))
-def test_k3_is_its_formula_and_bounded_by_its_clamp(pairs: list[tuple[float, float]], clamp: float) -> None:
+def test_k3_is_its_formula_and_clamped_where_it_would_overflow(pairs: list[tuple[float, float]], clamp: float) -> None:
     policy, reference = torch.tensor(pairs).unbind(1)
     found = k3(policy, reference, clamp)
-    r = np.clip((reference - policy).numpy().astype(np.float64), -clamp, clamp)
+    r = np.minimum((reference - policy).numpy().astype(np.float64), clamp)
     np.testing.assert_allclose(found.numpy(), np.exp(r) - r - 1, rtol=1e-4, atol=1e-5)
     assert (found >= 0).all()
-    assert (found <= (math.exp(clamp) - clamp - 1) * 1.0001 + 1e-6).all()
     assert not k3(policy, policy, clamp).any()
+    assert k3(torch.tensor([-200.0]), torch.zeros(1), clamp).isfinite()
+
+
+@pytest.mark.parametrize("r", [-40.0, -12.0, -1.0, 0.5, 9.0])
+def test_k3_pulls_the_policy_back_however_far_it_went(r: float) -> None:
+    """The gradient is that of the formula, also where the policy is e¹² times likelier than the reference."""
+    policy = torch.tensor([-0.25], requires_grad=True)
+    k3(policy, policy.detach() + r, 10.0).sum().backward()
+    exact = torch.tensor([-0.25], dtype=torch.float64, requires_grad=True)
+    (torch.exp(exact.detach() + r - exact) - (exact.detach() + r - exact) - 1).sum().backward()
+    assert policy.grad is not None
+    assert exact.grad is not None
+    torch.testing.assert_close(policy.grad.double(), exact.grad, rtol=1e-5, atol=1e-6)
+    assert abs(float(policy.grad)) > 0.3
 
 
 def test_k3_of_near_equals_is_not_rounded_below_zero() -> None:

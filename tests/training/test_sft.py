@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file
 
+from thinkaloud.activations import Activations, write_explanations
 from thinkaloud.errors import UserError
 from thinkaloud.pair.formats import load_reconstructor, load_verbalizer
 from thinkaloud.training import checkpoint
 from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.training.data import load_rows
 from thinkaloud.training.run_folder import status
 from thinkaloud.training.sft import warm_start
-from thinkaloud.training.tasks import ARTask
+from thinkaloud.training.tasks import ARTask, build
 
 AV: dict[str, Any] = {"injection_scale": 3.0, "av_template": "Vector: {injection_char} Words:"}
 AR: dict[str, Any] = {"ar_template": "{explanation}\nVector:", "lr": 5e-4}
@@ -47,18 +51,17 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def timeless(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in line.items() if k != "tokens_per_second"} for line in metrics]
+    return [{k: v for k, v in line.items() if k not in ("tokens_per_second", "seconds_eval")} for line in metrics]
 
 
 @pytest.mark.parametrize(
     ("role", "changes"),
     [
-        ("av", {}),
-        ("ar", {}),
-        ("av", {"mode": "adapter", "adapter_rank": 4}),
-        ("ar", {"mode": "adapter", "adapter_rank": 4}),
+        pytest.param("av", {}, id="av", marks=pytest.mark.slow),
+        pytest.param("ar", {}, id="ar", marks=pytest.mark.slow),
+        pytest.param("av", {"mode": "adapter", "adapter_rank": 4}, id="av-adapter"),
+        pytest.param("ar", {"mode": "adapter", "adapter_rank": 4}, id="ar-adapter", marks=pytest.mark.slow),
     ],
-    ids=["av", "ar", "av-adapter", "ar-adapter"],
 )
 @pytest.mark.usefixtures("one_thread")
 def test_killed_and_resumed_equals_unkilled(data: Path, tmp_path: Path, role: str, changes: dict[str, Any]) -> None:
@@ -125,7 +128,7 @@ def test_a_run_folder_is_as_documented(data: Path, tmp_path: Path) -> None:
     settings = json.loads((run / "config.json").read_text())
     decided = {"micro_tokens": 4096}
     assert settings["config"] == made.to_dict() | decided
-    assert set(settings) == {"config", "steps", "rows", "data", "versions", "commit"}
+    assert set(settings) == {"config", "steps", "rows", "data", "model", "versions", "commit"}
     assert settings["versions"]["torch"] == torch.__version__
     assert (run / "STATUS").read_text() == "finished"
     assert checkpoint.steps(run / "checkpoints") == [6, 8]
@@ -213,6 +216,83 @@ def test_other_data_is_refused(data: Path, tmp_path: Path) -> None:
     (copy / "manifest.json").write_text(json.dumps(manifest | {"seed": 99}))
     with pytest.raises(UserError, match="is a run on other data than"):
         warm_start(config("ar", copy, tmp_path / "run"))
+
+
+def test_other_explanations_are_refused(data: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(data, tmp_path / "data"))
+    with pytest.raises(Stopped):
+        warm_start(config("ar", copy, tmp_path / "run"), stop_at(3))
+    words = Activations.load(copy).column("explanation")
+    write_explanations(copy, 0, ["other words", *words[1:]], "scribe/1")
+    with pytest.raises(UserError, match="is a run on other data than"):
+        warm_start(config("ar", copy, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("mode", ["full", "adapter"])
+def test_another_base_model_is_refused(data: Path, base: Path, tmp_path: Path, mode: str) -> None:
+    copy = Path(shutil.copytree(base, tmp_path / "base"))
+    made = config("ar", data, tmp_path / "run", model=str(copy), mode=mode, adapter_rank=4)
+    with pytest.raises(Stopped):
+        warm_start(made, stop_at(3))
+    tiny.model("llama", seed=1, max_position_embeddings=1024).save_pretrained(copy)
+    with pytest.raises(UserError, match=r"was begun with the model's weights = '\w+', found '\w+': bring it back"):
+        warm_start(made)
+    shutil.rmtree(copy)
+    shutil.copytree(base, copy)
+    began = json.loads((tmp_path / "run/config.json").read_text())
+    del began["model"]  # as a run from before it was noted
+    (tmp_path / "run/config.json").write_text(json.dumps(began))
+    warm_start(made)
+    assert status(tmp_path / "run") == "finished"
+
+
+def test_a_damaged_checkpoint_is_passed_over(data: Path, tmp_path: Path) -> None:
+    made, seen = config("ar", data, tmp_path / "run"), []
+    with pytest.raises(Stopped):
+        warm_start(made, stop_at(6))
+    assert checkpoint.steps(tmp_path / "run/checkpoints") == [2, 4]
+    weights = tmp_path / "run/checkpoints/step-4/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    warm_start(made, seen.append)
+    [note] = [line["note"] for line in seen if "note" in line]
+    assert note.startswith("the checkpoint of step 4 cannot be read (weights.safetensors: ")
+    assert note.endswith("): going on from step 2")
+    warm_start(config("ar", data, tmp_path / "other"))
+    assert timeless(lines(tmp_path / "run/metrics.jsonl")) == timeless(lines(tmp_path / "other/metrics.jsonl"))
+
+
+@pytest.mark.parametrize("role", ["av", "ar"])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_there_is_no_dropout(data: Path, tmp_path: Path, role: str, family: str) -> None:
+    """GPT-2 has modules for it, the others keep attention's as a number."""
+    changes = {"n_positions": 1024} if family == "gpt2" else {"max_position_embeddings": 1024, "attention_dropout": 0.5}
+    tiny.model(family, **changes).save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    plain, recomputed = (
+        config(role, data, tmp_path / "run", model=str(tmp_path), checkpointing=c) for c in (False, True)
+    )
+    train, found = load_rows(data, "train", 0)
+    held, _ = load_rows(data, "heldout", 0)
+    assert found.manifest is not None
+    tasks = [build(made, train, held, found.manifest) for made in (plain, recomputed)]
+    assert tasks[1].module.training or any(module.training for module in tasks[1].module.modules())
+    evaluated = [task.evaluate()[0] for task in tasks for _ in range(2)]
+    losses = [task.loss([0, 1, 2]).item() for task in tasks for _ in range(2)]
+    assert evaluated == [evaluated[0]] * 4
+    assert losses == [losses[0]] * 4
+
+
+def test_evaluations_are_in_eval_mode(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes, real = [], ARTask.evaluate
+
+    def evaluate(self: ARTask) -> Any:
+        modes.append({module.training for module in self.module.modules()})
+        return real(self)
+
+    monkeypatch.setattr(ARTask, "evaluate", evaluate)
+    warm_start(config("ar", data, tmp_path / "run", checkpointing=True))
+    assert modes == [{False}] * len(modes)
+    assert len(modes) > 1
 
 
 def test_a_non_finite_gradient_is_skipped_and_counted(

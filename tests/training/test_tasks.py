@@ -1,20 +1,26 @@
 """Is what a warm start minimises what an independent computation says, whatever the micro-batches and the mode?"""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
+from real import mistral
 from torch import Tensor
 
 from thinkaloud import families
 from thinkaloud.activations import Activations
+from thinkaloud.contract import hash_ids
+from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
+from thinkaloud.pair.formats import official
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training.config import ARWarmStart, AVWarmStart
 from thinkaloud.training.data import load_rows
-from thinkaloud.training.tasks import ARTask, AVTask, build, template_suffix
+from thinkaloud.training.tasks import ARTask, AVTask, _marked_prompt, build, template_suffix
 
 AV: dict[str, Any] = {"injection_scale": 3.0, "av_template": "Vector: {injection_char} Words:"}
 AR: dict[str, Any] = {"ar_template": "{explanation}\nVector:"}
@@ -106,6 +112,30 @@ def test_what_learns(data: Path, role: str) -> None:
     assert any("lora_" in name for name in adapted)
 
 
+def test_the_av_prompt_is_marked_as_its_tokenizer_allows(data: Path) -> None:
+    made: AVTask = task(data, "av")
+    contract, ids = made.verbalizer.contract, made.verbalizer.prompt_ids.tolist()
+    assert contract.prompt_hash == hash_ids(ids)
+    config = AVWarmStart(data=str(data), out="")
+    ids, marker = _marked_prompt(config, mistral("v1"))
+    assert (marker.char, ids.count(marker.token_id)) == ("※", 1), "the first of the candidates that is one token"
+    with pytest.raises(UserError, match="the marker 'Zzyx' must be one token, this tokenizer makes it"):
+        _marked_prompt(replace(config, marker="Zzyx"), mistral("v1"))
+    with pytest.raises(UserError, match="the AV's tokenizer has no chat template"):
+        _marked_prompt(config, tiny.tokenizer(chat=False))
+    with pytest.raises(UserError, match=r"none of ㈎ ㈜ .* is one token of the AV prompt here: name one with --marker"):
+        _marked_prompt(replace(config, av_template="x{injection_char}"), without_marker())
+
+
+def without_marker() -> Any:
+    """The tiny tokenizer, its marker a sequence of bytes like any other text."""
+    tok = tiny.tokenizer()
+    core = json.loads(tok._tokenizer.to_str())
+    core["added_tokens"] = [token for token in core["added_tokens"] if token["content"] != tiny.MARKER]
+    tok._tokenizer = type(tok._tokenizer).from_str(json.dumps(core))
+    return tok
+
+
 def test_the_ar_starts_as_the_models_own_vector(data: Path) -> None:
     made: ARTask = task(data, "ar")
     assert torch.equal(made.reconstructor.head.weight, torch.eye(32))
@@ -153,6 +183,17 @@ def test_the_controls_of_an_evaluation_pair_texts_with_other_vectors(data: Path)
     for name, target in (("heldout_fve", vectors), ("heldout_fve_shuffled_pairs", vectors.roll(-(n // 2), dims=0))):
         mse = float((2 - 2 * torch.cosine_similarity(rebuilt, target)).mean())
         assert metrics[name] == pytest.approx(1 - mse / made.held.baseline.v, abs=1e-4)
+
+
+def test_an_explanation_that_does_not_close_counts_as_failed(data: Path, tmp_path: Path) -> None:
+    """Whatever its text rebuilds: V is below 2, so an AV that never closes has an FVE of 1 − 2 / V."""
+    official.save_ar(tiny.reconstructor(), tmp_path / "ar")
+    made: AVTask = task(data, "av", ar=str(tmp_path / "ar"), eval_texts=6)
+    metrics, samples = made.evaluate()
+    assert metrics["closed"] == 0
+    wanted = 1 - 2 / made.held.baseline.v
+    assert metrics["heldout_fve"] == pytest.approx(wanted)
+    assert [sample["fve"] for sample in samples] == pytest.approx([wanted] * 6)
 
 
 @pytest.mark.parametrize(

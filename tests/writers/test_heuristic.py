@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thinkaloud.pair.prose import repeated_items
 from thinkaloud.writers import Context, HeuristicWriter, explain_context
 from thinkaloud.writers.clause import last_words
 from thinkaloud.writers.ending import name_token
@@ -143,7 +144,7 @@ CASES = [
     ),
     pytest.param(
         context("Kate is in the kitchen. Sam goes to the garden. Kate runs to the attic. Sam is", " is", (" in", 0.9)),
-        ["A puzzle of who is where", "Sam, Kate and the kitchen", 'Ends on "is", an auxiliary;'],
+        ["A puzzle of who is where", "about the kitchen, naming Sam.", 'Ends on "is", an auxiliary;'],
         id="places",
     ),
     pytest.param(
@@ -175,7 +176,7 @@ def test_three_lines_and_at_most_one_quotation_in_the_second(case: Context):
 
 def test_a_whole_explanation():
     assert explain_context(context(NOVEL, " the", *THE_NEXT)) == (
-        "Dialogue in fiction, about the boat, the captain and Billy.\n"
+        "Dialogue in fiction, about the boat, naming Billy.\n"
         'In speech, early in a when-clause: "captain, when the boat comes out of the"\n'
         'Ends on "the", an article; next is likely "house", or "harbour", "door", "sea".'
     )
@@ -230,16 +231,43 @@ def test_names_keep_their_capitals_and_surnames():
     passage = read_passage(
         "Yesterday Laura Osnes sang in the theatre. Everyone praised Laura Osnes and the theatre for it"
     )
-    assert topics_of(passage, 3)[:2] == ["Laura Osnes", "the theatre"]
+    assert topics_of(passage) == ("the theatre", "Laura Osnes")
 
 
-def test_topics_are_distinct_and_recent():
+def test_the_topic_is_recent_and_no_name_repeats_it():
     passage = read_passage(
-        "The dragon slept. " + "He was there. " * 30 + "A sailor met his sailors and the sailor laughed aloud"
+        "The dragon slept. " + "He was there. " * 30 + "The sailor met two Sailors and the Sailor laughed at Nora aloud"
     )
-    topics = topics_of(passage, 3)
-    assert topics[0] == "the sailor"
-    assert not any(topic.endswith("sailors") for topic in topics)
+    assert topics_of(passage) == ("the sailor", "Nora")
+
+
+def test_a_word_that_only_opens_sentences_is_no_name():
+    assert topics_of(read_passage("Answering takes long. The lamp was out and the")) == ("the lamp", "")
+    assert topics_of(read_passage("Kate ran. The lamp was out. Kate fell over the"))[1] == "Kate"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (
+            "def read(path):\n    with open(path) as file:\n        return [line.strip() for line in file]\n",
+            "Program code",
+        ),
+        ('{"name": "Tom", "age": 12, "tags": ["a", "b"], "town": "York"', "Structured data"),
+        ("name,age,town\nTom,12,York\nAnn,14,Bath\nBen,", "Structured data"),
+        ("| name | age |\n|---|---|\n| Tom | 12 |\n| Ann |", "A table"),
+        ("can't wait for the weekend 🎉🎉 so happy", "A message with emoji"),
+        ("Доброе утро! Сегодня хорошая погода", "Text in another script"),
+        ("41.22  77.32  83.54  32.78  36.57  95.98  58.92  12.40  7.31  66.02", "Columns of numbers"),
+    ],
+)
+def test_what_is_no_prose_is_called_so(text: str, kind: str):
+    assert lines(text, text[-1])[0].startswith(f"{kind}, ")
+
+
+@pytest.mark.parametrize("case", CONTEXTS)
+def test_no_list_names_an_item_twice(case: Context):
+    assert repeated_items(explain_context(case)) == 0
 
 
 @pytest.mark.parametrize(
@@ -270,7 +298,7 @@ def test_roles(word: str, role: str):
         ("", "nothing"),
         (' "', "an opening quote"),
         ('"', "a closing quote"),
-        ('."', "a full stop and closing quote"),
+        ('."', "a full stop closing the quote"),
         ("\ufffd", "part of a character"),
         ("<|end|>", "the end of the turn"),
         ("<|endoftext|>", "the end of the text"),

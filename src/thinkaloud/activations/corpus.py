@@ -9,17 +9,22 @@ import json
 import lzma
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from thinkaloud.errors import UserError
 
 SEPARATOR = b"<|doc|>"
+LONG, PAGE = 10_000, 1_500  # characters: a text file beyond LONG is read in pages, which fit 512 tokens of prose
+CHEAP = 1 << 24  # bytes of a corpus that is read once more to be counted
 KINDS = (".txt", ".jsonl", ".parquet")
 PACKED = {".xz": lzma.open, ".gz": gzip.open}
+BLANK = re.compile(r"\r?\n(?:[ \t]*\r?\n)+")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
@@ -30,6 +35,27 @@ class Document:
     id: str
     text: str | None = None
     messages: tuple[dict[str, Any], ...] | None = None
+
+    @property
+    def characters(self) -> int:
+        return len(self.text) if self.text is not None else sum(len(m["content"]) for m in self.messages or ())
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a corpus holds: documents, those of them that are held out, and characters."""
+
+    documents: int
+    heldout: int
+    characters: int
+
+    def lacking(self) -> str | None:
+        """What the data will lack, in a line: held-out documents to judge by. None where nothing is lacking."""
+        if self.heldout > 1:
+            return None
+        few = "so no rows to judge a training by" if self.heldout == 0 else "too few for an interval"
+        share = f" or a larger share (--heldout {5 / self.documents:.2g})" if self.documents >= 10 else ""
+        return f"held-out documents: {self.heldout} of {self.documents:,}, {few}; give more documents{share}"
 
 
 class BadRow(Exception):
@@ -57,7 +83,8 @@ class Corpus:
                 if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
             )
             named = {p.relative_to(path).as_posix(): p for p in found if _kind(p) is not None}
-            self._files = [(_stem(name), named[name]) for name in sorted(named)]
+            stems = Counter(map(_stem, named))
+            self._files = [(_stem(n) if stems[_stem(n)] == 1 else n, named[n]) for n in sorted(named)]
             if not self._files:
                 raise UserError(f"no .txt, .jsonl or .parquet file (.xz and .gz are fine) in the folder {spec}")
         elif path.is_file():
@@ -81,24 +108,40 @@ class Corpus:
     def fraction(self) -> float | None:
         return self._read / self._total if self._total else None
 
+    def count(self, limit: int | None, heldout: float) -> Extent | None:
+        """What its first `limit` documents come to; None where reading them once more would take long."""
+        if not 0 < self._total <= CHEAP:
+            return None
+        sizes = [(split_of(d.id, heldout) == "heldout", d.characters) for d in islice(self, limit)]
+        return Extent(len(sizes), sum(held for held, _ in sizes), sum(size for _, size in sizes))
+
     def __iter__(self) -> Iterator[Document]:
         self.unreadable, self.first_problem, self._read = 0, None, 0
         if self._files is None:
             yield from self._rows(self.name, self._hub())
             return
+        taken: set[str] = set()  # ids of the files before this one
         for name, path in self._files:
-            before = self._read
-            try:
-                if _kind(path) == ".txt":
-                    yield from self._texts(name, path)
-                else:
-                    rows = self._json if _kind(path) == ".jsonl" else self._parquet
-                    yield from self._rows(name, rows(path))
-            except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
-                raise UserError(
-                    f"{path} is damaged: {error or 'its compressed data ends early'}; fetch it again"
-                ) from None
-            self._read = before + path.stat().st_size
+            mine: set[str] = set()
+            for document in self._documents(name, path):
+                if document.id in taken:
+                    document = replace(document, id=f"{name}/{document.id}")
+                if len(self._files) > 1:
+                    mine.add(document.id)
+                yield document
+            taken |= mine
+
+    def _documents(self, name: str, path: Path) -> Iterator[Document]:
+        before = self._read
+        try:
+            if _kind(path) == ".txt":
+                yield from self._texts(name, path)
+            else:
+                rows = self._json if _kind(path) == ".jsonl" else self._parquet
+                yield from self._rows(name, rows(path))
+        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(f"{path} is damaged: {error or 'its compressed data ends early'}; fetch it again") from None
+        self._read = before + path.stat().st_size
 
     def _rows(self, name: str, rows: Iterator[tuple[int, Any]]) -> Iterator[Document]:
         for number, row in rows:
@@ -115,14 +158,22 @@ class Corpus:
             self.first_problem = f"{name} row {number}: {problem}"
 
     def _texts(self, name: str, path: Path) -> Iterator[Document]:
+        before = self._read
         with self._open(path) as lines:
-            for number, raw in enumerate(_pieces(lines)):
+            for number, (raw, last) in enumerate(_between_separators(lines)):
                 if not raw.strip():
                     continue
                 try:
-                    yield Document(f"{name}:{number}", text=raw.decode("utf-8"))
+                    text = raw.decode("utf-8")
                 except UnicodeDecodeError:
                     self._skip(name, number, "not UTF-8")
+                    continue
+                undivided, behind = last and number == 0, 0
+                for page_number, page in enumerate(pages(text) if undivided and len(text) > LONG else [text], number):
+                    if undivided:
+                        behind += len(page)
+                        self._read = before + path.stat().st_size * behind // len(text)
+                    yield Document(f"{name}:{page_number}", text=page)
 
     def _json(self, path: Path) -> Iterator[tuple[int, Any]]:
         with self._open(path) as lines:
@@ -192,8 +243,11 @@ def read_corpus(spec: str | Path, *, text_column: str | None = None) -> Corpus:
     """The corpus at `spec`: a .txt, .jsonl or .parquet file (.txt and .jsonl may be .xz or .gz), a folder of such files
     in order of their names, or a hub data set `owner/name` or `owner/name:config`, streamed.
 
-    In a .txt file documents stand between lines that hold only `<|doc|>`; without one the file is one document. Rows of
-    the other kinds have `text` (or `text_column`) or `messages`, and may have their own `id` or `doc_id`.
+    In a .txt file documents stand between lines that hold only `<|doc|>`. Without one the file is one document, or,
+    beyond LONG characters, a document for each page of whole paragraphs: a book then has held-out pages, whose
+    neighbours are trained on. Rows of the other kinds have `text` (or `text_column`) or `messages`, and may have their
+    own `id` or `doc_id`. Rows of one file with equal ids are parts of one document; where another file has used an id
+    before, the file's name is put before it.
     """
     return Corpus(spec, text_column)
 
@@ -231,16 +285,29 @@ def _encodable(text: str) -> None:
         raise BadRow("not Unicode text (a lone surrogate)") from None
 
 
-def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """What stands between the lines that hold only the separator, without the line ends beside it."""
-    piece: list[bytes] = []
+def _between_separators(lines: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """What stands between the lines that hold only the separator, without the line ends beside it, and whether it is
+    the last such part.
+    """
+    part: list[bytes] = []
     for line in lines:
         if line.strip() == SEPARATOR:
-            yield b"".join(piece).strip(b"\r\n")
-            piece = []
+            yield b"".join(part).strip(b"\r\n"), False
+            part = []
         else:
-            piece.append(line)
-    yield b"".join(piece).strip(b"\r\n")
+            part.append(line)
+    yield b"".join(part).strip(b"\r\n"), True
+
+
+def pages(text: str) -> Iterator[str]:
+    """Runs of whole paragraphs, cut at blank lines: as many as PAGE characters hold, or one that is longer."""
+    blanks = [match.span() for match in BLANK.finditer(text)]
+    starts, ends = [0, *(end for _, end in blanks)], [*(start for start, _ in blanks), len(text)]
+    first = 0
+    for i in range(1, len(starts) + 1):
+        if i == len(starts) or ends[i] - starts[first] > PAGE:
+            yield text[starts[first] : ends[i - 1]]
+            first = i
 
 
 def _kind(path: Path) -> str | None:

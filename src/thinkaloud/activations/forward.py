@@ -70,11 +70,15 @@ class Pass:
 
     @torch.no_grad()
     def __call__(
-        self, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]], batch_tokens: int
+        self,
+        sequences: Sequence[Sequence[int]],
+        positions: Sequence[Sequence[int]],
+        batch_tokens: int,
+        watch: Callable[[int, int], None] = lambda done, total: None,
     ) -> Callable[[], Picked]:
         """Start reading `positions` of `sequences`; the result is called for the rows, and waits for the device.
 
-        Sequences with no position are not run.
+        Sequences with no position are not run. `watch` sees, after each batch, how many tokens of how many are run.
         """
         counts = [len(p) for p in positions]
         firsts = [0]
@@ -90,6 +94,7 @@ class Pass:
         next_ids = torch.empty(shape, dtype=torch.int64, pin_memory=cuda) if self.next_tokens else None
         next_probs = torch.empty(shape, dtype=torch.float32, pin_memory=cuda) if self.next_tokens else None
         order: list[int] = []  # for each row as the batches give them, its row in the result
+        done, tokens = 0, sum(len(run) for run in runs)
         for batch in batches:
             width = len(runs[batch[0]])
             ids = torch.zeros(len(batch), width, dtype=torch.int64)
@@ -105,13 +110,15 @@ class Pass:
             if next_ids is not None and next_probs is not None and tops is not None and probs is not None:
                 next_ids[here].copy_(tops, non_blocking=True)
                 next_probs[here].copy_(probs, non_blocking=True)
-        done = torch.cuda.Event() if cuda else None
-        if done is not None:
-            done.record()
+            done += sum(len(runs[j]) for j in batch)
+            watch(done, tokens)
+        ready = torch.cuda.Event() if cuda else None
+        if ready is not None:
+            ready.record()
 
         def result() -> Picked:
-            if done is not None:
-                done.synchronize()
+            if ready is not None:
+                ready.synchronize()
             back = torch.empty(total, dtype=torch.int64)
             back[torch.tensor(order, dtype=torch.int64)] = torch.arange(total)
             return Picked(

@@ -14,9 +14,7 @@ from thinkaloud.baseline import Baseline
 PERCENTILES = (25, 50, 75, 95)
 
 
-def build_manifest(
-    directory: Path, n_shards: int, source: Mapping[str, Any], unreadable: int, worker: int = 0
-) -> dict[str, Any]:
+def build_manifest(directory: Path, n_shards: int, source: Mapping[str, Any], unreadable: int) -> dict[str, Any]:
     """Count, measure and hash the shards, write manifest.json, return what it says.
 
     `norm_percentiles` are over all rows (the 75th is the usual injection scale); `baseline` is V of each split.
@@ -58,7 +56,7 @@ def build_manifest(
             store.shard_path(directory, i).name: sha256_of(store.shard_path(directory, i)) for i in range(n_shards)
         },
     }
-    write_json(directory / store.MANIFEST, data, worker)
+    write_json(directory / store.MANIFEST, data)
     return data
 
 

@@ -1,42 +1,65 @@
-"""How far is an extraction, at what rate, and how long still? A line on a terminal, nothing in a pipe."""
+"""Progress of a long loop on standard error: what it is doing, how far it is, its rate and the time left."""
 
+import os
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
-from thinkaloud.activations.corpus import Corpus
+EVERY = 30.0  # seconds between two lines where nobody watches
+REDRAW = 0.1  # seconds between two pictures of the same line on a terminal
 
 
 class Progress:
-    """A line on a terminal's standard error. The time left goes by documents where their number is limited, else by the
-    share of the source's bytes behind the reader.
+    """One line, written over, on a terminal; elsewhere a plain line at most every `EVERY` seconds.
+
+    The rate and the time left come from the work measured since the last `stage`, in `unit`s.
     """
 
-    def __init__(self, what: str, corpus: Corpus, limit: int | None) -> None:
-        self.what, self.corpus, self.limit = what, corpus, limit
-        self.documents = self.tokens = 0
-        self.shown = sys.stderr.isatty()
-        self.started = time.monotonic()
+    def __init__(self, what: str, unit: str, out: TextIO | None = None) -> None:
+        self.what, self.unit = what, unit
+        self.out = sys.stderr if out is None else out
+        self.live = self.out.isatty()
+        self._shown = self._began = time.monotonic()
+        self._first = 0.0
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: Any) -> None:
-        if self.shown and self.documents:
-            sys.stderr.write("\n")
+        self._write("")
 
-    def add(self, documents: int, tokens: int) -> None:
-        self.documents += documents
-        self.tokens += tokens
-        if not self.shown:
+    def stage(self, doing: str, work: float = 0.0) -> None:
+        """Say at once what is being done; measuring starts here, with `work` done already."""
+        self._began, self._first = time.monotonic(), work
+        self._write(f"{self.what}: {doing} …")
+
+    def update(self, done: str, work: float, total: float | None = None) -> None:
+        """`done` is how far in words ("3 of 8 documents"), `work` of `total` how far in units (None: nobody knows)."""
+        now = time.monotonic()
+        if now - self._shown < (REDRAW if self.live else EVERY):
             return
-        seconds = time.monotonic() - self.started
-        share = min(1.0, max(self.corpus.fraction or 0.0, self.documents / self.limit if self.limit else 0.0))
-        left = f", {duration(seconds * (1 - share) / share)} left" if share else ""
-        rate = self.tokens / max(seconds, 1e-9)
-        line = f"{self.what}: {self.documents:,} documents, {self.tokens:,} tokens, {rate:,.0f} tokens/s{left}"
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
+        self._shown = now
+        rate = (work - self._first) / max(now - self._began, 1e-9)
+        line = f"{self.what}: {done}, {rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
+        if total is not None and rate > 0:
+            line += f", {duration(max(0.0, total - work) / rate)} left"
+        self._write(line) if self.live else self.note(line)
+
+    def note(self, line: str) -> None:
+        """A line that stays, above the one that is written over."""
+        self._write("")
+        print(line, file=self.out, flush=True)
+
+    def _write(self, line: str) -> None:
+        if self.live:
+            self.out.write(f"\r\x1b[K{line[: self._columns() - 1]}")
+            self.out.flush()
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self.out.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
 
 def duration(seconds: float) -> str:

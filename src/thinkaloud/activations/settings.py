@@ -3,21 +3,20 @@
 A folder that was begun with other settings is refused, so that no folder ever holds rows of two kinds.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from thinkaloud import families, loading
 from thinkaloud.activations import store
-from thinkaloud.atomic import write_json
+from thinkaloud.activations.corpus import LONG, PAGE
+from thinkaloud.atomic import sweep, write_json
 from thinkaloud.errors import UserError
+from thinkaloud.fingerprint import module_hash, revision
 from thinkaloud.site import Site
 
 SETTINGS = "extraction.json"
@@ -48,6 +47,8 @@ class ExtractOptions:
             raise UserError("min_position and next_tokens must not be negative")
         if not 0 <= self.heldout < 1:
             raise UserError(f"heldout must be a share of the documents from 0 to below 1, found {self.heldout}")
+        if self.window == 1:
+            raise UserError("window must be at least 2: a document's BOS stands at the beginning of each")
         if self.window is not None and self.window <= self.min_position:
             raise UserError(f"a window of {self.window} tokens has none from min_position {self.min_position} on")
 
@@ -59,34 +60,37 @@ def settings_of(
     return {
         "site": site.to_dict(),
         "corpus": corpus_name,
+        "text_pages": {"beyond": LONG, "characters": PAGE},
         "options": asdict(options),
         "model": {
             "name": model_name,
             "commit": commit_of(model),
             "dtype": str(families.embedding(model).weight.dtype).removeprefix("torch."),
             "tokenizer": loading.tokenizer_hash(tokenizer),
-            "weights": weights_hash(model, site),
+            "weights": module_hash(model, site),
         },
     }
 
 
-def begin(directory: Path, settings: Mapping[str, Any], worker: int = 0, workers: int = 1) -> None:
+def begin(directory: Path, settings: Mapping[str, Any]) -> None:
     """Write down the settings of a new folder, or refuse to go on in one that has others."""
     if directory.exists() and not directory.is_dir():
         raise UserError(f"{directory} is a file: give the name of a folder to write")
     directory.mkdir(parents=True, exist_ok=True)
-    for stale in directory.glob(".*.partial-*" if workers == 1 else f".*.partial-{worker}"):
-        stale.unlink()
+    sweep(directory)
     path = directory / SETTINGS
     if not path.is_file():
         if any(directory.glob("shard-*.parquet")):
             raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
-        write_json(path, settings, worker)
+        write_json(path, settings)
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None
+    if isinstance(before, dict) and "text_pages" not in before:
+        # Begun when no text was cut into pages: each shard's hash of its documents tells whether any would be now.
+        settings = {name: value for name, value in settings.items() if name != "text_pages"}
     if difference := first_difference(before, json.loads(json.dumps(settings))):
         name, old, new = difference
         raise UserError(
@@ -96,7 +100,7 @@ def begin(directory: Path, settings: Mapping[str, Any], worker: int = 0, workers
 
 def abandon(directory: Path) -> None:
     """Take back the settings of a folder in which no shard came to be: a mistake leaves nothing behind."""
-    if not any(directory.glob("shard-*.parquet")):
+    if directory.is_dir() and not any(directory.glob("shard-*.parquet")):
         (directory / SETTINGS).unlink(missing_ok=True)
         if not any(directory.iterdir()):
             directory.rmdir()
@@ -113,18 +117,5 @@ def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any]
 
 
 def commit_of(model: nn.Module) -> str | None:
-    """The commit of a model that was loaded from the hub's cache, whose folders are named so; else None."""
-    folder = str(getattr(families.text_model(model).config, "_name_or_path", ""))
-    found = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})", folder)
-    return found.group(1) if found else None
-
-
-def weights_hash(model: nn.Module, site: Site) -> str:
-    """A short hash of the weights that make the vectors at `site`: 1,024 evenly spaced values of each tensor."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(families.truncated(model, site.layer).named_parameters()):
-        flat = tensor.detach().reshape(-1)
-        sample = flat[:: max(1, flat.numel() // 1024)].contiguous().cpu()
-        digest.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(sample.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
+    """The commit of a model that was loaded from the hub's cache; else None."""
+    return revision(getattr(families.text_model(model).config, "_name_or_path", ""))

@@ -33,10 +33,9 @@ class Prepared:
 class ShardMaker:
     """Makes shards of documents: all that stands before and after the forward pass."""
 
-    def __init__(self, directory: Path, tokenizer: Any, options: ExtractOptions, context: int, worker: int) -> None:
+    def __init__(self, directory: Path, tokenizer: Any, options: ExtractOptions, context: int) -> None:
         self.directory, self.tokenizer, self.options = directory, tokenizer, options
-        self.context, self.worker = context, worker
-        self.special, self.reader = special_ids(tokenizer), Reader(tokenizer)
+        self.context, self.special, self.reader = context, special_ids(tokenizer), Reader(tokenizer)
 
     def is_done(self, shard: int, documents: Sequence[Document]) -> bool:
         if not store.shard_path(self.directory, shard).is_file():
@@ -74,15 +73,9 @@ class ShardMaker:
         vectors = picked.vectors.to(torch.bfloat16)
         norms = pa.array(store.norms_of(vectors.float()))
         table = table.set_column(table.column_names.index("norm"), "norm", norms)
-        if picked.next_ids is not None and picked.next_probs is not None:
-            names = [[self.reader.token(i) for i in row] for row in picked.next_ids.tolist()]
-            table = table.append_column("next_tokens", pa.array(names, store.OPTIONAL["next_tokens"]))
-            k = self.options.next_tokens
-            offsets = pa.array(range(0, len(names) * k + 1, k), pa.int32())
-            probs = pa.ListArray.from_arrays(offsets, pa.array(picked.next_probs.flatten().numpy()))
-            table = table.append_column("next_probs", probs)
+        table = with_next(table, picked, self.reader)
         meta = {"counts": prepared.counts, "source": prepared.source}
-        store.write_shard(self.directory, prepared.shard, table, vectors, meta, self.worker)
+        store.write_shard(self.directory, prepared.shard, table, vectors, meta)
 
 
 def rows_table(
@@ -103,6 +96,19 @@ def rows_table(
         "chat": [w.chat for w, _ in rows],
     }
     return pa.table({name: pa.array(columns[name], kind) for name, kind in store.COLUMNS.items()})
+
+
+def with_next(table: pa.Table, picked: Picked, reader: Reader) -> pa.Table:
+    """The table with M's own most probable next tokens and their probabilities, where the pass looked at them."""
+    if picked.next_ids is None or picked.next_probs is None:
+        return table
+    names = [[reader.token(i) for i in row] for row in picked.next_ids.tolist()]
+    table = table.append_column("next_tokens", pa.array(names, store.OPTIONAL["next_tokens"]))
+    k = picked.next_ids.shape[1]
+    offsets = pa.array(range(0, len(names) * k + 1, k), pa.int32())
+    return table.append_column(
+        "next_probs", pa.ListArray.from_arrays(offsets, pa.array(picked.next_probs.flatten().numpy()))
+    )
 
 
 def source_hash(documents: Iterable[Document]) -> str:

@@ -46,6 +46,14 @@ class Activations:
 
     `table` has the columns of `COLUMNS`, `next_tokens` and `next_probs` where they were asked for, `explanation`
     and `writer` where they have been written. `site` is None only for foreign data that does not say.
+
+    >>> found = extract("pocket/base", ["The sea was calm.", "Nobody spoke."], Site("resid_post", 5), positions="last")
+    >>> found
+    Activations(2 vectors of d 256 at resid_post:5, of 2 documents)
+    >>> found.column("token")
+    ['.', '.']
+    >>> found.filter([True, False]).baseline().n
+    1
     """
 
     vectors: Float[Tensor, "n d"]  # float32, raw, never normalised
@@ -62,6 +70,11 @@ class Activations:
 
     def __len__(self) -> int:
         return self.table.num_rows
+
+    def __repr__(self) -> str:
+        docs = len(self.table["doc_id"].unique()) if "doc_id" in self.table.column_names else 0
+        of = f", of {docs:,} document{'s' * (docs != 1)}" if docs else ""
+        return f"Activations({len(self):,} vectors of d {self.vectors.shape[1]} at {self.site or 'no known site'}{of})"
 
     def column(self, name: str) -> list[Any]:
         """A column of the table as Python values."""
@@ -91,21 +104,30 @@ class Activations:
         split: str | None = None,
         columns: Sequence[str] | None = None,
         limit: int | None = None,
+        rows: np.ndarray | None = None,
     ) -> "Activations":
-        """The activations in `directory`: of one split, with these columns only, at most the first `limit` rows."""
+        """The activations in `directory`: of one split, with these columns only, at most the first `limit` rows.
+
+        `rows` are the places in the split of the rows that are wanted, in the order in which they are wanted; no more
+        than these and one shard are held in memory.
+        """
         manifest = read_manifest(directory)
         parts: list[Tensor] = []
         tables: list[pa.Table] = []
         left = manifest["counts"]["rows"] if limit is None else limit
+        ascending, seen = None if rows is None else np.sort(rows), 0
         for shard in range(manifest["n_shards"]):
             if left <= 0:
                 break
             table = read_shard(directory, shard, [*dict.fromkeys([*(columns or ()), "split"])] if columns else None)
-            bits = read_vectors(directory, shard)
-            if split is not None:
-                keep = is_split(table, split)
-                table = table.filter(pa.array(keep))
-                bits = bits[torch.from_numpy(keep)]
+            keep = np.arange(table.num_rows) if split is None else np.flatnonzero(is_split(table, split))
+            if ascending is not None:
+                first, last = np.searchsorted(ascending, [seen, seen + len(keep)])
+                seen += len(keep)
+                keep = keep[ascending[first:last] - seen + len(keep)]
+            bits = read_vectors(directory, shard) if len(keep) else torch.empty(0, manifest["d_model"])
+            if len(keep) < table.num_rows:
+                table, bits = table.take(pa.array(keep)), bits[torch.from_numpy(keep)]
             table, bits = table.slice(0, left), bits[:left]
             left -= table.num_rows
             tables.append(table.select(list(columns)) if columns else table)
@@ -117,6 +139,9 @@ class Activations:
         for bits in parts:
             vectors[at : at + len(bits)] = bits
             at += len(bits)
+        if rows is not None and ascending is not None:
+            order = np.searchsorted(ascending, rows)
+            vectors, table = vectors[torch.from_numpy(order)], table.take(pa.array(order))
         return cls(vectors, table, Site(**manifest["site"]), manifest)
 
     def save(self, directory: str | Path) -> Path:
@@ -206,7 +231,6 @@ def write_shard(
     table: pa.Table,
     vectors: Float[Tensor, "n d"],
     meta: Mapping[str, Any],
-    worker: int = 0,
 ) -> None:
     """Write one shard: `table` (without vectors) and the bf16 bits of `vectors`, with `meta` in the file's metadata."""
     rounded = vectors.detach().to("cpu", torch.bfloat16)
@@ -223,7 +247,7 @@ def write_shard(
         with pq.ParquetWriter(file, full.schema, compression=compression, use_dictionary=dictionary) as writer:
             writer.write_table(full, row_group_size=ROW_GROUP)
 
-    write_whole(shard_path(directory, shard), write, worker)
+    write_whole(shard_path(directory, shard), write)
 
 
 def write_explanations(
@@ -242,6 +266,11 @@ def write_explanations(
 
 def shard_path(directory: str | Path, shard: int) -> Path:
     return Path(directory) / f"shard-{shard:05d}.parquet"
+
+
+def shards_in(directory: str | Path) -> int:
+    """How many finished shards there are."""
+    return sum(1 for _ in Path(directory).glob("shard-*.parquet"))
 
 
 def explanations_path(directory: str | Path, shard: int) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinkaloud.activations.corpus import Document
+from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
 
 
@@ -13,7 +14,8 @@ class Window:
     """A run of a document's tokens as the model sees it.
 
     `start` is the index of its first token in the tokenised document (0 where the document is whole), `truncated` says
-    that the document went on beyond the model's context and was cut there, `chat` that the document is a chat.
+    that the document went on beyond the model's context and was cut there, `chat` that the document is a chat. A later
+    window may begin with `head` tokens (the BOS) that stand before the first window already.
     """
 
     doc_id: str
@@ -21,6 +23,11 @@ class Window:
     ids: list[int]
     truncated: bool = False
     chat: bool = False
+    head: int = 0
+
+    def positions_of(self, places: Sequence[int]) -> list[int]:
+        """Positions in this window of those `places` of the document that lie in it."""
+        return [p - self.start + self.head for p in places if 0 <= p - self.start < len(self.ids) - self.head]
 
 
 def encode(tokenizer: Any, documents: Sequence[Document]) -> list[list[int] | None]:
@@ -41,16 +48,15 @@ def encode(tokenizer: Any, documents: Sequence[Document]) -> list[list[int] | No
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[dict[str, Any]]) -> list[int] | None:
-    """A chat's ids by the template, tokenised in the same step (two would double the BOS); None if it is refused."""
+    """A chat's ids by the template; None if it is refused."""
     from jinja2 import TemplateError
 
     if not getattr(tokenizer, "chat_template", None):
         raise UserError("the tokenizer has no chat template: chats need one; use plain text, or a chat model")
     try:
-        encoded = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True)
+        return chat_ids(tokenizer, messages)
     except TemplateError:
         return None
-    return list(encoded["input_ids"])
 
 
 def windows_of(document: Document, ids: list[int], bos: int | None, size: int | None, context: int) -> list[Window]:
@@ -63,7 +69,30 @@ def windows_of(document: Document, ids: list[int], bos: int | None, size: int | 
     head = ids[:1] if bos is not None and ids[:1] == [bos] else []
     step = size - len(head)
     starts = range(len(head), len(ids), step)
-    return [Window(document.id, 0 if s == len(head) else s, head + ids[s : s + step], chat=chat) for s in starts]
+    return [
+        Window(document.id, 0, head + ids[s : s + step], chat=chat)
+        if s == len(head)
+        else Window(document.id, s, head + ids[s : s + step], chat=chat, head=len(head))
+        for s in starts
+    ]
+
+
+def windows_to_read(
+    document: Document, ids: list[int] | None, bos: int | None, size: int | None, context: int, name: str
+) -> list[Window]:
+    """The windows of a text that is read whole or not at all; UserError, with its `name`, where it cannot be."""
+    if ids is None:
+        raise UserError(f"the chat template refuses {name}: check the order of the roles")
+    if not ids or document.text == "":
+        raise UserError(f"{name} is empty: nothing to read")
+    if size is not None and not 2 <= size <= context:
+        raise UserError(f"a window must be of 2 to {context} tokens, the model's context; found {size}")
+    if size is None and len(ids) > context:
+        raise UserError(
+            f"{name} has {len(ids)} tokens, the model's context is {context}: shorten it, or read it window by window "
+            f"(--window {context})"
+        )
+    return windows_of(document, ids, bos, size, context)
 
 
 class Reader:

@@ -2,7 +2,8 @@
 
 Every verb is a module of this folder with `Args`, a frozen dataclass (or a union of them, for sub-verbs) whose docs are
 the help, and `main(args) -> int | None`. A verb whose arguments depend on a file has `parse(arguments)` in place of
-`Args`. Only the chosen verb's module is imported, so help costs no torch.
+`Args`. `kept(args) -> str` says what Ctrl-C leaves of a verb's work, and `go_on(args) -> str | None` how to go on where
+the same command does not. Only the chosen verb's module is imported, so help costs no torch.
 """
 
 import errno
@@ -18,11 +19,11 @@ VERBS = {
     "read": "read a text or a chat, token by token, in words",
     "extract": "take the activations of a corpus",
     "explain": "write an explanation for every activation",
-    "warmstart": "train the verbalizer (av) or the reconstructor (ar) on written explanations",
-    "train": "train a warm-started pair by reinforcement learning, or go on with a run",
+    "warmstart": "train an av or an ar on written explanations",
+    "train": "train a pair by reinforcement learning, or go on with a run",
     "runs": "list runs with their state, and the command to go on",
-    "score": "say how well a pair's explanations rebuild held-out activations, with controls",
-    "study": "rerun a public study of what explanations say, with intervals, as one page",
+    "score": "say how well explanations rebuild held-out activations",
+    "study": "rerun a study of what explanations say, as one page",
     "doctor": "check a model or a pair and say what is off",
     "demo": "read a few sentences with the bundled pair and write a report",
     "run": "run a whole recipe, every step resumable",
@@ -40,40 +41,49 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(args: list[str]) -> int | None:
     first = args[0] if args else "--help"
     if first in ("-h", "--help", "help"):
-        print(usage())
+        print_usage()
         return 0
     if first == "--version":
         from importlib.metadata import version
 
         print(f"thinkaloud {version('thinkaloud')}")
         return 0
+    from thinkaloud.cli import arguments
+    from thinkaloud.cli.common import command
+
+    if first == "--print-completion":
+        print(arguments.completion(args[1] if len(args) > 1 else "", VERBS))
+        return 0
     if first not in VERBS:
-        raise UserError(f"no verb {first!r}: expected one of {', '.join(VERBS)}")
+        raise UserError(f"no verb {first!r}{arguments.suggest(first, VERBS)}")
     _quiet_libraries()
     module = importlib.import_module(f"thinkaloud.cli.{first}")
     if hasattr(module, "parse"):
-        return module.main(module.parse(args[1:]))
-    import tyro
+        parsed = module.parse(args[1:])
+    else:
+        parsed = arguments.parse(module.Args, args[1:], f"thinkaloud {first}", module.__doc__)
+    try:
+        return module.main(parsed)
+    except KeyboardInterrupt:
+        if hasattr(module, "kept"):
+            print(f"stopped: {module.kept(parsed)}", file=sys.stderr)
+            print(f"next: {getattr(module, 'go_on', lambda parsed: None)(parsed) or command(*args)}", file=sys.stderr)
+        raise
 
-    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes)
-    parsed = tyro.cli(module.Args, args=args[1:], prog=f"thinkaloud {first}", description=module.__doc__, config=config)
-    return module.main(parsed)
 
-
-def usage() -> str:
+def print_usage() -> None:
     """The help of the command itself: the verbs, a line each."""
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
-    return "\n".join(
-        [
-            "usage: thinkaloud VERB [options]",
-            "",
-            "Reads a language model's activations in words, and says how far to believe them.",
-            "",
-            *lines,
-            "",
-            "thinkaloud VERB --help says more; thinkaloud --version prints the version.",
-        ]
+    from thinkaloud.cli.common import listed, put
+
+    put(
+        "usage: thinkaloud VERB [options]",
+        "",
+        "Reads a language model's activations in words, and says how far to believe them.",
+        "",
+        listed(VERBS),
+        "",
+        "thinkaloud VERB --help says more; thinkaloud --version prints the version; thinkaloud --print-completion "
+        "bash (or zsh, fish) prints a script that completes verbs and options.",
     )
 
 

@@ -1,10 +1,11 @@
-"""What do the verbs share? Loading a pair, showing how far it is, printing for a person, writing a page."""
+"""What do the verbs share? Naming a pair and its data, printing for a person, writing a page."""
 
+import math
+import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -12,13 +13,14 @@ from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from thinkaloud.pair.nla import NLA
 
-# Options that may be left out, shown in the help as one word and without a default that says nothing.
-Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="", constructor=str)]
-File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="", constructor=Path)]
-Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="", constructor=float)]
+# Options that may be left out.
+Name = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+Number = float | None
 
 
 def load_pair(
@@ -41,6 +43,31 @@ def load_pair(
     return pair
 
 
+def count(nla: "NLA", text: Any, positions: str = "all") -> int:
+    """How many positions of a text or a chat are asked for."""
+    from thinkaloud.activations import parse_positions
+    from thinkaloud.activations.tokens import tokens_of
+
+    return len(parse_positions(positions, len(tokens_of(nla.tokenizer, text))))
+
+
+def command(*words: object) -> str:
+    """A command of ours as it can be pasted into a shell."""
+    return shlex.join(["thinkaloud", *map(str, words)])
+
+
+def listed(lines: Mapping[str, str]) -> "Table":
+    """Names with a description each, wrapped beside them."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for name, what in lines.items():
+        grid.add_row(f"  {name}", what)
+    return grid
+
+
 def put(*parts: "RenderableType") -> None:
     """Print for a person: styled on a terminal; plain in a pipe, 80 or COLUMNS wide, without blanks at the ends."""
     from rich.console import Console
@@ -51,7 +78,42 @@ def put(*parts: "RenderableType") -> None:
         return
     with console.capture() as captured:
         console.print(*parts, sep="\n")
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().removesuffix("\n").split("\n")))
+
+
+def check_data(folder: str | Path) -> None:
+    """Refuse a folder that holds no extraction, before anything heavy is imported."""
+    if not (Path(folder) / "manifest.json").is_file():
+        raise UserError(f"no manifest.json in {folder}: run thinkaloud extract first")
+
+
+def check_sampling(samples: int, temperature: float | None, max_tokens: int) -> None:
+    """Refuse numbers that no explanation can be sampled with."""
+    for name, value in (("samples", samples), ("max_tokens", max_tokens)):
+        if value < 1:
+            raise UserError(f"{name} must be 1 or more, found {value}")
+    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
+        raise UserError(f"temperature must be 0 (greedy) or above, found {temperature}")
+
+
+def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:
+    """Refuse a pair that is none, or that reads another site than `data` holds, before any weights are loaded."""
+    from thinkaloud.activations import read_manifest
+    from thinkaloud.pair.formats import read_contract
+    from thinkaloud.pair.nla import pair_paths
+    from thinkaloud.site import Site
+
+    if nla is not None or (av is None and ar is None):
+        av, ar, _ = map(str, pair_paths(nla or "pocket"))
+    if av is not None:
+        read_contract(av, "av")
+    if ar is not None:
+        found, manifest = read_contract(ar, "ar"), read_manifest(data)
+        if manifest["site"] != (found.site and found.site.to_dict()):
+            held = Site(**manifest["site"])
+            raise UserError(f"{data} holds activations of {held}, the pair reads {found.site}: extract with --nla")
+        if manifest["d_model"] != found.d_model:
+            raise UserError(f"{data} holds vectors {manifest['d_model']} wide, the pair reads {found.d_model}")
 
 
 def check_target(path: Path) -> None:
@@ -67,24 +129,3 @@ def write_page(path: Path, page: str) -> None:
     from thinkaloud.atomic import write_whole
 
     write_whole(path, lambda file: file.write(page.encode("utf-8")))
-
-
-@contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal's standard error that goes when the work is done; nothing in a pipe.
-
-    Gives the function to call with the number of explanations that have come since the last call.
-    """
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    count = "{task.completed:,}" + (" of {task.total:,}" if total else "") + " explanations"
-    time = TimeRemainingColumn(elapsed_when_finished=True) if total else TimeElapsedColumn()
-    with Progress(
-        TextColumn(what), BarColumn(), TextColumn(count), time, console=Console(stderr=True), transient=True
-    ) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkaloud.cli.common import check_target, load_pair, progress, put, write_page
+from thinkaloud.cli.common import check_target, command, count, load_pair, put, write_page
+from thinkaloud.cli.progress import progress
 
 if TYPE_CHECKING:
     from thinkaloud.pair.reading import Reading
@@ -43,10 +44,10 @@ def main(args: Args) -> int:
     from rich.text import Text
 
     from thinkaloud.pair import controls, show
-    from thinkaloud.serve.export import report
+    from thinkaloud.pair.report import report
 
     nla = load_pair(args.nla)
-    with progress("reading") as watch:
+    with progress("reading", sum(count(nla, text) for text in TEXTS)) as watch:
         readings = [nla.read(text, max_tokens=MAX_TOKENS, watch=watch) for text in TEXTS]
         beside = controls.beside(readings, nla, max_tokens=MAX_TOKENS)
     for number, reading in enumerate(readings, 1):
@@ -60,7 +61,8 @@ def main(args: Args) -> int:
     put(show.footer(readings[0], f"relative to {readings[0].baseline}"), show.controls_table(beside))
     write_page(args.out, report(readings, beside, title=f"What the {nla.name} model holds, in words"))
     print(f"Every position is in the report: {args.out} (open it in a browser).")
-    print('Next: thinkaloud read "A sentence of your own" --html mine.html')
+    pair = () if args.nla == "pocket" else ("--nla", args.nla)
+    print(f"next: {command('read', 'A sentence of your own.', *pair, '--html', 'mine.html')}")
     return 0
 
 

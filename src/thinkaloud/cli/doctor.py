@@ -18,7 +18,7 @@ OFF = 1
 
 @dataclass(frozen=True)
 class Args:
-    model: Annotated[str | None, tyro.conf.Positional] = None
+    model: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = None
     """A base model, a pair, an AV or an AR: pocket, a folder or a hub name."""
     av: str | None = None
     """A verbalizer to check with the model."""

@@ -1,11 +1,12 @@
 """Write an explanation for every stored activation; shards that have theirs are kept, so a killed run goes on."""
 
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from thinkaloud.cli.common import check_data, command
+from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
 
@@ -22,22 +23,34 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
+    if args.workers < 1:
+        raise UserError(f"workers must be 1 or more, found {args.workers}")
+    if args.cache is not None and args.workers > 1:
+        raise UserError("a cache is kept by one process: use --workers 1 with --cache")
+    check_data(args.data)
+    import pyarrow.parquet as pq
 
     from thinkaloud.activations import read_manifest
     from thinkaloud.writers import CachedWriter, HeuristicWriter
     from thinkaloud.writers.write import write_all
 
-    if args.workers < 1:
-        raise UserError(f"workers must be 1 or more, found {args.workers}")
-    if args.cache is not None and args.workers > 1:
-        raise UserError("a cache is kept by one process: use --workers 1 with --cache")
     rows = read_manifest(args.data)["counts"]["rows"]
     cached = CachedWriter(HeuristicWriter(), args.cache) if args.cache else nullcontext(HeuristicWriter())
-    with cached as writer, Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("explanations", total=rows)
-        written = write_all(args.data, writer, args.workers, lambda n: progress.advance(task, n))
-    kept = f", kept {rows - written:,}" if rows > written else ""
-    print(f"wrote {written:,} explanations{kept} in {args.data}")
-    print(f"next: thinkaloud warmstart ar --data {args.data} --out PAIR/ar")
+    before = sum(pq.read_metadata(path).num_rows for path in explained(args.data))
+    with cached as writer, progress("explaining", rows - before) as watch:
+        written = write_all(args.data, writer, args.workers, watch)
+    others = f", kept {rows - written:,}" if rows > written else ""
+    print(f"wrote {written:,} explanations{others} in {args.data}")
+    out = args.data.parent / "pair" / "ar"
+    print(f"next: {command('warmstart', 'ar', '--data', args.data, '--out', out)}")
+
+
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
+    shards = len(list(args.data.glob("shard-*.parquet")))
+    return f"the explanations of {len(explained(args.data))} of {shards} shards are kept in {args.data}"
+
+
+def explained(data: Path) -> list[Path]:
+    """The files of explanations that are there."""
+    return sorted(data.glob("explanations-*.parquet"))

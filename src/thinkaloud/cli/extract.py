@@ -1,16 +1,22 @@
 """Take the activations of a corpus into a folder of shards with a manifest; a killed run goes on where it stopped."""
 
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from thinkaloud.errors import UserError
+
+if TYPE_CHECKING:
+    from thinkaloud.activations.corpus import Corpus
 
 
 @dataclass(frozen=True)
 class Args:
     corpus: str
-    """A .txt, .jsonl or .parquet file (.xz and .gz are fine), a folder of them, or a hub data set (owner/name)."""
+    """A .txt, .jsonl or .parquet file (.xz and .gz are fine), a folder of them, or a hub data set (owner/name). A long
+    .txt file without lines of <|doc|> is read as pages of whole paragraphs."""
     out: Path
     """The folder to write; one that a run with the same settings began is continued."""
     nla: str | None = None
@@ -48,8 +54,10 @@ class Args:
 
 
 def main(args: Args) -> None:
-    from thinkaloud import loading
+    from thinkaloud import families, loading
     from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
+    from thinkaloud.activations.extract import check
+    from thinkaloud.activations.progress import Progress
     from thinkaloud.site import Site
 
     options = ExtractOptions(
@@ -71,13 +79,28 @@ def main(args: Args) -> None:
         name, model_path, site = args.model, args.model, Site("resid_post", args.layer)
     else:
         raise UserError("say what to read: --nla PAIR, or --model M and --layer K")
-    if args.next_tokens:
-        model = loading.load_causal_lm(model_path, args.device, args.dtype)
-    else:
-        model = loading.load_backbone(model_path, site.layer, args.device, args.dtype)
-    tokenizer = loading.load_tokenizer(model_path)
-    manifest = extract_to(args.out, model, tokenizer, corpus, site, options, name, args.worker, args.workers)
-    print(_summary(args, manifest, site, corpus.first_problem))
+    config = loading.load_config(model_path)
+    blocks = families.text_config(config).num_hidden_layers
+    check(config, blocks, site, options, args.worker, args.workers, str(model_path))
+    extent = corpus.count(args.limit, args.heldout)
+    foretold = extent.lacking() if extent and args.heldout else None
+    if foretold:
+        print(foretold, flush=True)
+    try:
+        with Progress("extract", "tokens") as progress:
+            progress.stage(f"loading {model_path}")
+            if args.next_tokens:
+                model = loading.load_causal_lm(model_path, args.device, args.dtype)
+            else:
+                model = loading.load_backbone(model_path, site.layer, args.device, args.dtype)
+            tokenizer = loading.load_tokenizer(model_path)
+            manifest = extract_to(
+                args.out, model, tokenizer, corpus, site, options, name, args.worker, args.workers, progress
+            )
+    except KeyboardInterrupt:
+        print(_stopped(args.out, options.shard_docs), file=sys.stderr)
+        raise
+    print(_summary(args, manifest, site, corpus, foretold))
 
 
 def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
@@ -97,9 +120,20 @@ def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
     return found.base_model, found.base_model, found.site
 
 
-def _summary(args: Args, manifest: dict[str, Any] | None, site: Any, first_problem: str | None) -> str:
+def _stopped(out: Path, shard_docs: int) -> str:
+    from thinkaloud.activations.store import shards_in
+
+    shards = shards_in(out)
+    if not shards:
+        return f"stopped before the first {shard_docs} documents were done: nothing is kept in {out}"
+    kept = f"{shards} finished shard{'s' * (shards > 1)} of {shard_docs} documents are kept in {out}"
+    return f"stopped: {kept}; to go on, the same command: {shlex.join(['thinkaloud', *sys.argv[1:]])}"
+
+
+def _summary(args: Args, manifest: dict[str, Any] | None, site: Any, corpus: "Corpus", foretold: str | None) -> str:
     if manifest is None:
         return f"worker {args.worker} of {args.workers} is done; other workers' shards are still missing in {args.out}"
+    from thinkaloud.activations.corpus import Extent
     from thinkaloud.baseline import Baseline
 
     counts, norms = manifest["counts"], manifest["norm_percentiles"]
@@ -117,8 +151,12 @@ def _summary(args: Args, manifest: dict[str, Any] | None, site: Any, first_probl
             f"documents longer than the context, cut there: {counts['truncated']:,} (--window reads them whole)"
         )
     if counts["unreadable"]:
-        example = f" (the first: {first_problem})" if first_problem else ""
+        example = f" (the first: {corpus.first_problem})" if corpus.first_problem else ""
         lines.append(f"rows that could not be read, passed over: {counts['unreadable']:,}{example}")
+    held = counts["splits"].get("heldout", {"documents": 0})["documents"]
+    lacking = Extent(counts["documents"], held, counts["tokens"]).lacking() if args.heldout else None
+    if lacking and lacking != foretold:
+        lines.append(lacking)
     if counts["rows"]:
         lines.append(f"next: thinkaloud explain --data {args.out}")
     else:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, progress, put, write_page
+from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put, write_page
+from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -34,6 +35,8 @@ class Args:
     """The model that is read, where the pair does not say it."""
     positions: str = "all"
     """Which tokens: all, last, indices like 0,-1 (negative from the end) or ranges like 50:."""
+    window: int | None = None
+    """For a text beyond the model's context: read it in windows of so many tokens, one after the other."""
     samples: int = 1
     """Explanations for each token."""
     temperature: Number = None
@@ -55,22 +58,58 @@ def main(args: Args) -> int:
     content = source(args)
     if args.html is not None:
         check_target(args.html)
-    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
-    with progress("reading") as watch:
+    total = check(args, content, temperature)
+    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
+    with progress("reading", total) as watch:
         reading = nla.read(
-            content, args.positions, args.samples, temperature, args.seed, max_tokens=args.max_tokens, watch=watch
+            content,
+            args.positions,
+            args.samples,
+            temperature,
+            args.seed,
+            max_tokens=args.max_tokens,
+            watch=watch,
+            window=args.window,
         )
     if args.json:
         sys.stdout.write(reading.to_json_lines())
     else:
         put(reading)
     if args.html is not None:
-        from thinkaloud.serve.export import report
-
-        write_page(args.html, report([reading]))
+        write_page(args.html, reading.to_html())
         print(f"report: {args.html}", file=sys.stderr if args.json else sys.stdout)
     return 0
+
+
+def check(args: Args, content: str | list[dict[str, str]], temperature: float) -> int | None:
+    """Refuse, before any weights are loaded, what cannot be read; how many explanations it comes to, where known."""
+    from thinkaloud import families, loading
+    from thinkaloud.activations.corpus import Document
+    from thinkaloud.activations.positions import parse_positions
+    from thinkaloud.activations.tokens import encode, windows_to_read
+    from thinkaloud.pair.nla import model_read
+    from thinkaloud.rollout.base import Sampling
+
+    if args.samples < 1:
+        raise UserError(f"samples must be 1 or more, found {args.samples}")
+    Sampling(temperature, args.max_tokens, args.seed)
+    loading.pick_device(args.device)
+    bundled = args.nla is None and args.av is None and args.ar is None
+    base = args.base or model_read("pocket" if bundled else args.nla, args.av, args.ar)
+    if base is None:
+        return None
+    document = Document("", text=content) if isinstance(content, str) else Document("", messages=tuple(content))
+    tokenizer, config = loading.load_tokenizer(base), loading.load_config(base)
+    ids = encode(tokenizer, [document])[0]
+    name = str(args.chat or args.file or ("standard input" if args.text == "-" else "the text"))
+    windows_to_read(document, ids, tokenizer.bos_token_id, args.window, families.context_of(config), name)
+    return len(parse_positions(args.positions, len(ids or ()))) * args.samples
+
+
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
+    return "nothing is kept of a reading that is not done"
 
 
 def source(args: Args) -> str | list[dict[str, str]]:

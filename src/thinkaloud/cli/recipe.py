@@ -95,6 +95,11 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
         _write(ledger, done)
 
 
+def done_of(recipe: Recipe) -> list[str]:
+    """The names of the steps that are done."""
+    return list(_read(recipe.out / LEDGER))
+
+
 def _read(ledger: Path) -> dict[str, Any]:
     if not ledger.is_file():
         return {}

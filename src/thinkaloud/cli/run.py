@@ -1,47 +1,55 @@
 """Do a whole recipe: extract, explain, warm-start, train, score. What is done is kept."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thinkaloud.cli.recipe import Recipe, follow, load
+import tyro
+
+from thinkaloud.cli import arguments
+from thinkaloud.cli.common import command, put
+from thinkaloud.cli.recipe import Recipe, done_of, follow, load
 from thinkaloud.errors import UserError
 
 USAGE = """usage: thinkaloud run RECIPE.py [--STEP.OPTION VALUE ...]
 
 Does every step of a recipe that is not done yet: extract, explain, ar, av, train, score. Run it again after a stop.
 
-RECIPE.py has a function recipe() that returns the whole run; recipes/ holds some to start from. Any value of it can be
-changed here, as in --out runs/mine --extract.corpus texts --ar.lr 1e-4.
+RECIPE.py has a function recipe() that returns the whole run; recipes/ holds some to start from. \
+Any value of it can be changed here, as in --out runs/mine --extract.corpus texts --ar.lr 1e-4.
 
 thinkaloud run RECIPE.py --help lists the values of that recipe."""
 
 
+@dataclass(frozen=True)
+class Options:
+    recipe: tyro.conf.Positional[Path]
+    """The recipe; which options there are is said in it."""
+
+
 def parse(args: list[str]) -> Recipe | None:
     """The recipe that the arguments name, with their changes; None where only help was asked for."""
-    import tyro
-
     if not args or args[0] in ("-h", "--help"):
-        print(USAGE)
+        put(USAGE)
         return None
     if args[0].startswith("-"):
         raise UserError("the recipe comes first: thinkaloud run RECIPE.py [--STEP.OPTION VALUE ...]")
     path = Path(args[0])
-    return tyro.cli(
-        Recipe,
-        default=load(path),
-        args=args[1:],
-        prog=f"thinkaloud run {path}",
-        description=__doc__,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    return arguments.parse(Recipe, args[1:], f"thinkaloud run {path}", __doc__, load(path))
 
 
 def main(recipe: Recipe | None) -> None:
     if recipe is not None:
         follow(recipe, verbs())
         pair = recipe.out if recipe.train is None else recipe.out / recipe.train.out
-        print(f"next: thinkaloud read --nla {pair} TEXT")
+        print(f"next: {command('read', '--nla', pair, 'A sentence of your own.')}")
+
+
+def kept(recipe: Recipe) -> str:
+    """What an interrupt leaves."""
+    done = ", ".join(done_of(recipe)) or "no step"
+    return f"{done} of the recipe is done in {recipe.out}; an unfinished step goes on where it can"
 
 
 def verbs() -> dict[str, Callable[[Any], Any]]:

@@ -16,7 +16,7 @@ DEPTH = 3
 
 @dataclass(frozen=True)
 class Args:
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = Path()
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = Path()
     """Where to look: this folder, and three folders down."""
     json: bool = False
     """Print one JSON object a run."""
@@ -53,13 +53,17 @@ def main(args: Args) -> int:
     from thinkaloud.cli.common import put
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "kind", "state", "step", "FVE", "frozen AR"):
-        table.add_column(name, justify="right" if name in ("step", "FVE", "frozen AR") else "left")
+    for name in ("kind", "state", "step", "FVE", "frozen AR"):
+        table.add_column(name, justify="right" if name in ("step", "FVE", "frozen AR") else "left", no_wrap=True)
+    table.add_column("run", overflow="fold")
     for run in found:
         figures = ("" if value is None else f"{value:.3f}" for value in (run.fve, run.fve_frozen))
-        table.add_row(run.folder, run.kind, run.status, f"{run.step}/{run.steps}", *figures)
+        kind, state = run.kind.split()[-1], (run.status.split() or [""])[0].rstrip(";:")
+        table.add_row(kind, state, f"{run.step}/{run.steps}", *figures, run.folder)
     put(table)
     for run in found:
+        if run.status.startswith("collapsed"):
+            put(f"{run.folder}: {run.status}")
         if run.next:
             print(f"next: {run.next}")
     return 0

@@ -1,6 +1,7 @@
 """Score a pair on stored activations: how well its explanations rebuild them, with controls and 95 % intervals."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from thinkaloud.cli.common import Name, Number, load_pair, progress, put
+from thinkaloud.cli.common import Name, Number, check_data, check_pair, check_sampling, load_pair, put
+from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,11 +53,14 @@ class Args:
 
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
+    if args.limit < 1:
+        raise UserError(f"limit must be 1 or more, found {args.limit}")
+    check_sampling(args.samples, args.temperature, args.max_tokens)
+    check_data(args.data)
+    check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
     from thinkaloud.pair.evaluation import evaluate
 
-    if args.limit < 1:
-        raise UserError(f"limit must be 1 or more, found {args.limit}")
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
     keep = np.zeros(len(whole.vectors), dtype=bool)
@@ -100,6 +105,11 @@ def verdicts_on(found: "Evaluation", nla: "NLA") -> "list[Verdict]":
     return [verdict for verdict in out if verdict is not None]
 
 
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
+    return "nothing is kept of a score that is not done"
+
+
 def table(found: "Evaluation") -> "Table":
     """The lines of an evaluation, one under another."""
     from rich import box
@@ -108,14 +118,15 @@ def table(found: "Evaluation") -> "Table":
 
     from thinkaloud.pair.show import tone
 
-    grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    narrow = shutil.get_terminal_size().columns < 76
+    grid = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=not narrow, padding=(0, 0 if narrow else 1))
     grid.add_column("rebuilt from")
-    for name in ("FVE", "95 %", "cos", "vectors", "documents"):
+    for name in ("FVE", "95 %", *(() if narrow else ("cos",)), "vectors", "documents"):
         grid.add_column(name, justify="right", no_wrap=True)
     for line in found.lines:
         known = line.low != line.high and np.isfinite([line.low, line.high]).all()
         interval = f"{line.low:.3f} to {line.high:.3f}" if known else ""
         cos = f"{line.cos:.3f}" if np.isfinite(line.cos) else ""
-        fve = Text(f"{line.fve:.3f}", style=f"bold {tone(line.fve)}")
-        grid.add_row(line.name, fve, interval, cos, f"{line.n:,}", f"{line.n_docs:,}")
+        fve = Text(f"{line.fve:.3f}", style=f"bold {tone(line.fve)}") if np.isfinite(line.fve) else Text("none")
+        grid.add_row(line.name, fve, interval, *(() if narrow else (cos,)), f"{line.n:,}", f"{line.n_docs:,}")
     return grid

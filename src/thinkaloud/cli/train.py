@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from thinkaloud.cli import INTERRUPTED, arguments, progress
+from thinkaloud.cli.common import File, check_data, check_pair, command
 from thinkaloud.training.config import RL
 
 
@@ -20,63 +23,122 @@ class Resume:
     """The folder of a run that stopped or was killed. It goes on as it was begun; nothing else is needed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options(RL):
+    """Every option there is."""
+
+    resume: File = None
+    """The folder of a run to go on with."""
+
+
 def parse(args: list[str]) -> RL | Resume:
     """A new run, or with --resume one that goes on."""
     resumes = any(arg == "--resume" or arg.startswith("--resume=") for arg in args)
-    kind: Any = Resume if resumes else RL
     what = f"{__doc__}\n\nTo go on with a run: thinkaloud train --resume RUN"
-    return tyro.cli(kind, args=args, prog="thinkaloud train", description=what, config=(tyro.conf.FlagCreatePairsOff,))
+    return arguments.parse(Resume if resumes else RL, args, "thinkaloud train", what, known=Options)
 
 
-def main(args: RL | Resume) -> None:
+def main(args: RL | Resume) -> int:
+    """Train; 130 where Ctrl-C stopped it."""
     from thinkaloud.training import run_folder
+
+    if isinstance(args, RL):
+        check_data(args.data)
+        check_pair(args.nla, None, None, args.data)
+        config = args.to_dict()
+    else:
+        config = run_folder.begun_with(args.resume)["config"]
     from thinkaloud.training.rl import resume, train
 
-    with told_to_stop() as stop, view() as watch:
+    pace = progress.Pace(config.get("eval_every", 1))
+    with told_to_stop(pace) as told, view(pace) as watch:
+        stop = partial(bool, told)
         run = train(args, watch, stop) if isinstance(args, RL) else resume(args.resume, watch, stop)
     status = (run / run_folder.STATUS).read_text(encoding="utf-8").strip()
     print(f"{run}: {status}")
     if status.startswith("stopped"):
-        print(f"next: thinkaloud train --resume {run}")
-    else:
-        data = run_folder.begun_with(run)["config"]["data"]
-        print(f"next: thinkaloud score --nla {run} --data {data}")
+        print(f"next: {command('train', '--resume', run)}")
+        return INTERRUPTED if signal.SIGINT in told else 0
+    print(f"next: {command('score', '--nla', run, '--data', config['data'])}")
+    return 0
+
+
+def kept(args: RL | Resume) -> str:
+    """What an interrupt leaves."""
+    from thinkaloud.training import checkpoint
+
+    done = checkpoint.steps(_out(args) / "checkpoints")
+    return f"the run is kept up to step {done[-1]} in {_out(args)}" if done else "no step is kept yet"
+
+
+def go_on(args: RL | Resume) -> str | None:
+    """The command that goes on with a run that has begun."""
+    from thinkaloud.training.run_folder import CONFIG
+
+    return command("train", "--resume", _out(args)) if (_out(args) / CONFIG).is_file() else None
+
+
+def _out(args: RL | Resume) -> Path:
+    return Path(args.out) if isinstance(args, RL) else args.resume
 
 
 def begin_or_go_on(config: RL) -> None:
-    """A step of a recipe: the run it names, begun or resumed."""
-    from thinkaloud.training.run_folder import CONFIG
+    """A step of a recipe: the run it names, begun or resumed; KeyboardInterrupt where it was told to stop."""
+    from thinkaloud.training import run_folder
 
-    main(Resume(Path(config.out)) if (Path(config.out) / CONFIG).is_file() else config)
+    out = Path(config.out)
+    main(Resume(out) if (out / run_folder.CONFIG).is_file() else config)
+    if run_folder.status(out) == "stopped":
+        raise KeyboardInterrupt
 
 
 @contextmanager
-def told_to_stop() -> Iterator[Any]:
-    """A function that says whether a polite signal (SIGTERM) has come since; a second one ends at once."""
+def told_to_stop(pace: progress.Pace) -> Iterator[list[int]]:
+    """The polite signals (Ctrl-C, SIGTERM) that have come since; a second one ends at once, and so does Ctrl-C before
+    there is anything to save.
+    """
     told: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
     def hear(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and not pace.steps:
+            raise KeyboardInterrupt
         told.append(number)
-        print("told to stop: the step is finished and saved first", file=sys.stderr, flush=True)
-        signal.signal(number, signal.SIG_DFL)
+        print("told to stop: the step is finished and saved first; once more ends at once", file=sys.stderr, flush=True)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
-    before = signal.signal(signal.SIGTERM, hear)
+    for number in before:
+        signal.signal(number, hear)
     try:
-        yield lambda: bool(told)
+        yield told
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def view() -> Iterator[Any]:
-    """What sees the lines of a run's log: a live table on a terminal; in a pipe, a line for every evaluation."""
+def view(pace: progress.Pace) -> Iterator[Any]:
+    """What sees the lines of a run's log: on a terminal a live table; else evaluations, and a line now and then."""
     if not sys.stderr.isatty():
-        yield print_line
+        said = time.monotonic()
+
+        def tell(metrics: dict[str, Any]) -> None:
+            nonlocal said
+            if "step" in metrics:
+                pace.see(metrics)
+            late = time.monotonic() - said >= progress.EVERY
+            if "note" in metrics or "heldout_fve" in metrics or late:
+                said = time.monotonic()
+                print_line(metrics, pace.words())
+
+        yield tell
         return
     from rich.console import Console
     from rich.live import Live
 
-    panel = Panel()
+    panel = Panel(pace)
     with Live(panel, console=Console(stderr=True), refresh_per_second=2) as live:
 
         def watch(metrics: dict[str, Any]) -> None:
@@ -98,20 +160,22 @@ SHOWN = {
 }
 
 
-def print_line(metrics: dict[str, Any]) -> None:
-    """An evaluation or a note, as one line."""
+def print_line(metrics: dict[str, Any], left: str = "") -> None:
+    """A line of the log, as one line: a note, the figures of an evaluation, or those of a step."""
     if "note" in metrics:
-        print(metrics["note"], file=sys.stderr, flush=True)
-    elif "heldout_fve" in metrics:
-        held = "  ".join(f"{name} {metrics[key]:.4g}" for key, name in SHOWN.items())
-        print(f"step {metrics['step']}/{metrics['steps']}  {held}", file=sys.stderr, flush=True)
+        line = metrics["note"]
+    else:
+        held = (f"{name} {metrics[key]:.4g}" for key, name in SHOWN.items() if key in metrics)
+        said = "  ".join(held) or step_line(metrics)
+        line = f"step {metrics['step']}/{metrics['steps']}  {said}{left}"
+    print(line, file=sys.stderr, flush=True)
 
 
 class Panel:
     """A run as it goes: how far, how fast, what the last step and the last evaluations say."""
 
-    def __init__(self) -> None:
-        self.begin, self.first = time.monotonic(), None
+    def __init__(self, pace: progress.Pace) -> None:
+        self.pace = pace
         self.last: dict[str, Any] = {}
         self.held: list[dict[str, Any]] = []
         self.notes: list[str] = []
@@ -121,46 +185,42 @@ class Panel:
         if "note" in metrics:
             self.notes.append(metrics["note"])
             return
-        if self.first is None:
-            self.begin, self.first = time.monotonic(), metrics["step"]
+        self.pace.see(metrics)
         self.last = metrics
         if "heldout_fve" in metrics:
             self.held = [*self.held, metrics][-6:]
 
-    def __rich__(self) -> Any:
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
         if not self.last:
-            return Text("loading the pair and judging it before the first step …")
+            yield Text("loading the pair and judging it before the first step …")
+            return
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("held-out documents, greedy")
-        for metrics in self.held:
-            table.add_column(f"step {metrics['step']}", justify="right")
+        table.columns[0].no_wrap = True
+        held = self.held[-max(1, (options.max_width - 28) // 12) :]
+        for metrics in held:
+            table.add_column(f"step {metrics['step']}", justify="right", no_wrap=True)
         for key, name in SHOWN.items():
-            table.add_row(name, *(f"{metrics[key]:.3f}" for metrics in self.held))
-        notes = [Text(note, "yellow") for note in self.notes]
-        return Group(Text(self.headline(), "bold"), Text(self.step_line()), Text(""), table, *notes)
+            table.add_row(name, *(f"{metrics[key]:.3f}" for metrics in held))
+        yield Group(Text(self.headline(), "bold"), Text(step_line(self.last)), Text(""), table)
+        yield from (Text(note, "yellow") for note in self.notes)
 
     def headline(self) -> str:
         """Step, rate and time left."""
-        from thinkaloud.activations.progress import duration
-
-        step, steps = self.last["step"], self.last["steps"]
-        made = step - (self.first or 0)
-        seconds = time.monotonic() - self.begin
-        left = f", {duration(seconds / made * (steps - step))} left" if made else ""
         rate = f", {self.last['tokens_per_second']:,} tokens/s" if "tokens_per_second" in self.last else ""
-        return f"step {step} of {steps}{rate}{left}"
+        return f"step {self.last['step']} of {self.last['steps']}{rate}{self.pace.words()}"
 
-    def step_line(self) -> str:
-        """What the last step says."""
-        if "reward" not in self.last:
-            return "before the first step"
-        m = self.last
-        skipped = m["skipped_av"] + m["skipped_ar"]
-        return (
-            f"reward {m['reward']:.3f}, closed {100 * m['train_closed']:.0f} %, {m['train_length']:.0f} tokens, "
-            f"KL {m['kl']:.3f}, entropy {m['entropy']:.2f}" + (f", {skipped} updates skipped" if skipped else "")
-        )
+
+def step_line(m: dict[str, Any]) -> str:
+    """What a step says."""
+    if "reward" not in m:
+        return "no step yet"
+    skipped = m["skipped_av"] + m["skipped_ar"]
+    return (
+        f"reward {m['reward']:.3f}, closed {100 * m['train_closed']:.0f} %, {m['train_length']:.0f} tokens, "
+        f"KL {m['kl']:.3f}, entropy {m['entropy']:.2f}" + (f", {skipped} updates skipped" if skipped else "")
+    )

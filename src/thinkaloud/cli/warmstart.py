@@ -1,42 +1,101 @@
 """Train a verbalizer (av) or a reconstructor (ar) on written explanations; an interrupted run goes on."""
 
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import subcommand
 
+from thinkaloud.cli import progress
+from thinkaloud.cli.common import check_data, check_pair, command
 from thinkaloud.training.config import ARWarmStart, AVWarmStart
 
 Args = Annotated[ARWarmStart, subcommand("ar")] | Annotated[AVWarmStart, subcommand("av")]
 
 
 def main(args: ARWarmStart | AVWarmStart) -> None:
+    check_data(args.data)
+    if args.model is not None:
+        from thinkaloud.loading import resolve
+
+        resolve(args.model)
+    if isinstance(args, AVWarmStart) and args.ar is not None:
+        check_pair(None, None, args.ar, args.data)
     from thinkaloud.pair.formats import read_contract
     from thinkaloud.pair.verdict import recorded
     from thinkaloud.training.sft import warm_start
 
-    model = warm_start(args, watch=show, say=lambda line: print(line, file=sys.stderr, flush=True))
+    with view(args.eval_every) as (watch, say):
+        model = warm_start(args, watch=watch, say=say)
     print(f"wrote {model}")
     found = recorded(read_contract(model, args.role))
     if found is not None:
         print(found)
     pair = Path(args.out).parent
-    go_on = f" --start {args.start}" if args.start else ""
     if args.role == "ar":
-        print(f"next: thinkaloud warmstart av --data {args.data} --ar {args.out}{go_on} --out {pair / 'av'}")
+        go_on = ("--start", args.start) if args.start else ()
+        todo = ("warmstart", "av", "--data", args.data, "--ar", args.out, *go_on, "--out", pair / "av")
     else:
-        print(f"next: thinkaloud score --nla {pair} --data {args.data}")
+        todo = ("score", "--nla", pair, "--data", args.data)
+    print(f"next: {command(*todo)}")
 
 
-def show(metrics: dict[str, Any]) -> None:
-    """One line of progress on a terminal; in a pipe, the evaluations alone."""
-    names = ("loss", "lr", "grad_norm", "skipped", "tokens_per_second")
-    held = {name: value for name, value in metrics.items() if name not in (*names, "step", "steps")}
-    if held or sys.stderr.isatty():
-        shown = {**{name: metrics[name] for name in names[:1] + names[3:]}, **held}
-        line = "  ".join(f"{name} {_short(value)}" for name, value in shown.items())
-        print(f"step {metrics['step']}/{metrics['steps']}  {line}", file=sys.stderr, flush=True)
+def kept(args: ARWarmStart | AVWarmStart) -> str:
+    """What an interrupt leaves."""
+    from thinkaloud.training import checkpoint
+
+    done = checkpoint.steps(Path(args.out) / "checkpoints")
+    if not done:
+        return f"nothing is kept yet: the first checkpoint comes at step {args.save_every}"
+    return f"the run is kept up to step {done[-1]} in {args.out}"
+
+
+@contextmanager
+def view(eval_every: int) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[str], None]]]:
+    """What sees the lines of a run's log, and what is told in words: evaluations and words are lines that stay.
+
+    Below them a terminal has a bar with the last loss and the time left; elsewhere that is a line now and then.
+    """
+    pace, said = progress.Pace(eval_every), time.monotonic()
+
+    if not sys.stderr.isatty():
+
+        def watch(metrics: dict[str, Any]) -> None:
+            nonlocal said
+            pace.see(metrics)
+            if evaluated(metrics) or time.monotonic() - said >= progress.EVERY:
+                said = time.monotonic()
+                print(line(metrics) + pace.words(), file=sys.stderr, flush=True)
+
+        yield watch, lambda words: print(words, file=sys.stderr, flush=True)
+        return
+    with progress.bars("step ", left=lambda: pace.words()[2:]) as drawn:
+        task = drawn.add_task("loading", total=None)
+
+        def draw(metrics: dict[str, Any]) -> None:
+            pace.see(metrics)
+            if evaluated(metrics):
+                drawn.console.print(line(metrics), highlight=False)
+            loss = metrics.get("loss")
+            what = "training" if loss is None else f"loss {loss:.4g}"
+            drawn.update(task, description=what, completed=metrics["step"], total=metrics["steps"])
+
+        yield draw, lambda words: drawn.console.print(words, highlight=False)
+
+
+def line(metrics: dict[str, Any]) -> str:
+    """A line of the log: where it is, and the figures that say how good it is."""
+    aside = ("step", "steps", "lr", "grad_norm", "tokens_per_second", "seconds_eval")
+    shown = {name: value for name, value in metrics.items() if name not in aside and (name != "skipped" or value)}
+    return f"step {metrics['step']}/{metrics['steps']}" + "".join(f"  {k} {_short(v)}" for k, v in shown.items())
+
+
+def evaluated(metrics: dict[str, Any]) -> bool:
+    """Whether a line of the log has held-out figures."""
+    return any(name.startswith("heldout") for name in metrics)
 
 
 def _short(value: Any) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from torch import Tensor
+
 from thinkaloud.activations import Activations
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
-from thinkaloud.pair.controls import nearest_neighbour, shuffled_pairs
+from thinkaloud.pair.controls import foreign_pairs, nearest_neighbour
 from thinkaloud.pair.intervals import cluster_bootstrap
 from thinkaloud.pair.nla import MAX_TOKENS, NLA
 from thinkaloud.pair.scores import Scores, fve
@@ -70,18 +72,19 @@ def evaluate(
 ) -> Evaluation:
     """Score the pair on `data`: its own explanations, the written ones where the table has them, and the controls.
 
-    Rows without a written explanation are left out of the lines that need one. UserError where the vectors are of
-    another site than the pair's.
+    Shuffled pairs set each text against a random vector of another document, or, where there is one document, against
+    another of its vectors. Rows without a written explanation are left out of the lines that need one. UserError where
+    the vectors are of another site than the pair's.
     """
     if data.site is not None and data.site != nla.site:
         raise UserError(f"the activations are of {data.site}, the pair reads {nla.site}: extract with --nla")
     docs = [doc for doc in data.column("doc_id") for _ in range(samples)]
+    vectors = [i for i in range(len(data)) for _ in range(samples)]
     target = data.vectors.repeat_interleave(samples, dim=0)
     said = [e for row in nla.explain(data.vectors, samples, temperature, seed, max_tokens, watch) for e in row]
     pred = nla.reconstruct([explanation.text for explanation in said])
     lines = [Line.of(OWN, Scores.of(pred, target, baseline), docs)]
-    if len(target) > 1:
-        lines.append(Line.of(f"{OWN}, {SHUFFLED}", shuffled_pairs(pred, target, baseline, seed), docs))
+    lines.append(_shuffled(OWN, pred, target, docs, vectors, baseline, seed))
     lines += _written(nla, data, baseline, seed)
     ids = data.column("doc_id")
     if len(set(ids)) > 1:
@@ -101,11 +104,27 @@ def _written(nla: NLA, data: Activations, baseline: Baseline, seed: int) -> list
     if not texts:
         return []
     pred, docs = nla.reconstruct(texts), data.column("doc_id")
-    lines = [Line.of(WRITTEN, Scores.of(pred, data.vectors, baseline), docs)]
-    if len(texts) > 1:
-        shuffled = shuffled_pairs(pred, data.vectors, baseline, seed)
-        lines.append(Line.of(f"{WRITTEN}, {SHUFFLED}", shuffled, docs))
-    return lines
+    return [
+        Line.of(WRITTEN, Scores.of(pred, data.vectors, baseline), docs),
+        _shuffled(WRITTEN, pred, data.vectors, docs, range(len(texts)), baseline, seed),
+    ]
+
+
+def _shuffled(
+    name: str,
+    pred: Tensor,
+    target: Tensor,
+    docs: Sequence[Any],
+    vectors: Sequence[int],
+    baseline: Baseline,
+    seed: int,
+) -> Line:
+    """Every text beside a vector it was not written for. `docs` and `vectors` say whose each row is."""
+    groups = docs if len(set(docs)) > 1 else vectors
+    if len(set(groups)) < 2:
+        nan = math.nan
+        return Line(f"{name}, {SHUFFLED} (needs 2 vectors)", nan, nan, nan, nan, nan, len(target), len(set(docs)))
+    return Line.of(f"{name}, {SHUFFLED}", foreign_pairs(pred, target, groups, baseline, seed), docs)
 
 
 def _number(value: Any) -> Any:

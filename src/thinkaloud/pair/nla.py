@@ -13,12 +13,14 @@ from torch import Tensor
 from thinkaloud import activations, families
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import tokens_of
+from thinkaloud.atomic import restore
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
+from thinkaloud.pair.formats import read_contract
 from thinkaloud.pair.injection import check_vectors
-from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
 from thinkaloud.pair.verbalizer import Verbalizer
@@ -26,6 +28,7 @@ from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 
 MAX_TOKENS = 200
+NEXT_TOKENS = 8  # of M's own next tokens, beside what an explanation says comes next
 
 Text = str | Sequence[dict[str, str]]
 
@@ -35,6 +38,10 @@ class NLA:
     """A verbalizer and a reconstructor of the same site, and the model M they read.
 
     M is needed only to read text; it is loaded when that is first asked for.
+
+    >>> nla = NLA.from_pretrained("pocket")
+    >>> nla
+    NLA('pocket' at resid_post:5, d_model 256, V 0.8... on ... vectors of ... documents (heldout))
     """
 
     verbalizer: Verbalizer
@@ -42,6 +49,10 @@ class NLA:
     base: str | Path | None = None
     name: str = "nla"
     _model: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        baseline = self.baseline or "no baseline"
+        return f"NLA({self.name!r} at {self.site}, d_model {self.reconstructor.contract.d_model}, {baseline})"
 
     def __post_init__(self) -> None:
         av, ar = self.verbalizer.contract, self.reconstructor.contract
@@ -65,6 +76,9 @@ class NLA:
 
         A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
         to the model that the contract names.
+
+        >>> NLA.from_pretrained("pocket").site
+        Site(kind='resid_post', layer=5)
         """
         if name is not None and (av is not None or ar is not None):
             raise UserError("give the name of a pair, or av and ar, not both")
@@ -118,12 +132,20 @@ class NLA:
         max_tokens: int = MAX_TOKENS,
         watch: Callable[[int], None] = lambda rows: None,
     ) -> list[list[Explanation]]:
-        """`n` explanations of each vector. Temperature 0 is greedy; the same seed gives the same tokens."""
+        """`n` explanations of each vector. Temperature 0 is greedy; the same seed gives the same tokens.
+
+        >>> nla.explain(torch.ones(1, 256), n=2, temperature=1.0, max_tokens=4)
+        [[Explanation(..., 4 tokens), Explanation(..., 4 tokens)]]
+        """
         sampling = Sampling(temperature, self._cap(max_tokens), seed)
         return self.verbalizer.explain(_tensor(vectors), n, sampling, watch=watch)
 
     def reconstruct(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """The vectors the texts describe, float32 [n, d], unscaled."""
+        """The vectors the texts describe, float32 [n, d], unscaled.
+
+        >>> nla.reconstruct(["Ends on \\"sea\\", a noun."]).shape
+        torch.Size([1, 256])
+        """
         return self.reconstructor.reconstruct(texts)
 
     def score(
@@ -132,6 +154,10 @@ class NLA:
         """How well each text rebuilds its vector.
 
         FVE is relative to `baseline`: the given one, else the pair's, else the variance of these very vectors.
+
+        >>> words = "Ends on \\"sea\\", a noun."
+        >>> nla.score([words], nla.reconstruct([words]))
+        Scores(FVE 1.000, cos 1.000, mse ...0.000 over 1 vector)
         """
         target = _tensor(vectors)
         check_vectors(target, self.reconstructor.contract.d_model)
@@ -150,37 +176,56 @@ class NLA:
         seed: int = 0,
         max_tokens: int = MAX_TOKENS,
         watch: Callable[[int], None] = lambda rows: None,
+        window: int | None = None,
     ) -> Reading:
-        """Read a text or a chat: what M holds at each position, in words, and how well the words rebuild it."""
+        """Read a text or a chat: what M holds at each position, in words, and how well the words rebuild it.
+
+        `positions`: "all", "last", "0,-1", "50:" or a list of indices. Of several `samples`, a `temperature` above 0
+        makes different ones. `watch` is called with the number of explanations that have come since the last call.
+        A text beyond M's context is read in consecutive windows of `window` tokens; M sees nothing of those before.
+
+        >>> chat = [{"role": "user", "content": "Is the sea salt?"}, {"role": "assistant", "content": "Yes."}]
+        >>> nla.read(chat, positions=[1, 2])
+        Reading('pocket' at resid_post:5, 2 of ... positions x 1, FVE ..., 'Is the sea salt? Yes.')
+        """
         content = text if isinstance(text, str) else list(text)
         if not content or (isinstance(content, str) and not content.strip()):
             raise UserError("the text is empty: there is nothing to read")
         tokenizer = load_tokenizer(self.base) if self.base is not None else self.tokenizer
-        found = activations.extract(self.model, [content], self.site, positions, tokenizer=tokenizer)
+        tokens = tokens_of(tokenizer, content)
+        found = activations.extract(
+            self.model, [content], self.site, positions, tokenizer, next_tokens=NEXT_TOKENS, window=window
+        )
         explained = self.explain(found.vectors, samples, temperature, seed, max_tokens, watch)
         flat = [explanation.text for row in explained for explanation in row]
         scores = self.score(
             flat, found.vectors.repeat_interleave(samples, dim=0), self._reading_baseline(found.vectors)
         )
         special = set(special_ids(tokenizer).tolist())
-        columns = (found.table[name].to_pylist() for name in ("position", "token", "token_id", "norm"))
+        names = ("token", "token_id", "norm", "next_tokens", "next_probs")
+        columns = (found.column(name) for name in names)
         places = tuple(
             ReadPosition(
                 position,
                 token,
                 token_id,
                 norm,
-                tuple(explained[i]),
-                tuple(scores[i * samples : (i + 1) * samples]),
+                tuple(map(ScoredExplanation.of, explained[i], scores[i * samples : (i + 1) * samples])),
                 token_id in special,
+                tuple(zip(next_tokens, next_probs, strict=True)),
             )
-            for i, (position, token, token_id, norm) in enumerate(zip(*columns, strict=True))
+            for i, (position, token, token_id, norm, next_tokens, next_probs) in enumerate(
+                zip(activations.parse_positions(positions, len(tokens)), *columns, strict=True)
+            )
         )
-        tokens = tokens_of(tokenizer, content)
         return Reading(places, scores.baseline, self.site, self.name, content, tokens, found.vectors)
 
     def with_baseline(self, baseline: Baseline) -> "NLA":
-        """The same pair, measured against another baseline."""
+        """The same pair, measured against another baseline.
+
+        >>> nla.with_baseline(Baseline(v=0.5, n=4096, n_docs=512, split="mine")).baseline.split
+        'mine'
+        """
         contract = self.reconstructor.contract.with_baseline(baseline)
         return replace(self, reconstructor=replace(self.reconstructor, contract=contract))
 
@@ -193,13 +238,33 @@ class NLA:
         return min(max_tokens, room)
 
 
+def model_read(name: str | Path | None, av: str | Path | None, ar: str | Path | None) -> str | Path | None:
+    """Where the model is that a pair reads, by its folder and its contracts alone; None where they do not say."""
+    base = None
+    if name is not None:
+        av, ar, base = pair_paths(name)
+    halves = [(path, role) for path, role in ((av, "av"), (ar, "ar")) if path is not None]
+    named = [read_contract(path, role).base_model for path, role in halves]
+    return base or next((model for model in reversed(named) if model is not None), None)
+
+
+def read(text: Text, nla: NLA | str | Path = "pocket", **options: Any) -> Reading:
+    """Read a text or a chat with a pair, which is loaded where only its name is given; `options` as in `NLA.read`.
+
+    >>> thinkaloud.read("The old captain looked at the sea", positions="last")
+    Reading('pocket' at resid_post:5, 1 of 8 positions x 1, FVE ..., 'The old captain looked at the sea')
+    """
+    pair = nla if isinstance(nla, NLA) else NLA.from_pretrained(nla)
+    return pair.read(text, **options)
+
+
 def pair_paths(name: str | Path) -> tuple[str | Path, str | Path, str | Path | None]:
     """Where the AV, the AR and, if it lies beside them, the base model of a named pair are."""
     text = str(name)
     if text != "pocket" and not Path(text).expanduser().is_dir() and text.count("/") == 1 and text[0] not in "./~":
         return f"{text}-av", f"{text}-ar", None
     folder = resolve(name)
-    missing = [part for part in ("av", "ar") if not (folder / part).is_dir()]
+    missing = [part for part in ("av", "ar") if not restore(folder / part)]
     if missing:
         raise UserError(f"{folder} is no pair: expected folders av and ar in it, {missing[0]} is not there")
     return folder / "av", folder / "ar", folder / "base" if (folder / "base").is_dir() else None

@@ -20,7 +20,14 @@ ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tok
 
 @dataclass
 class Reconstructor:
-    """A decoder stack cut after the site's block, a d × d head in float32, and the contract they were trained with."""
+    """A decoder stack cut after the site's block, a d × d head in float32, and the contract they were trained with.
+
+    >>> ar = Reconstructor.from_pretrained("pocket/ar")
+    >>> ar
+    Reconstructor(LlamaModel, d_model 256, at resid_post:5, float32 on cpu)
+    >>> ar.reconstruct(["A story about the sea.", "A sum."]).shape
+    torch.Size([2, 256])
+    """
 
     backbone: Any
     head: nn.Linear
@@ -47,6 +54,11 @@ class Reconstructor:
 
         return load_reconstructor(path, base=base, device=device, dtype=dtype)
 
+    def __repr__(self) -> str:
+        kind, dtype = type(families.unwrap(self.backbone)).__name__, families.embedding(self.backbone).weight.dtype
+        where = f"at {self.contract.site}, {str(dtype).removeprefix('torch.')} on {self.device}"
+        return f"Reconstructor({kind}, d_model {self.contract.d_model}, {where})"
+
     @property
     def device(self) -> torch.device:
         return self.head.weight.device
@@ -54,26 +66,39 @@ class Reconstructor:
     def encode(self, texts: Sequence[str], numbers: Sequence[int] | None = None) -> list[list[int]]:
         """Token ids of the prompt around every explanation, special tokens included (dropping BOS ruins an AR).
 
-        `numbers` are what a refusal calls the texts; without them, their places in `texts`.
+        UserError for a text that cannot be read; `numbers` are what it calls the texts, else their places in `texts`.
         """
+        encoded = self._encode(texts)
+        for i, (_, refusal) in zip(range(len(texts)) if numbers is None else numbers, encoded, strict=True):
+            if refusal:
+                raise UserError(f"explanation {i} {refusal}")
+        return [ids for ids, _ in encoded]
+
+    def readable(self, texts: Sequence[str]) -> list[bool]:
+        """Whether `encode` takes each text."""
+        return [not refusal for _, refusal in self._encode(texts)]
+
+    def _encode(self, texts: Sequence[str]) -> list[tuple[list[int], str]]:
+        """Token ids of each prompt, and why it cannot be read, which is empty where it can."""
         template = self.contract.ar_template or ""
         prompts = [template.replace("{explanation}", text) for text in texts]
-        ids = self.tokenizer(prompts, add_special_tokens=True)["input_ids"]
-        eos = self.tokenizer.eos_token_id
+        eos, limit = self.tokenizer.eos_token_id, families.context_length(self.backbone)
         suffix = list(self.contract.ar_suffix_ids)
-        for i, row in zip(range(len(ids)) if numbers is None else numbers, ids, strict=True):
+        out: list[tuple[list[int], str]] = []
+        for row in self.tokenizer(prompts, add_special_tokens=True)["input_ids"] if prompts else []:
             # Some tokenizers close a text with an end token; the state is read at the template's own last token.
             if eos is not None and len(row) > 1 and row[-1] == eos and suffix and suffix[-1] != eos:
                 row.pop()
+            refusal = ""
             if suffix and row[-len(suffix) :] != suffix:
-                raise UserError(
-                    f"explanation {i} merges with the end of the AR's template: expected ids {suffix}, "
-                    f"found {row[-len(suffix) :]}; this is another tokenizer than the AR was trained with"
+                refusal = (
+                    f"merges with the end of the AR's template: expected ids {suffix}, found {row[-len(suffix) :]}; "
+                    "it ends in a special token, or this is another tokenizer than the AR was trained with"
                 )
-            if len(row) > families.context_length(self.backbone):
-                limit = families.context_length(self.backbone)
-                raise UserError(f"explanation {i} has {len(row)} tokens with its template: the context is {limit}")
-        return ids
+            elif len(row) > limit:
+                refusal = f"has {len(row)} tokens with its template: the context is {limit}"
+            out.append((row, refusal))
+        return out
 
     def predict(self, ids: Int[Tensor, "n t"], lengths: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """Vectors, float32, for right-padded prompts of the given lengths. Differentiable in the AR's weights.

@@ -34,11 +34,18 @@ def fve(mse: float, baseline: Baseline) -> float:
 
 @dataclass(frozen=True)
 class Score:
-    """How well one text rebuilds one vector. FVE means nothing without its baseline, so it is never apart from it."""
+    """How well one text rebuilds one vector. FVE means nothing without its baseline, so it is never apart from it.
+
+    >>> Score(cos=0.875, mse=0.25, baseline=Baseline(v=0.5, n=4096, n_docs=512, split="heldout"))
+    Score(FVE 0.500, cos 0.875, mse 0.250)
+    """
 
     cos: float
     mse: float
     baseline: Baseline
+
+    def __repr__(self) -> str:
+        return f"Score(FVE {self.fve:.3f}, cos {self.cos:.3f}, mse {self.mse:.3f})"
 
     @property
     def fve(self) -> float:
@@ -50,7 +57,15 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores(Sequence[Score]):
-    """Scores of many pairs: a sequence of `Score`, with the means as `cos`, `mse` and `fve`."""
+    """Scores of many pairs: a sequence of `Score`, with the means as `cos`, `mse` and `fve`.
+
+    >>> baseline = Baseline(v=0.5, n=4096, n_docs=512, split="heldout")
+    >>> scores = Scores.of(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 1.0]]), baseline)
+    >>> scores
+    Scores(FVE 0.200, cos 0.800, mse 0.400 over 1 vector)
+    >>> scores[0].cos == scores.cos
+    True
+    """
 
     rows: tuple[Score, ...]
     baseline: Baseline
@@ -88,6 +103,10 @@ class Scores(Sequence[Score]):
 
     def __iter__(self) -> Iterator[Score]:
         return iter(self.rows)
+
+    def __repr__(self) -> str:
+        vectors = f"{len(self):,} vector{'s' * (len(self) != 1)}"
+        return f"Scores(FVE {self.fve:.3f}, cos {self.cos:.3f}, mse {self.mse:.3f} over {vectors})"
 
     def __str__(self) -> str:
         return f"FVE {self.fve:.3f}, cos {self.cos:.3f}, mse {self.mse:.3f} over {len(self)} vectors; {self.baseline}"

@@ -1,10 +1,8 @@
-"""How does a reading look in a terminal, in a pipe and in a notebook?"""
+"""A reading as a table in a terminal or a pipe."""
 
 import math
 import shutil
-import unicodedata
 from collections.abc import Sequence
-from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from thinkaloud.render.text import clean, visible
 from thinkaloud.site import Site
 
 if TYPE_CHECKING:
@@ -26,21 +25,9 @@ HOW_TO_READ = (
     "0 = no better than always answering the mean vector, negative = worse."
 )
 FINISHES = {"cut": "cut off at the token cap", "eos": "ended without closing its tag"}
-SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
-UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (bidi too), surrogate, line and paragraph separators
 EIGHTHS = " ▏▎▍▌▋▊▉"
 BAR = 6
 TOKEN_WIDTH = 14
-
-
-def visible(text: str) -> str:
-    """`text` with every character that prints as nothing, or moves the cursor, made visible: a token on one line."""
-    return "".join(SIGNS.get(c) or clean(c) for c in text)
-
-
-def clean(text: str) -> str:
-    """`text` safe for a terminal: line breaks stay, what steers a terminal or cannot be printed becomes its number."""
-    return "".join(c if c == "\n" or unicodedata.category(c) not in UNPRINTABLE else f"<{ord(c):X}>" for c in text)
 
 
 def lines(explanation: str) -> list[str]:
@@ -101,15 +88,14 @@ def rows(reading: "Reading") -> Table:
 
 
 def _add(grid: Table, position: "ReadPosition", gap: int) -> None:
-    samples = list(zip(position.explanations, position.scores, strict=True))
-    for i, (explanation, score) in enumerate(samples):
+    for i, explanation in enumerate(position.explanations):
         token = Text(visible(position.token), style="dim" if position.special else "bold") if i == 0 else Text()
-        words = _words(explanation, dim=position.special)
+        words, fve = _words(explanation, dim=position.special), explanation.score.fve
         grid.add_row(
             str(position.position) if i == 0 else "",
             token,
-            Text.assemble((figure(score.fve), f"bold {tone(score.fve)}"), " ", (bar(score.fve), tone(score.fve))),
-            Padding(words, (0, 0, gap if i == len(samples) - 1 else 0, 0)),
+            Text.assemble((figure(fve), f"bold {tone(fve)}"), " ", (bar(fve), tone(fve))),
+            Padding(words, (0, 0, gap if i == len(position.explanations) - 1 else 0, 0)),
         )
 
 
@@ -162,29 +148,4 @@ def plain(reading: "Reading") -> str:
     out = StringIO()
     width = shutil.get_terminal_size((80, 24)).columns
     Console(file=out, width=width, color_system=None, force_terminal=False, force_jupyter=False).print(table(reading))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-
-
-def html(reading: "Reading") -> str:
-    """The table as a fragment of HTML for a notebook: no script, no style sheet, everything escaped."""
-    cell = "padding:.35em .8em;text-align:left;vertical-align:top;border-top:1px solid rgba(128,128,128,.25)"
-    body = []
-    for position in reading:
-        for i, (explanation, score) in enumerate(zip(position.explanations, position.scores, strict=True)):
-            where, token = (str(position.position), escape(visible(position.token))) if i == 0 else ("", "")
-            share = 100 * max(0.0, min(1.0, score.fve)) if math.isfinite(score.fve) else 0.0
-            fill = f"background:linear-gradient(90deg,rgba(20,120,120,.28) {share:.0f}%,transparent {share:.0f}%)"
-            words = "<br>".join(escape(line) for line in lines(explanation.text))
-            if explanation.finish in FINISHES:
-                words += f'<br><i style="opacity:.6">{FINISHES[explanation.finish]}</i>'
-            body.append(
-                f'<tr><td style="{cell};opacity:.6">{where}</td><td style="{cell}"><code>{token}</code></td>'
-                f'<td style="{cell};{fill};min-width:5em">{figure(score.fve).strip()}</td>'
-                f'<td style="{cell}">{words}</td></tr>'
-            )
-    heads = "".join(f'<th style="{cell};border-top:0">{name}</th>' for name in ("pos", "token", "FVE", "in words"))
-    notes = (f"pair {clean(reading.name)}", f"site {site_line(reading.site)}", f"FVE {fve_line(reading)}", HOW_TO_READ)
-    return (
-        f'<table style="border-collapse:collapse"><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-        f'<p style="opacity:.7;font-size:90%">{"<br>".join(map(escape, notes))}</p>'
-    )
+    return "\n".join(line.rstrip() for line in out.getvalue().removesuffix("\n").split("\n"))

@@ -24,6 +24,12 @@ class Verbalizer:
     """A causal language model, its tokenizer and the contract it was trained with.
 
     `prompt_ids` [T] and `slots` (the marker's places in it) are fixed by the contract and checked with the tokenizer.
+
+    >>> av = Verbalizer.from_pretrained("pocket/av")
+    >>> av
+    Verbalizer(LlamaForCausalLM, d_model 256, injects by replace, float32 on cpu)
+    >>> av.explain(torch.ones(1, 256))[0][0]
+    Explanation('...', ..., ... tokens)
     """
 
     model: Any
@@ -49,6 +55,11 @@ class Verbalizer:
         from thinkaloud.pair.formats import load_verbalizer
 
         return load_verbalizer(path, base=base, device=device, dtype=dtype)
+
+    def __repr__(self) -> str:
+        kind, dtype = type(families.unwrap(self.model)).__name__, families.embedding(self.model).weight.dtype
+        how = f"injects by {self.contract.injection}, {str(dtype).removeprefix('torch.')} on {self.device}"
+        return f"Verbalizer({kind}, d_model {self.contract.d_model}, {how})"
 
     @property
     def device(self) -> torch.device:

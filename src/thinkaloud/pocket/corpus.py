@@ -1,4 +1,4 @@
-"""What the pocket family is trained on: prose, chats and episodes of the pocket world, one stream of documents.
+"""Training text of the pocket family: prose, chats, episodes of the pocket world and oddments, one stream of documents.
 
 A document is held out by a hash of its id (`activations.corpus.split_of`), before anything is trained; held-out
 episodes come from wordings and combinations of values that the training split never holds.
@@ -15,6 +15,7 @@ from thinkaloud.activations.corpus import split_of
 from thinkaloud.atomic import write_whole
 from thinkaloud.errors import UserError
 from thinkaloud.pocket.chat import render
+from thinkaloud.pocket.oddments import oddments
 from thinkaloud.pocket.world import FAMILIES, episode
 
 HELDOUT = 0.02
@@ -64,7 +65,7 @@ def as_text(document: dict[str, Any]) -> str:
     return document["text"] if "text" in document else render(document["messages"])
 
 
-def write_mix(folder: Path, out: Path, world_documents: int, seed: int = 0) -> dict[str, int]:
+def write_mix(folder: Path, out: Path, world_documents: int, odd_documents: int, seed: int = 0) -> dict[str, int]:
     """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind."""
     if not any(folder.glob("*.xz")):
         raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {folder}")
@@ -73,6 +74,7 @@ def write_mix(folder: Path, out: Path, world_documents: int, seed: int = 0) -> d
         "prose": _write(out / "prose.jsonl", prose(folder)),
         "chats": _write(out / "chats.jsonl", chats(folder)),
         "world": _write(out / "world.jsonl", world(0, world_documents, seed)),
+        "oddments": _write(out / "oddments.jsonl", oddments(0, odd_documents, seed)),
     }
 
 
@@ -96,8 +98,10 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, help="folder with prose-*.txt.xz and chat-*.jsonl.xz")
     parser.add_argument("out", type=Path, help="folder to write, for thinkaloud extract --corpus")
     parser.add_argument("--world-documents", type=int, default=40_000)
+    parser.add_argument("--odd-documents", type=int, default=6_000)
     args = parser.parse_args()
-    print(", ".join(f"{name} {n:,}" for name, n in write_mix(args.corpus, args.out, args.world_documents).items()))
+    counts = write_mix(args.corpus, args.out, args.world_documents, args.odd_documents)
+    print(", ".join(f"{name} {n:,}" for name, n in counts.items()))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation, split_parts
@@ -87,6 +88,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> Page:
 def _explanations(config: Anchors, nla: NLA) -> pa.Table:
     """A row for each place of each problem: what was said there, and where its sentences end among its tokens."""
     tokenizer = tokenizer_of(nla)
+    reader = Reader(tokenizer)
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)
     solutions = solve(nla.model, tokenizer, problems, config.solution_tokens)
     places, vectors = read_places(nla, solutions, config.places)
@@ -104,6 +106,8 @@ def _explanations(config: Anchors, nla: NLA) -> pa.Table:
                 "gold": str(solution.problem.gold),
                 "model": None if solution.answer is None else str(solution.answer),
                 "solution": solution.text,
+                "prefix": reader.prefix(solution.ids[: place.token + 1]),
+                "token": reader.token(solution.ids[place.token]),
                 "text": one.text,
                 "finish": one.finish,
                 "token_ids": list(one.token_ids),

@@ -8,7 +8,7 @@ import numpy as np
 
 from thinkaloud.studies.estimates import Estimate, correlation, difference, estimate, mean
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.page import Page, Section
+from thinkaloud.studies.page import Example, Page, Section, at_quartiles
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -41,7 +41,19 @@ def page(
             noise(halves),
             examples(found),
         ],
+        shown(found, explained),
     )
+
+
+def shown(found: Rows, explained: Rows) -> list[Example]:
+    """Explanations at the quartiles of FVE, with the end of what M had read."""
+    fves = {(row["problem"], row["place"]): row["explanation_fve"] for row in found}
+    scored = [row for row in explained if "prefix" in row and (row["problem"], row["place"]) in fves]
+    known = [fves[row["problem"], row["place"]] for row in scored]
+    return [
+        Example.of(row["prefix"], row["token"], row["text"], fve, row["place"])
+        for row, fve in ((scored[i], known[i]) for i in at_quartiles(known))
+    ]
 
 
 def of(some: Rows, method: str, outcome: str) -> Estimate:

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
@@ -28,7 +29,7 @@ from thinkaloud.studies.config import Answers
 from thinkaloud.studies.degenerate import classify, load_labelled, precision
 from thinkaloud.studies.folder import Folder, Watch
 from thinkaloud.studies.numbers import numbers, replaced, spans
-from thinkaloud.studies.page import Page
+from thinkaloud.studies.page import Example, Page, at_quartiles
 from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve, tokenizer_of
 
 Record = dict[str, Any]
@@ -76,7 +77,24 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> Page:
         watch,
     ).to_pylist()
     edited = edited_table(folder, explained, places, vectors, nla, baseline, config.seed, watch)
-    return page_of(Results(config, nla.name, str(nla.site), str(baseline), solved, explained, edited, checked), folder)
+    shown = examples(explained, solved, places, tokenizer)
+    results = Results(config, nla.name, str(nla.site), str(baseline), solved, explained, edited, checked, shown)
+    return page_of(results, folder)
+
+
+def examples(
+    explained: Sequence[Record], solved: Sequence[Record], places: Sequence[Record], tokenizer: Any
+) -> list[Example]:
+    """Greedy explanations at the quartiles of FVE, each with what M had read and written up to its place."""
+    greedy = [row for row in explained if row["sample"] == 0]
+    ids = {row["problem"]: row["ids"] for row in solved}
+    index = {(place["problem"], place["place"]): place["index"] for place in places}
+    out = []
+    for row in (greedy[i] for i in at_quartiles(row["fve"] for row in greedy)):
+        read = ids[row["problem"]][: index[row["problem"], row["place"]] + 1]
+        reader = Reader(tokenizer)
+        out.append(Example.of(reader.prefix(read), reader.token(read[-1]), row["text"], row["fve"], row["place"]))
+    return out
 
 
 def check_classes(labelled: str | None) -> list[Record]:

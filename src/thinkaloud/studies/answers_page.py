@@ -10,7 +10,7 @@ from thinkaloud.studies import answers_analysis as found
 from thinkaloud.studies.config import Answers
 from thinkaloud.studies.estimates import Estimate
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.page import Page, Section
+from thinkaloud.studies.page import Example, Page, Section
 
 RIGHT, WRONG, CHANCE = "#1b6ca8", "#c4572e", "#8a949e"
 LINES = ("#1b6ca8", "#c4572e", "#3b8f5a", "#8a5fb0", "#b58a1b", "#5c6670", "#d078a0")
@@ -32,6 +32,7 @@ class Results:
     explained: Sequence[Record]
     edited: Sequence[Record]
     checked: Sequence[Record]
+    examples: Sequence[Example] = ()
 
     @property
     def nothing_to_compare(self) -> str:
@@ -73,6 +74,7 @@ def page_of(results: Results, folder: Folder) -> Page:
             "Seed": str(config.seed),
         },
         sections,
+        results.examples,
     )
 
 
@@ -151,6 +153,8 @@ def held(results: Results, near: Estimate, folder: Folder) -> Section:
         "in 120, and twelve and 1,200.0 count as 12 and 1200. Chance is the share of the other problems' answers that "
         f"the same explanations name. {results.nothing_to_compare} The correlation with nearness has chance taken off; "
         f"with chance in it, it is {_shown(found.nearness_with_chance(results.explained))}.",
+        "Whether M holds an answer that the text does not: one token before an answer of one token, naming it is "
+        "naming the next token; and places at which M has written the number already in its working are not left out. "
         "Whether the explanation calls the number an answer: it may be one of the question's numbers, or a step's. "
         "Chance knows how common numbers are among answers, not that a problem's own numbers are likelier in its "
         "texts. Places differ in which solutions have them. An interval without width, where all or none hold it, is "
@@ -295,7 +299,8 @@ def _headline(results: Results) -> str:
     best = max(known, key=lambda record: record["above chance"].value)
     return (
         f"Explanations hold M's answer most often above chance at “{best['place']}”: "
-        f"{_shown(best[HELD])} against {best['chance']:.3f} by chance."
+        f"{_shown(best[HELD])} against {best['chance']:.3f} by chance. Beside the answer this is in part prediction of "
+        "the next token, and where the text has the number already, copying."
     )
 
 

@@ -1,13 +1,12 @@
 """How can one look at single explanations in a survey's page? A form, and data that no content can break out of."""
 
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
+from thinkaloud.render.page import asset, embedded
 from thinkaloud.studies.published import PREFIX
 
 _MARKUP = """<form id="browse" class="browse">
@@ -42,13 +41,13 @@ def markup(rows: Sequence[Mapping[str, Any]]) -> str:
     return _MARKUP.format(
         kinds=_options(sorted({r["kind"] for r in records}, reverse=True)),
         classes=_options(sorted({r["class"] for r in records})),
-        data=_safe(json.dumps(records, ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
+        data=embedded(records),
     )
 
 
 def script() -> str:
     """What filters, sorts and shows."""
-    return files("thinkaloud.studies").joinpath("browse.js").read_text(encoding="utf-8")
+    return asset("browse.js")
 
 
 def _record(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,10 +66,3 @@ def _record(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options(values: Sequence[str]) -> str:
     return "".join(f'<option value="{escape(value)}">{escape(value)}</option>' for value in values)
-
-
-def _safe(text: str) -> str:
-    """JSON in which nothing can end the script element that holds it."""
-    for char in "<>&\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text

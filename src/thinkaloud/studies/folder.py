@@ -19,6 +19,7 @@ from thinkaloud.atomic import write_json, write_text, write_whole
 from thinkaloud.errors import UserError
 
 CONFIG = "study.json"
+INK = "#010203"  # stands for the page's own colour until a figure is written
 
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -89,7 +90,10 @@ class Folder:
         return whole
 
     def figure(self, name: str, draw: Callable[[Any], None], size: tuple[float, float] = (7.2, 3.4)) -> str:
-        """An SVG that `draw` fills, a matplotlib figure of this size (inches) being given to it; returns its text."""
+        """An SVG that `draw` fills, a matplotlib figure of this size (inches) being given to it; returns its text.
+
+        Lines and letters without a colour of their own take that of the page around them, light or dark.
+        """
         import io
 
         import matplotlib
@@ -107,6 +111,9 @@ class Folder:
             "axes.titlesize": 9,
             "legend.frameon": False,
             "legend.fontsize": 8,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
         }
         with plt.rc_context(style):
             figure = plt.figure(figsize=size, layout="constrained")
@@ -114,7 +121,7 @@ class Folder:
             held = io.StringIO()
             figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
             plt.close(figure)
-        text = held.getvalue()
+        text = held.getvalue().replace(INK, "currentColor")
         write_text(self.out / "figures" / f"{name}.svg", text)
         return text[text.index("<svg") :]
 

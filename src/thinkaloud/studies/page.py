@@ -1,16 +1,24 @@
-"""How does a study become one page that opens anywhere? Sections, each saying what it shows and what it does not."""
+"""A study as one page that opens anywhere: sections, each saying what it shows and what it does not."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
-from importlib.resources import files
 from typing import Any
 
+from markupsafe import Markup, escape
+
+from thinkaloud.render.page import render as fill
+from thinkaloud.render.text import clean
 from thinkaloud.studies.estimates import Estimate
 
 MINUS = str.maketrans("-", "−")
 SHORT = 24  # characters of a cell that is not broken into lines
+CONTEXT = 240  # characters of the text before the token of an example
+EXAMPLES = (0.25, 0.5, 0.75)  # quantiles of FVE that stand as examples
+CHOSEN = (
+    "Of all explanations with a score, those at the quartiles of FVE: a quarter are worse than the first, half than "
+    "the second. Above each is the end of the text that M had read, the token whose activation is explained marked."
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,24 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Example:
+    """An explanation with the text it is of: `before` up to the token, and the token. `note` says where that is."""
+
+    before: str
+    token: str
+    text: str
+    fve: float
+    note: str = ""
+
+    @classmethod
+    def of(cls, prefix: str, token: str, text: str, fve: float, note: str = "") -> "Example":
+        """An example at the end of `prefix`, of which the last part is shown."""
+        before = prefix.removesuffix(token)
+        cut = f"…{before[-CONTEXT:]}" if len(before) > CONTEXT else before
+        return cls(cut, token.replace("\n", "⏎\n") if token.strip() else token.replace(" ", "␣"), text, fve, note)
+
+
+@dataclass(frozen=True)
 class Page:
     """A study's page. `facts` are what it rests on: pair, site, data, how many, seed, time."""
 
@@ -39,72 +65,38 @@ class Page:
     answer: str
     facts: Mapping[str, str]
     sections: Sequence[Section]
+    examples: Sequence[Example] = ()
     script: str = field(default="", repr=False)
+
+
+def at_quartiles(fves: Iterable[float | None]) -> list[int]:
+    """The indices of the values nearest to the quartiles, each once; those that are no number are left out."""
+    known = [(value, i) for i, value in enumerate(fves) if value is not None and math.isfinite(value)]
+    ranked = [i for _, i in sorted(known)]
+    return list(dict.fromkeys(ranked[round(q * (len(ranked) - 1))] for q in EXAMPLES)) if ranked else []
 
 
 def render(page: Page) -> str:
     """The page as one HTML file: no network, no other file."""
-    style = files("thinkaloud.studies").joinpath("page.css").read_text(encoding="utf-8")
-    contents = "".join(f'<li><a href="#s{i}">{escape(s.title)}</a></li>' for i, s in enumerate(page.sections, 1))
-    facts = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in page.facts.items())
-    body = "".join(_section(i, section) for i, section in enumerate(page.sections, 1))
-    script = f"<script>\n{page.script}</script>" if page.script else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light">
-<title>{escape(page.title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-<header><h1>{escape(page.title)}</h1><p class="lead">{escape(page.question)}</p>
-<p class="answer">{escape(page.answer)}</p></header>
-<nav><ol>{contents}</ol></nav>
-<main>{body}</main>
-<footer><h2>What this rests on</h2><dl>{facts}</dl>
-<p>Intervals are 95 %, by bootstrap over whole documents or problems. FVE = 1 − MSE ∕ V, both vectors scaled to one
-norm; V is what always answering the mean vector would leave.</p></footer>
-{script}
-</body>
-</html>
-"""
+    return fill("study.html", title=page.title, page=page, chosen=CHOSEN, cell=_cell, fve=_fve, markup=Markup)
 
 
-def _section(number: int, section: Section) -> str:
-    verdict = f'<p class="verdict"><b>Published</b> {escape(section.verdict)}</p>' if section.verdict else ""
-    figure = f'<figure aria-label="{escape(section.title)}">{section.figure}</figure>' if section.figure else ""
-    return (
-        f'<section id="s{number}"><h2>{escape(section.title)}</h2>'
-        f'<p class="shows"><b>Shows</b> {escape(section.shows)}</p>{verdict}{figure}{_table(section.table)}'
-        f'{section.markup}<p class="not"><b>Does not show</b> {escape(section.shows_not)}</p></section>'
-    )
+def _fve(value: float) -> str:
+    return f"{value:.2f}".translate(MINUS)
 
 
-def _table(records: Sequence[Mapping[str, Any]]) -> str:
-    if not records:
-        return ""
-    names = list(records[0])
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
-    rows = "".join(f"<tr>{''.join(_cell(record.get(name)) for name in names)}</tr>" for record in records)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Markup:
     if isinstance(value, Estimate):
         text = str(value).translate(MINUS)
         number, _, bounds = text.partition(" (")
         shown = f"{number} <small>({bounds}</small>" if bounds else number
-        return f'<td class="num">{shown}</td>'
+        return Markup(f'<td class="num">{shown}</td>')
     if isinstance(value, bool):
-        return f"<td>{'yes' if value else 'no'}</td>"
+        return Markup(f"<td>{'yes' if value else 'no'}</td>")
     if isinstance(value, int):
-        return f'<td class="num">{f"{value:,}".translate(MINUS)}</td>'
+        return Markup(f'<td class="num">{f"{value:,}".translate(MINUS)}</td>')
     if isinstance(value, float):
-        return f'<td class="num">{f"{value:.3f}".translate(MINUS) if math.isfinite(value) else "–"}</td>'
+        return Markup(f'<td class="num">{f"{value:.3f}".translate(MINUS) if math.isfinite(value) else "–"}</td>')
     text = "" if value is None else str(value)
     opening = '<td class="short">' if len(text) <= SHORT else "<td>"
-    return f"{opening}{escape(text)}</td>"
+    return Markup(f"{opening}{escape(clean(text))}</td>")

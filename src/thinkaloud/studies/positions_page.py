@@ -13,7 +13,7 @@ from thinkaloud.studies.claims import KINDS
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.mentions import WHEN
 from thinkaloud.studies.mentions_page import facts_section, words_section
-from thinkaloud.studies.page import Page, Section
+from thinkaloud.studies.page import Example, Page, Section, at_quartiles
 from thinkaloud.studies.persistence import above
 from thinkaloud.studies.persistence_page import persists_section
 from thinkaloud.studies.positions_found import FAINT, INK, Found, Records, band, fve_of, persisted, share, shown
@@ -51,7 +51,20 @@ def page_of(found: Found, folder: Folder) -> Page:
             "Seed": str(config.seed),
         },
         sections,
+        _shown(found),
     )
+
+
+def _shown(found: Found) -> list[Example]:
+    """Explanations at the quartiles of FVE, whatever the text."""
+    texts, fves = {text.id: text for text in found.texts}, [fve(one.mse, found.baseline) for one in found.said]
+    out = []
+    for i in at_quartiles(fves):
+        one = found.said[i]
+        text = texts[one.id]
+        prefix, token = text.text[: text.ends[one.position]], text.tokens[one.position]
+        out.append(Example.of(prefix, token, one.text, fves[i], f"{one.family}, position {one.position}"))
+    return out
 
 
 def bin_of(position: int) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from thinkaloud import families
 from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.chat import chat_text
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_tokenizer
 from thinkaloud.pair.nla import NLA
@@ -127,8 +128,7 @@ def _of_a_file(path: Path, tokenizer: Any) -> Iterator[Problem]:
 def _asked(question: str, tokenizer: Any) -> str:
     """The question as M reads it: a message if it knows chats, else the text and a new line."""
     if getattr(tokenizer, "chat_template", None):
-        messages = [{"role": "user", "content": question}]
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return chat_text(tokenizer, [{"role": "user", "content": question}], generation_prompt=True)
     return f"{question}\n"
 
 

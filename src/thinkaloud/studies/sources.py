@@ -11,6 +11,7 @@ from thinkaloud import families
 from thinkaloud.activations.corpus import Document, read_corpus
 from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
 from thinkaloud.activations.tokens import encode, encode_chat, windows_of
+from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
 from thinkaloud.pocket.world import episodes
 from thinkaloud.studies.problems import turn_ends
@@ -122,8 +123,7 @@ def with_own_turns(
 def _prompt(messages: Sequence[dict[str, Any]], tokenizer: Any) -> list[int] | None:
     if not messages or encode_chat(tokenizer, messages) is None:
         return None
-    found = tokenizer.apply_chat_template(list(messages), tokenize=True, return_dict=True, add_generation_prompt=True)
-    return list(found["input_ids"])
+    return chat_ids(tokenizer, messages, generation_prompt=True)
 
 
 @torch.no_grad()

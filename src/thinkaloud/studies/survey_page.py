@@ -12,7 +12,7 @@ from thinkaloud.studies.config import Survey
 from thinkaloud.studies.estimates import Estimate, estimate, mean
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.form import Columns
-from thinkaloud.studies.page import Page, Section
+from thinkaloud.studies.page import Example, Page, Section, at_quartiles
 
 CLUSTERED = 20_000  # at most so many paragraphs or sentences are clustered
 HARD = ("whitespace", "punctuation")
@@ -47,8 +47,14 @@ def page(
         answer=answer(columns, found, hard, config.seed),
         facts=facts,
         sections=sections,
+        examples=_examples(table),
         script=browse.script(),
     )
+
+
+def _examples(table: pa.Table) -> list[Example]:
+    rows = table.take(pa.array(at_quartiles(table["fve"].to_pylist()), pa.int64())).to_pylist()
+    return [Example.of(row["prefix"], row["token"], row["text"], row["fve"], row["kind"]) for row in rows]
 
 
 def columns_of(table: pa.Table, frequency: np.ndarray) -> dict[str, np.ndarray]:

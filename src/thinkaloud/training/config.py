@@ -1,6 +1,7 @@
 """What a training run is: frozen, validated on construction, and free of torch, so that a laptop can check a recipe."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +17,7 @@ AV_TEMPLATE = (
 AR_TEMPLATE = (
     "Notes on what a language model holds at one point of a text:\n{explanation}\nThe activation they describe:"
 )
+FAIL_MSE = 2.0  # direction MSE of an explanation that failed: that of an orthogonal vector
 MARKERS = ("㈎", "㈜", "㎡", "㊗", "㈱", "※", "§", "¤")  # tried in this order; the first that is one token is taken
 
 
@@ -168,20 +170,23 @@ class RL:
     """Steps of linear warm-up."""
     reward: Literal["mse", "log_mse"] = "mse"
     """Minus the direction MSE, or minus its logarithm."""
-    fail_mse: float = 2.0
-    """What an explanation that is cut off or does not close is taken to have for its direction MSE."""
+    fail_mse: float = FAIL_MSE
+    """Direction MSE that an explanation counts with if it does not close, or if the AR cannot read it; one that closes
+    never earns less."""
     length_penalty: float = 0.0
-    """Reward taken off for each token of an explanation beyond `length_free`."""
+    """Reward taken off for each token of an explanation beyond `length_free`; one that failed pays for `max_tokens`."""
     length_free: int = 0
     """Tokens that cost nothing: 0 makes the penalty linear, more makes it a hinge."""
+    repetition_penalty: float = 0.3
+    """Reward taken off for each item that a list of an explanation names again, and for each stretch said over."""
     advantage: Literal["group", "mean"] = "group"
     """Reward less its group's mean, divided by the group's deviation or not."""
     kl: float = 0.01
-    """Weight of the divergence from the warm-started AV, nats a token; 0 leaves the reference out."""
+    """KL coefficient to the reference policy, the warm-started AV; nats a token. 0 leaves the reference out."""
     kl_form: Literal["k3", "full"] = "k3"
-    """An estimate from the sampled tokens (its exponent clamped), or the sum over the whole vocabulary."""
+    """In the loss: an estimate from the sampled tokens, or the sum over the whole vocabulary. Evaluations are exact."""
     kl_clamp: float = 10.0
-    """Bound of k3's exponent."""
+    """Upper bound of k3's exponent, the reference's log-probability less the policy's."""
     clip: float = 1.0
     """Gradient norm bound, of the AV and of the AR."""
     weight_decay: float = 0.0
@@ -193,15 +198,16 @@ class RL:
     eval_every: int = 25
     """Steps between evaluations on held-out documents; there is one before the first step and one after the last."""
     eval_rows: int = 512
-    """Held-out vectors of an evaluation."""
+    """Held-out vectors of an evaluation: half choose the best step, the others, of other documents, are reported."""
     save_every: int = 10
     """Steps between checkpoints."""
     keep: int = 2
     """Checkpoints that stay, beside the best."""
-    parity_every: int = 25
-    """Steps between two comparisons of rollout and trainer log-probabilities, the first before the first update."""
-    parity_bound: float | None = None
-    """Mean difference, nats a token, above which a run is refused; default: 0.001, or 0.05 in bfloat16."""
+    mismatch_every: int = 25
+    """Steps between two checks of the rollout–trainer log-probability mismatch, the first before the first update."""
+    mismatch_bound: float | None = None
+    """Mean mismatch, nats a token, above which a run is refused (a single response may have four times as much);
+    default: 0.001, or 0.05 in bfloat16."""
     stop_closed: float = 0.5
     """Stop when fewer held-out explanations than this share close."""
     stop_drop: float = 0.2
@@ -209,9 +215,9 @@ class RL:
     stop_repetition: float = 0.5
     """Stop when so large a share of the held-out word pairs repeats."""
     micro_tokens: int = 32768
-    """Padded tokens of one forward and backward pass; halved once where memory runs out."""
+    """Padded tokens of one forward and backward pass; halved where memory runs out, down to one explanation."""
     rollout_rows: int = 512
-    """Explanations sampled at once."""
+    """Explanations sampled at once; halved where memory runs out, down to `group`."""
     checkpointing: bool = False
     """Recompute blocks in the backward pass to save memory."""
     adapter_rank: int = 128
@@ -227,25 +233,35 @@ class RL:
 
     def __post_init__(self) -> None:
         at_least_one = ("steps", "prompts", "max_tokens", "eval_every", "eval_rows", "save_every", "keep")
-        for name in (*at_least_one, "parity_every", "micro_tokens", "rollout_rows", "adapter_rank"):
+        for name in (*at_least_one, "mismatch_every", "micro_tokens", "rollout_rows", "adapter_rank"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be 1 or more, found {getattr(self, name)}")
+        if self.eval_rows < 2:
+            raise UserError(f"eval_rows must be 2 or more, found {self.eval_rows}: half of them choose the best step")
         if self.group < 2:
             raise UserError(f"group must be 2 or more, found {self.group}: one explanation has nothing to beat")
         if self.rows is not None and self.rows < 1:
             raise UserError(f"rows must be 1 or more, found {self.rows}")
-        positive = ("temperature", "clip", "fail_mse", "kl_clamp", "final_lr", "parity_bound", "lr")
+        positive = ("temperature", "clip", "fail_mse", "kl_clamp", "final_lr", "mismatch_bound", "lr")
         for name in positive:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise UserError(f"{name} must be a positive number, found {value}")
-        for name in ("kl", "length_penalty", "length_free", "weight_decay", "warmup", "ar_lr"):
+        for name in ("kl", "length_penalty", "length_free", "repetition_penalty", "weight_decay", "warmup", "ar_lr"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be 0 or more, found {value}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RL":
+        """The configuration that `to_dict` gave, under today's or earlier names."""
+        return cls(**{_EARLIER.get(name, name): value for name, value in data.items()})
+
+
+_EARLIER = {"parity_every": "mismatch_every", "parity_bound": "mismatch_bound"}
 
 
 def in_bfloat16(dtype: str, device: str) -> bool:

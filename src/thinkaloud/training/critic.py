@@ -1,13 +1,14 @@
-"""What is computed of the AR in a step: how well each text rebuilds its vector, and what it learns from that."""
+"""The AR in a step: direction MSE of each explanation, the gradient of its regression, and which explanations count."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
 from thinkaloud.pair.scores import direction_mse
@@ -45,10 +46,33 @@ class Critic:
             out[rows] = mse.detach().cpu()
         return out
 
-    def reconstruct(self, texts: Sequence[str], frozen: bool = False) -> Float[Tensor, "n d"]:
+    def reconstruct(
+        self, texts: Sequence[str], frozen: bool = False, batch_tokens: int | None = None
+    ) -> Float[Tensor, "n d"]:
         """The vectors the texts describe, by the AR as it is, or as it was at the start."""
-        with self.start.in_place() if frozen else nullcontext(), self.autocast():
-            return self.reconstructor.reconstruct(texts)
+        with self.start.reference_weights() if frozen else nullcontext(), self.autocast():
+            return self.reconstructor.reconstruct(texts, batch_tokens)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+def valid_explanations(said: Sequence[Explanation], reconstructor: Reconstructor) -> Bool[Tensor, " n"]:
+    """Which explanations the AR is asked about: closed by their tag, and not refused by its prompt."""
+    readable = reconstructor.readable([one.text for one in said])
+    return torch.tensor([one.finish == "closed" and fits for one, fits in zip(said, readable, strict=True)])
+
+
+def explanation_mse(
+    said: Sequence[Explanation],
+    valid: Bool[Tensor, " n"],
+    vectors: Float[Tensor, "n d"],
+    reconstruct: Callable[[Sequence[str]], Tensor],
+    fail_mse: float,
+) -> Float[Tensor, " n"]:
+    """Direction MSE of each explanation; those that are not valid have `fail_mse`, whatever their text rebuilds."""
+    mse = torch.full((len(said),), fail_mse)
+    if valid.any():
+        texts = [one.text for one, counts in zip(said, valid.tolist(), strict=True) if counts]
+        mse[valid] = direction_mse(reconstruct(texts), vectors[valid])
+    return mse

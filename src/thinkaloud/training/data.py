@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations import Activations
+from thinkaloud.activations import Activations, read_manifest
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.injection import check_vectors
 
 _CHUNK = 16384
+_HELD_KEY = 0  # draws held-out rows, whatever a run's seed: all runs on the same data are measured alike
 
 
 @dataclass(frozen=True)
@@ -64,21 +66,21 @@ class Rows:
 
 
 def load_rows(directory: str | Path, split: str, seed: int, limit: int | None = None) -> tuple[Rows, Activations]:
-    """The explained rows of a split; with `limit`, a sample of them drawn by `seed`, spread over the whole corpus."""
+    """The explained rows of a split; with `limit`, a sample of them, spread over the whole corpus.
+
+    `seed` draws training rows. Held-out rows are the same for every run.
+    """
+    seed = seed if split == "train" else _HELD_KEY
     columns = ["doc_id", "explanation"] + (["text"] if split == "heldout" else [])
-    found = Activations.load(directory, split=split, columns=columns)
+    found = drawn(directory, split, seed, limit, columns)
     texts = found.column("explanation")
     empty = sum(not text for text in texts)
     if empty == len(texts):
         raise UserError(f"{directory} has no explanations yet: run thinkaloud explain --data {directory}")
     if empty:
         raise UserError(f"{directory}: {empty} of {len(texts)} rows have no explanation; run thinkaloud explain again")
-    check_vectors(found.vectors, found.vectors.shape[1])
     prefixes = found.column("text") if split == "heldout" else [""] * len(texts)
-    rows = Rows(found.vectors, texts, found.baseline(split), prefixes)
-    if limit is not None and limit < len(rows):
-        rows = rows.take(_some(len(rows), seed, limit).tolist())
-    return rows, found
+    return Rows(found.vectors, texts, found.baseline(split), prefixes), found
 
 
 @dataclass(frozen=True)
@@ -90,26 +92,41 @@ class Held:
     baseline: Baseline
 
 
-def load_held(directory: str | Path, seed: int, limit: int) -> Held:
-    """At most `limit` held-out vectors, drawn by `seed` from the whole split."""
-    found = Activations.load(directory, split="heldout", columns=["doc_id", "text"])
-    rows = _some(len(found), seed, limit)
-    check_vectors(found.vectors, found.vectors.shape[1])
-    texts = found.column("text")
-    return Held(found.vectors[rows], [texts[i] for i in rows.tolist()], found.baseline("heldout"))
+def load_held(directory: str | Path, limit: int) -> tuple[Held, Held]:
+    """At most `limit` held-out vectors, the same for every run, in two parts that share no document.
+
+    The first is for choosing (the best step, when to stop), the second for the figures that are reported. UserError
+    where all are of one document.
+    """
+    found = drawn(directory, "heldout", _HELD_KEY, limit, ["doc_id", "text"])
+    docs, texts, baseline = found.column("doc_id"), found.column("text"), found.baseline("heldout")
+    order = sorted(set(docs), key=lambda doc: blake2b(str(doc).encode(), digest_size=8).digest())
+    if len(order) < 2:
+        raise UserError(
+            f"{directory}: the {len(docs)} held-out rows of an evaluation are of one document, two are needed: one to "
+            "choose the best step by, one to report; raise --eval-rows, or extract more documents"
+        )
+    choosing = set(order[1::2])
+    parts = [[i for i, doc in enumerate(docs) if (doc in choosing) == first] for first in (True, False)]
+    first, second = (Held(found.vectors[mine], [texts[i] for i in mine], baseline) for mine in parts)
+    return first, second
 
 
 def load_vectors(
     directory: str | Path, seed: int, limit: int | None, contexts: bool
 ) -> tuple[Float[Tensor, "n d"], list[str]]:
     """The training vectors, float32, or `limit` of them drawn by `seed`; with `contexts`, the texts up to them too."""
-    found = Activations.load(directory, split="train", columns=["text" if contexts else "split"])
+    found = drawn(directory, "train", seed, limit, ["text" if contexts else "split"])
+    return found.vectors, found.column("text") if contexts else []
+
+
+def drawn(directory: str | Path, split: str, seed: int, limit: int | None, columns: Sequence[str]) -> Activations:
+    """The rows of a split, or `limit` of them drawn by `seed` from the whole of it; no others are held in memory."""
+    n = read_manifest(directory)["counts"]["splits"].get(split, {}).get("rows", 0)
+    rows = None if limit is None or limit >= n else _some(n, seed, limit).numpy()
+    found = Activations.load(directory, split=split, columns=columns, rows=rows)
     check_vectors(found.vectors, found.vectors.shape[1])
-    texts = found.column("text") if contexts else []
-    if limit is None or limit >= len(found):
-        return found.vectors, texts
-    rows = _some(len(found), seed, limit)
-    return found.vectors[rows], [texts[i] for i in rows.tolist()] if contexts else []
+    return found
 
 
 def _some(n: int, seed: int, limit: int) -> Tensor:

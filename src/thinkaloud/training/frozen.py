@@ -1,4 +1,4 @@
-"""How is a model compared with what it was at the start? A copy of what learns, put in its place for a while."""
+"""Reference weights: a copy of what learns as it was at the start, put in its place for a while."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ class Frozen:
         self.kept = [(p, p.detach().clone()) for p in module.parameters() if p.requires_grad]
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def reference_weights(self) -> Iterator[None]:
         """Inside, the module computes with the kept parameters. Enter autocast inside: it remembers its casts."""
         live = [parameter.data for parameter, _ in self.kept]
         with torch.no_grad():

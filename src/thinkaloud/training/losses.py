@@ -13,11 +13,15 @@ def response_cross_entropy(logits: Float[Tensor, "m v"], targets: Int[Tensor, " 
 
 
 def rewards(
-    mse: Float[Tensor, " n"], closed: Bool[Tensor, " n"], fail_mse: float, logarithm: bool
+    mse: Float[Tensor, " n"], valid: Bool[Tensor, " n"], fail_mse: float, logarithm: bool
 ) -> Float[Tensor, " n"]:
-    """−MSE of closed explanations, or −log MSE; the others, whatever they say, are taken to have `fail_mse`."""
-    worth = torch.where(closed, mse, torch.full_like(mse, fail_mse))
-    return -worth.clamp_min(1e-6).log() if logarithm else -worth
+    """−MSE of valid explanations, or −log MSE; the others, whatever they say, are taken to have `fail_mse`.
+
+    A direction MSE goes up to 4. Beyond `fail_mse` a valid explanation counts as `fail_mse` too, in both forms: one
+    that closes never earns less than one that fails, so ending badly is at no time the better choice.
+    """
+    counted = torch.where(valid, mse.clamp_max(fail_mse), torch.full_like(mse, fail_mse))
+    return -counted.clamp_min(1e-6).log() if logarithm else -counted
 
 
 def length_penalty(lengths: Int[Tensor, " n"], weight: float, free: int) -> Float[Tensor, " n"]:
@@ -41,9 +45,11 @@ def advantages(rewards: Float[Tensor, "p g"], normalise: bool) -> Float[Tensor, 
 def k3(logprobs: Float[Tensor, " m"], reference: Float[Tensor, " m"], clamp: float) -> Float[Tensor, " m"]:
     """An unbiased estimate of KL(policy ‖ reference) at sampled tokens, nats, never negative: exp(r) − r − 1.
 
-    r = reference − policy log-probability, clamped to ±`clamp`. Schulman, "Approximating KL Divergence", 2020.
+    r = reference − policy log-probability, at most `clamp`, where the exponential would overflow. There is no lower
+    bound: where the policy is far likelier than the reference, −r − 1 is what pulls it back. Schulman, "Approximating
+    KL Divergence", 2020.
     """
-    r = (reference - logprobs).clamp(-clamp, clamp)
+    r = (reference - logprobs).clamp_max(clamp)
     return torch.expm1(r) - r  # exp(r) − 1 rounds to less than r where they are close
 
 

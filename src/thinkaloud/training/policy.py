@@ -1,4 +1,4 @@
-"""What is computed of the AV in a step: rollouts from its own weights, and the gradient of what they were worth.
+"""The AV in a step: rollouts from its own weights, the policy gradient on them, log-probabilities and KL per token.
 
 The responses of a group are laid end to end behind their prompt, each seeing the prompt and itself, so the prompt is
 read once; only response positions get logits, a bounded number at a time. The reference, the AV as it was at the start,
@@ -6,10 +6,10 @@ reads the same rows.
 """
 
 import copy
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
-from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
@@ -34,8 +33,8 @@ _LOGITS = 1 << 28  # logits held at once (1 GiB in float32); they are made in pi
 
 
 @dataclass(frozen=True)
-class Pack:
-    """A row of the batch: the prompt of one vector, and behind it some of its responses, by their index."""
+class PackedRow:
+    """The prompt of one vector, and behind it some of its responses, by their index; `tokens` with the prompt."""
 
     vector: int
     responses: tuple[int, ...]
@@ -43,26 +42,26 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What an update says of the responses' tokens, laid end to end in the order of the responses: nats."""
+class TokenStats:
+    """Log-probabilities and KL to the reference per token, nats; responses are laid end to end in their order."""
 
     logprobs: Float[Tensor, " m"]
     kl: Float[Tensor, " m"]
 
 
-def packs(lengths: Sequence[int], group: int, prompt: int, limit: int) -> list[Pack]:
-    """Rows for responses of these lengths, `group` a vector: as many of a group in a row as `limit` tokens hold."""
-    out: list[Pack] = []
+def pack_rows(lengths: Sequence[int], group: int, prompt: int, limit: int) -> list[PackedRow]:
+    """Shared-prefix packing of responses of these lengths, `group` a vector: as many a row as `limit` tokens hold."""
+    out: list[PackedRow] = []
     for start in range(0, len(lengths), group):
         mine: list[int] = []
         tokens = prompt
         for i in range(start, start + group):
             if mine and tokens + lengths[i] - 1 > limit:
-                out.append(Pack(start // group, tuple(mine), tokens))
+                out.append(PackedRow(start // group, tuple(mine), tokens))
                 mine, tokens = [], prompt
             mine.append(i)
             tokens += lengths[i] - 1  # nothing is predicted from a response's last token
-        out.append(Pack(start // group, tuple(mine), tokens))
+        out.append(PackedRow(start // group, tuple(mine), tokens))
     return out
 
 
@@ -89,8 +88,15 @@ class Policy:
         if self.sampler is not self.verbalizer:
             _copy_weights(self.model, self.sampler.model)
 
-    def sample(self, vectors: Float[Tensor, "n d"], n: int, sampling: Sampling) -> list[list[Explanation]]:
-        """`n` explanations of each vector, from the weights as they were at the last `refresh`."""
+    def sample(
+        self, vectors: Float[Tensor, "n d"], n: int, sampling: Sampling, rows: int | None = None
+    ) -> list[list[Explanation]]:
+        """`n` explanations of each vector, from the weights as they were at the last `refresh`.
+
+        `rows` bounds the explanations sampled at once from now on; it changes nothing about what is drawn.
+        """
+        if rows is not None and rows != self.engine.rows:
+            self.engine = Lockstep(self.sampler.model, self.verbalizer.tokenizer, rows)
         with torch.inference_mode():
             prompt = self.sampler.prompt(vectors)
         return self.engine.generate(prompt, n, sampling)
@@ -99,49 +105,71 @@ class Policy:
         self,
         vectors: Float[Tensor, "p d"],
         responses: Sequence[Sequence[int]],
-        advantages: Float[Tensor, " n"] | None,
+        advantages: Float[Tensor, " n"],
         micro_tokens: int,
-    ) -> Told:
+    ) -> TokenStats:
         """Add the gradient of the policy loss over `responses`, a whole number for each vector, to the parameters.
 
-        With `advantages` None nothing is added: the log-probabilities and the divergence alone are asked for.
-        Otherwise the divergence is left at 0 where the loss has no weight for it.
+        KL is as the loss has it: k3 or exact, and 0 where it has no weight.
         """
-        lengths = [len(response) for response in responses]
-        prompt = len(self.verbalizer.prompt_ids)
-        rows = packs(lengths, len(responses) // len(vectors), prompt, prompt + _row_limit(self.model))
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        told = Told(torch.empty(int(starts[-1])), torch.zeros(int(starts[-1])))
-        denominator = len(responses) * self.config.max_tokens
+        stats, denominator = _no_stats(responses), len(responses) * self.config.max_tokens
+        form = self.config.kl_form if self.config.kl > 0 else None
         with attention.switched_on(self.model):
-            for some in length_batches([row.tokens for row in rows], micro_tokens):
-                batch = _lay_out([rows[i] for i in some], responses, prompt, self.device)
-                worth = None if advantages is None else advantages.to(self.device)[batch.response]
-                with nullcontext() if worth is not None else torch.no_grad():
-                    loss, logprobs, kl = self._loss(vectors, batch, worth)
-                if worth is not None:
-                    (loss / denominator).backward()
-                where = torch.from_numpy(starts[batch.response.cpu().numpy()]) + batch.place.cpu()
-                told.logprobs[where], told.kl[where] = logprobs.float().cpu(), kl.float().cpu()
-        return told
+            for batch in self._batches(responses, len(responses) // len(vectors), micro_tokens):
+                each = advantages.to(self.device)[batch.response]
+                loss, logprobs, kl = self._loss(vectors, batch, each, form)
+                (loss / denominator).backward()
+                _note(stats, batch, logprobs, kl)
+        return stats
+
+    @torch.no_grad()
+    def evaluate(
+        self, vectors: Float[Tensor, "p d"], responses: Sequence[Sequence[int]], micro_tokens: int
+    ) -> TokenStats:
+        """Log-probabilities of `responses`, and the exact KL over the vocabulary where each token is predicted.
+
+        k3 estimates the KL only on tokens that were sampled from the policy; on greedy ones it is none.
+        """
+        stats = _no_stats(responses)
+        with attention.switched_on(self.model):
+            for batch in self._batches(responses, len(responses) // len(vectors), micro_tokens):
+                nothing = torch.zeros(len(batch.targets), device=self.device)
+                _, logprobs, kl = self._loss(vectors, batch, nothing, "full")
+                _note(stats, batch, logprobs, kl)
+        return stats
+
+    def _batches(self, responses: Sequence[Sequence[int]], group: int, micro_tokens: int) -> Iterator["_Rows"]:
+        """Packed rows on the device, as many at a time as `micro_tokens` padded tokens hold; one response at least."""
+        prompt = len(self.verbalizer.prompt_ids)
+        limit = min(prompt + _row_limit(self.model), micro_tokens)
+        rows = pack_rows([len(response) for response in responses], group, prompt, limit)
+        for some in length_batches([row.tokens for row in rows], micro_tokens):
+            yield _lay_out([rows[i] for i in some], responses, prompt, self.device)
 
     def _loss(
-        self, vectors: Float[Tensor, "p d"], batch: "_Rows", worth: Float[Tensor, " m"] | None
+        self,
+        vectors: Float[Tensor, "p d"],
+        batch: "_Rows",
+        advantages: Float[Tensor, " m"],
+        form: Literal["k3", "full"] | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """The policy loss summed over the batch, and log-probability and KL (in this form; None: 0) of each token."""
         reference: Tensor | None = None
         head = families.head(self.model)
         before: Any = None
-        if self.config.kl > 0 or worth is None:
-            with self.reference.in_place(), self.autocast():
+        if form is not None:
+            with self.reference.reference_weights(), self.autocast():
                 states = self._states(vectors, batch)
-                if self.config.kl_form == "full":
+                if form == "full":
                     reference, before = states, self.reference.of(head)
                 else:
                     reference = self._logprobs(states, batch.targets)
         with self.autocast():
             states = self._states(vectors, batch)
 
-            def piece(states: Tensor, targets: Tensor, worth: Tensor, reference: Tensor | None) -> tuple[Tensor, ...]:
+            def piece(
+                states: Tensor, targets: Tensor, advantages: Tensor, reference: Tensor | None
+            ) -> tuple[Tensor, ...]:
                 logits = families.logits(self.model, states).float() / self.config.temperature
                 logprobs = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
                 if reference is None:
@@ -151,16 +179,15 @@ class Policy:
                 else:
                     other = families.logits(self.model, reference, before).float() / self.config.temperature
                     kl = full_kl(logits, other)
-                return policy_loss(logprobs, worth, kl, self.config.kl), logprobs.detach(), kl.detach()
+                return policy_loss(logprobs, advantages, kl, self.config.kl), logprobs.detach(), kl.detach()
 
             size = self._pieces()
-            worth = torch.zeros(len(states), device=self.device) if worth is None else worth
-            told: list[Any] = []
+            pieces: list[Any] = []
             for i in range(0, len(states), size):
                 j = slice(i, i + size)
-                given = (states[j], batch.targets[j], worth[j], None if reference is None else reference[j])
-                told.append(checkpoint(piece, *given, use_reentrant=False) if len(states) > size else piece(*given))
-        losses, logprobs, kl = zip(*told, strict=True)
+                given = (states[j], batch.targets[j], advantages[j], None if reference is None else reference[j])
+                pieces.append(checkpoint(piece, *given, use_reentrant=False) if len(states) > size else piece(*given))
+        losses, logprobs, kl = zip(*pieces, strict=True)
         return torch.stack(losses).sum(), torch.cat(logprobs), torch.cat(kl)
 
     def _states(self, vectors: Float[Tensor, "p d"], batch: "_Rows") -> Float[Tensor, "m d"]:
@@ -193,7 +220,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Packed rows on the device. `ids` are what stands behind the prompts; the last five are a number a target."""
+    """Packed rows on the device. `ids` are what stands behind the prompts; the last five are a number a target.
+
+    `token`, on the CPU, counts a target's place among the tokens of all responses laid end to end.
+    """
 
     vectors: list[int]
     ids: Tensor
@@ -202,14 +232,25 @@ class _Rows:
     column: Tensor
     targets: Tensor
     response: Tensor
-    place: Tensor
+    token: Tensor
 
 
-def _lay_out(rows: Sequence[Pack], responses: Sequence[Sequence[int]], prompt: int, device: torch.device) -> _Rows:
+def _no_stats(responses: Sequence[Sequence[int]]) -> TokenStats:
+    tokens = sum(len(response) for response in responses)
+    return TokenStats(torch.empty(tokens), torch.zeros(tokens))
+
+
+def _note(stats: TokenStats, batch: _Rows, logprobs: Tensor, kl: Tensor) -> None:
+    """Put a batch's figures where its tokens stand."""
+    stats.logprobs[batch.token], stats.kl[batch.token] = logprobs.detach().float().cpu(), kl.detach().float().cpu()
+
+
+def _lay_out(rows: Sequence[PackedRow], responses: Sequence[Sequence[int]], prompt: int, device: torch.device) -> _Rows:
     width = max(row.tokens for row in rows)
     ids = np.zeros((len(rows), width), np.int64)
     places, segments = np.zeros_like(ids), np.full_like(ids, -1)  # padding is a segment that nothing else sees
     places[:, :prompt], segments[:, :prompt] = np.arange(prompt), 0
+    starts = np.cumsum([0, *(len(response) for response in responses)])
     columns: list[list[np.ndarray]] = [[], [], [], [], []]
     for i, row in enumerate(rows):
         at = prompt
@@ -220,14 +261,15 @@ def _lay_out(rows: Sequence[Pack], responses: Sequence[Sequence[int]], prompt: i
             ids[i, inner], places[i, inner], segments[i, inner] = response[:-1], prompt + np.arange(n - 1), segment
             # The first token is predicted from the prompt's last, each other one from the token before it.
             sources = np.concatenate([[prompt - 1], inner])
-            for column, value in zip(columns, (i, sources, response, r, np.arange(n)), strict=True):
+            for column, value in zip(columns, (i, sources, response, r, starts[r] + np.arange(n)), strict=True):
                 column.append(np.broadcast_to(value, n))
             at += n - 1
-    row, column, targets, response, place = (torch.from_numpy(np.concatenate(c)).to(device) for c in columns)
+    *used, token = (torch.from_numpy(np.concatenate(c)) for c in columns)
+    row, column, targets, response = (each.to(device) for each in used)
     where, which = torch.from_numpy(places).to(device), torch.from_numpy(segments).to(device)
     layout = Layout(where, where, (which, which))
     behind = torch.from_numpy(ids[:, prompt:]).to(device)
-    return _Rows([pack.vector for pack in rows], behind, layout, row, column, targets, response, place)
+    return _Rows([packed.vector for packed in rows], behind, layout, row, column, targets, response, token)
 
 
 def _row_limit(model: nn.Module) -> int:
@@ -259,18 +301,3 @@ def _copy_weights(model: Any, plain: Any) -> None:
         if hasattr(module, "get_delta_weight"):
             delta = module.get_delta_weight(model.active_adapter)
             plain.get_submodule(name).weight.copy_(module.base_layer.weight + delta)
-
-
-def require_gradients(model: Any, mode: str, rank: int, alpha: int) -> Any:
-    """`model` with what the mode trains asking for gradients: all of it, its adapter, or a fresh one."""
-    has_adapter = hasattr(model, "peft_config")
-    if mode == "full" and has_adapter:
-        raise UserError("the checkpoint is an adapter: train it as one (mode auto), or merge it first")
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    if mode == "adapter" and not has_adapter:
-        return adapters.fresh(model, rank, alpha)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not has_adapter or "lora_" in name)
-    return model

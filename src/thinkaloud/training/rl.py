@@ -8,7 +8,9 @@ regresses the AR on the same words. The AR's gradient never reaches the AV. Fras
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,20 @@ import torch
 from torch import Tensor, nn
 
 from thinkaloud.atomic import write_text
+from thinkaloud.attention import evaluating
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.lock import held
+from thinkaloud.pair.prose import repeated_items, stutters
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, run_folder
 from thinkaloud.training.config import RL, cosine_lr
-from thinkaloud.training.critic import Critic
-from thinkaloud.training.data import Held, load_held, load_vectors, step_rows
-from thinkaloud.training.judgement import collapse, judge
-from thinkaloud.training.policy import Policy
+from thinkaloud.training.critic import Critic, valid_explanations
+from thinkaloud.training.data import load_held, load_vectors, step_rows
+from thinkaloud.training.memory import PieceSize
+from thinkaloud.training.policy import Policy, TokenStats
 from thinkaloud.training.rl_setup import Setup, identity, prepare, same_identity, save_pair
+from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
 
 Watch = Callable[[dict[str, Any]], None]
 # A further term of the reward: from texts, vectors [n, d] and the texts up to them, a number for each.
@@ -39,22 +45,23 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
-    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log.
+    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log, and where a resumed
+    run goes on.
 
     `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`. `terms` are
     further terms of the reward, each with its weight; they are named in the log.
     """
     out = Path(config.out)
-    if (out / run_folder.CONFIG).exists():
-        state = run_folder.status(out) or "begun"
-        raise UserError(
-            f"{out} holds a run already ({state}): go on with thinkaloud train --resume {out}, or give another --out"
-        )
-    setup = prepare(config)
-    out.mkdir(parents=True, exist_ok=True)
-    begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
-    write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
-    return _Run(setup, watch, stop, terms or {}).go()
+    with held(out):
+        if (out / run_folder.CONFIG).exists():
+            state = run_folder.status(out) or "begun"
+            next_step = f"go on with thinkaloud train --resume {out}, or give another --out"
+            raise UserError(f"{out} holds a run already ({state}): {next_step}")
+        setup = prepare(config)
+        run = _Run(setup, watch, stop, terms or {})  # reads and checks all there is to read, before anything is written
+        begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
+        write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
+        return run.go()
 
 
 def resume(
@@ -71,9 +78,10 @@ def resume(
         raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms or {})}")
     if run_folder.status(Path(out)) in ("finished", "collapsed"):
         return Path(out)
-    setup = prepare(RL(**{**begun["config"], "out": str(out)}))
-    same_identity(Path(out), begun, identity(setup))
-    return _Run(setup, watch, stop, terms or {}).go()
+    with held(Path(out)):
+        setup = prepare(RL.from_dict({**begun["config"], "out": str(out)}), begun.get("revisions", {}))
+        same_identity(Path(out), begun, setup)
+        return _Run(setup, watch, stop, terms or {}).go()
 
 
 class _Run:
@@ -87,7 +95,7 @@ class _Run:
         self.out = Path(config.out)
         self.policy, self.critic = Policy(setup.verbalizer, config), Critic(setup.reconstructor, config)
         self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, bool(terms))
-        self.held: Held = load_held(config.data, config.seed, config.eval_rows)
+        self.selection, self.held = load_held(config.data, config.eval_rows)
         self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.critic.module})
         self.parts = {
             "av": (config.lr or 0.0, list(checkpoint.trainable(setup.verbalizer.model).values())),
@@ -103,24 +111,29 @@ class _Run:
             betas=(0.9, 0.99),
             fused=self.policy.device.type == "cuda",
         )
-        self.micro_tokens = config.micro_tokens
+        self.micro_tokens, self.rollout_rows = self._piece_sizes()
         self.state: dict[str, Any] = {"skipped_av": 0, "skipped_ar": 0, "best": -math.inf, "best_step": None}
 
     def go(self) -> Path:
         """Run to the end, or until something stops it."""
         config, folder = self.config, self.out / "checkpoints"
-        done = checkpoint.steps(folder)
-        start = 0
-        if done:
-            self.state = checkpoint.load(folder, done[-1], self.module, self.optimizer)
-            start = self.state.pop("step")
+        done = checkpoint.newest(folder, self._note)
+        if done is not None:
+            self.state = checkpoint.load(folder, done, self.module, self.optimizer)
+            del self.state["step"]
+            if self.state["best_step"] not in checkpoint.steps(folder):  # it went for a better one that is damaged now
+                self.state |= {"best": -math.inf, "best_step": None}
             self.policy.refresh()
-        run_folder.forget_after(self.out / run_folder.METRICS, start if done else -1)
-        run_folder.forget_after(self.out / run_folder.SAMPLES, start if done else -1)
-        if not done:
+        for name in (run_folder.METRICS, run_folder.SAMPLES):
+            run_folder.forget_after(self.out / name, -1 if done is None else done)
+        if self.state.get("collapsed"):
+            return self._finish(self.state["collapsed"])
+        if done is not None:
+            self.watch({"step": done, "steps": config.steps})
+        else:
             self._judge({"step": 0, "steps": config.steps})
             self._save(0)
-        for step in range(start, config.steps):
+        for step in range(done or 0, config.steps):
             metrics = self._step(step)
             last = step + 1 == config.steps
             reason = ""
@@ -128,15 +141,35 @@ class _Run:
                 reason = self._judge(metrics)
             else:
                 self._log(metrics)
+            if reason:  # kept with the checkpoint: a run that is killed before it has finished does not train on
+                self.state["collapsed"] = f"collapsed at {step + 1} of {config.steps}: {reason}"
             stopped = self.stop()
             if (step + 1) % config.save_every == 0 or last or stopped or reason or self.state["best_step"] == step + 1:
                 self._save(step + 1)
             if reason:
-                return self._finish(f"collapsed at {step + 1} of {config.steps}: {reason}")
+                return self._finish(self.state["collapsed"])
             if stopped and not last:
                 write_text(self.out / run_folder.STATUS, f"stopped at {step + 1} of {config.steps}")
                 return self.out
         return self._finish("finished")
+
+    def _piece_sizes(self) -> tuple[PieceSize, PieceSize]:
+        """Tokens of a pass and rows of a rollout, each from what is asked for to where halving would change nothing."""
+        config = self.config
+        longest = len(self.policy.verbalizer.prompt_ids) + config.max_tokens
+        advice = "lower --max-tokens, set --checkpointing, or train an adapter (--mode adapter)"
+
+        def size(name: str, asked: int, least: int, advice: str) -> PieceSize:
+            return PieceSize(name, asked, min(asked, least), advice, lambda line: self.watch({"note": line}))
+
+        return (
+            size("micro_tokens", config.micro_tokens, longest, advice),
+            size("rollout_rows", config.rollout_rows, config.group, "lower --group or --max-tokens"),
+        )
+
+    def _sample(self, vectors: Tensor, n: int, sampling: Sampling) -> list[list[Explanation]]:
+        """`n` explanations of each vector; how many fit into memory at once changes nothing about what is drawn."""
+        return self.rollout_rows.fit(lambda rows: self.policy.sample(vectors, n, sampling, rows))
 
     def _step(self, step: int) -> dict[str, Any]:
         """Rollouts, rewards, and one update of both; the metrics of it."""
@@ -144,35 +177,30 @@ class _Run:
         rows = step_rows(step, len(self.vectors), config.prompts, config.seed)
         vectors = self.vectors[rows]
         sampling = Sampling(config.temperature, config.max_tokens, step_seed(config.seed, step))
-        groups = self.policy.sample(vectors, config.group, sampling)
+        groups = self._sample(vectors, config.group, sampling)
         said = [one for group in groups for one in group]
         sampled = time.perf_counter()
-        if not any(one.finish == "closed" for one in said):
+        valid = valid_explanations(said, self.critic.reconstructor)
+        if not valid.any():
             raise UserError(_all_failed(said, config))
         targets = vectors.repeat_interleave(config.group, dim=0)
         contexts = [self.contexts[row] for row in rows for _ in range(config.group)] if self.contexts else []
-
-        def attempt() -> dict[str, Any]:
-            parity = {"parity": self._check_parity(vectors, said)} if step % config.parity_every == 0 else {}
-            return self._learn(step, vectors, targets, said, contexts) | parity
-
-        try:
-            metrics = attempt()
-        except torch.OutOfMemoryError:
-            if self.micro_tokens < config.micro_tokens:
-                raise
-            self.micro_tokens //= 2
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            self.watch({"note": f"out of memory: going on with micro_tokens {self.micro_tokens}"})
-            metrics = attempt()
-        tokens = sum(len(one.token_ids) for one in said)
+        texts = [one.text for one in said]
+        further = {name: torch.tensor(list(term(texts, targets, contexts))) for name, (_, term) in self.terms.items()}
+        metrics, stats = self.micro_tokens.fit(lambda tokens: self._learn(vectors, said, valid, further, tokens))
+        if step % config.mismatch_every == 0:
+            bound = config.mismatch_bound or MISMATCH_BOUND["bfloat16" if self.policy.bfloat16 else "float32"]
+            metrics["mismatch"] = check_mismatch(stats.logprobs, said, bound)
+        metrics |= self._optimize(step)
+        tokens, closed = sum(len(one.token_ids) for one in said), sum(one.finish == "closed" for one in said)
         seconds = time.perf_counter() - begin
         return {
             "step": step + 1,
             "steps": config.steps,
             **metrics,
-            "train_closed": sum(one.finish == "closed" for one in said) / len(said),
+            **{f"term_{name}": float(value.float().mean()) for name, value in further.items()},
+            "train_closed": closed / len(said),
+            "train_refused": (closed - int(valid.sum())) / len(said),
             "train_length": tokens / len(said),
             "skipped_av": self.state["skipped_av"],
             "skipped_ar": self.state["skipped_ar"],
@@ -182,33 +210,47 @@ class _Run:
         }
 
     def _learn(
-        self, step: int, vectors: Tensor, targets: Tensor, said: Sequence[Explanation], contexts: Sequence[str]
-    ) -> dict[str, Any]:
-        """The AR's pass over the words, the AV's over its own, and one step of the optimizer."""
-        config = self.config
-        closed = torch.tensor([one.finish == "closed" for one in said])
-        valid = closed.nonzero()[:, 0].tolist()
+        self,
+        vectors: Tensor,
+        said: Sequence[Explanation],
+        valid: Tensor,
+        further: Mapping[str, Tensor],
+        micro_tokens: int,
+    ) -> tuple[dict[str, Any], TokenStats]:
+        """The gradients of a step: the AR's pass over the words, then the AV's over its own.
+
+        It begins by dropping gradients and changes nothing else, so that it can be called again where it failed.
+        """
+        config, v = self.config, self.held.baseline.v
+        self.optimizer.zero_grad(set_to_none=True)
+        which = valid.nonzero()[:, 0].tolist()
         mse = torch.full((len(said),), config.fail_mse)
-        mse[valid] = self.critic.score([said[i].text for i in valid], targets[valid], self.micro_tokens)
-        lengths = torch.tensor([len(one.token_ids) for one in said])
-        reward = losses.rewards(mse, closed, config.fail_mse, config.reward == "log_mse")
-        reward = reward - losses.length_penalty(lengths, config.length_penalty, config.length_free)
-        further: dict[str, float] = {}
-        for name, (weight, term) in self.terms.items():
-            value = torch.tensor(list(term([one.text for one in said], targets, contexts)), dtype=torch.float32)
-            reward, further[f"term_{name}"] = reward + weight * value, float(value.mean())
-        worth = losses.advantages(reward.view(-1, config.group), config.advantage == "group").flatten()
-        told = self.policy.update(vectors, [one.token_ids for one in said], worth, self.micro_tokens)
-        norms = self._optimize(step)
-        return {
+        targets = vectors.repeat_interleave(config.group, dim=0)
+        mse[which] = self.critic.score([said[i].text for i in which], targets[which], micro_tokens)
+        reward = self._reward(said, valid, mse, further)
+        advantages = losses.advantages(reward.view(-1, config.group), config.advantage == "group").flatten()
+        stats = self.policy.update(vectors, [one.token_ids for one in said], advantages, micro_tokens)
+        metrics = {
             "reward": float(reward.mean()),
-            "mse": float(mse[valid].mean()),
-            "train_fve": 1 - float(mse[valid].mean()) / self.held.baseline.v if self.held.baseline.v > 0 else None,
-            "kl": float(told.kl.mean()),
-            "entropy": -float(told.logprobs.mean()),
-            **norms,
-            **further,
+            "mse": float(mse[which].mean()),
+            "train_fve": 1 - float(mse.mean()) / v if v > 0 else None,
+            "kl": float(stats.kl.mean()),
+            "entropy": -float(stats.logprobs.mean()),
         }
+        return metrics, stats
+
+    def _reward(self, said: Sequence[Explanation], valid: Tensor, mse: Tensor, further: Mapping[str, Tensor]) -> Tensor:
+        """Minus the direction MSE or its logarithm, less the penalties, plus the further terms by their weights.
+
+        What failed pays for the whole cap, lest ending early without the tag be cheaper than closing.
+        """
+        config = self.config
+        lengths = torch.tensor([len(one.token_ids) for one in said]).where(valid, config.max_tokens)
+        reward = losses.rewards(mse, valid, config.fail_mse, config.reward == "log_mse")
+        reward = reward - losses.length_penalty(lengths, config.length_penalty, config.length_free)
+        again = torch.tensor([repeated_items(one.text) + stutters(one.text) for one in said])
+        reward = reward - config.repetition_penalty * again
+        return reward + sum(weight * further[name].float() for name, (weight, _) in self.terms.items())
 
     def _optimize(self, step: int) -> dict[str, Any]:
         """One step of AdamW. A part whose gradient is not finite is left as it is, and counted."""
@@ -231,29 +273,29 @@ class _Run:
         self.policy.refresh()
         return {"lr": rates["av"], **norms}
 
-    def _check_parity(self, vectors: Tensor, said: Sequence[Explanation]) -> float:
-        """Mean difference of rollout and trainer log-probabilities on the same tokens; UserError above the bound."""
-        told = self.policy.update(vectors, [one.token_ids for one in said], None, self.micro_tokens)
-        sampled = torch.tensor([value for one in said for value in one.logprobs])
-        difference = (told.logprobs - sampled).abs()
-        mean, most = float(difference.mean()), float(difference.max())
-        bound = self.config.parity_bound or (0.05 if self.policy.bfloat16 else 1e-3)
-        if not mean <= bound:
-            raise UserError(
-                "rollouts and trainer disagree: their log-probabilities of the same tokens differ by "
-                f"{mean:.3g} nats on average (at most {most:.3g}, bound {bound:g}); training would go wrong silently"
-            )
-        return mean
-
     def _judge(self, metrics: dict[str, Any]) -> str:
-        """Evaluate, log, note the best step; why to stop, if there is a reason."""
-        figures, table = judge(self.policy, self.critic, self.held, self.config)
+        """Validate, log, note the best step; why to stop, if there is a reason."""
+        config, begin = self.config, time.perf_counter()
+        vectors = torch.cat([self.selection.vectors, self.held.vectors])
+        with evaluating(self.module):
+            said = [row[0] for row in self._sample(vectors, 1, Sampling(0.0, config.max_tokens, config.seed))]
+            chosen, figures, table = self.micro_tokens.fit(
+                lambda tokens: validate(
+                    said, self.policy, self.critic, self.selection, self.held, replace(config, micro_tokens=tokens)
+                )
+            )
+        figures["seconds_eval"] = round(time.perf_counter() - begin, 3)
         step = metrics["step"]
-        if figures["heldout_fve_frozen"] > self.state["best"]:
-            self.state["best"], self.state["best_step"] = figures["heldout_fve_frozen"], step
+        if "selection" not in self.state:  # a best step noted by an earlier version was chosen on other rows
+            self.state |= {"selection": True, "best": -math.inf}
+        if chosen["fve_frozen"] > self.state["best"]:
+            self.state["best"], self.state["best_step"] = chosen["fve_frozen"], step
         run_folder.append(self.out / run_folder.SAMPLES, [{"step": step, **row} for row in table])
         self._log({**metrics, **figures, "best_step": self.state["best_step"]})
-        return collapse(figures, self.state["best"], self.config)
+        return collapse(chosen, self.state["best"], config)
+
+    def _note(self, text: str) -> None:
+        self.watch({"note": text})
 
     def _log(self, metrics: dict[str, Any]) -> None:
         run_folder.append(self.out / run_folder.METRICS, [metrics])
@@ -268,9 +310,12 @@ class _Run:
 
     def _finish(self, status: str) -> Path:
         """Write the best of the evaluated steps as a pair."""
-        best = self.state["best_step"]
-        if best is not None and best in checkpoint.steps(self.out / "checkpoints"):
-            checkpoint.load(self.out / "checkpoints", best, self.module, self.optimizer)
+        best, folder = self.state["best_step"], self.out / "checkpoints"
+        if best is not None and (problem := checkpoint.damage(folder, best)):
+            best = checkpoint.steps(folder)[-1]
+            self._note(f"the best step's checkpoint cannot be read ({problem}): the pair is of step {best} instead")
+        elif best is not None:
+            checkpoint.load(folder, best, self.module, self.optimizer)
         save_pair(self.policy.verbalizer, self.critic.reconstructor, self.config, self.held.baseline, best)
         write_text(
             self.out / run_folder.STATUS, f"{status}\n" if best is None else f"{status}; the pair is of step {best}"
@@ -284,9 +329,10 @@ def step_seed(seed: int, step: int) -> int:
 
 
 def _all_failed(said: Sequence[Explanation], config: RL) -> str:
-    cut = sum(one.finish == "cut" for one in said)
+    count = Counter(one.finish for one in said)
+    refused = f", {count['closed']} closed but the AR cannot read them" if count["closed"] else ""
     return (
-        f"none of {len(said)} explanations closed: {cut} reached the cap of {config.max_tokens} tokens, "
-        f"{len(said) - cut} ended without their tag; there is nothing to learn from. Raise --max-tokens, or look at "
-        f"the pair with thinkaloud read --nla {config.nla}"
+        f"none of {len(said)} explanations can be learnt from: {count['cut']} reached the cap of {config.max_tokens} "
+        f"tokens, {count['eos']} ended without their tag{refused}. Raise --max-tokens, or look at the pair with "
+        f"thinkaloud read --nla {config.nla}"
     )

@@ -1,9 +1,9 @@
-"""Which pair, which data, and do they belong together? What a run of reinforcement learning starts from."""
+"""What a run of reinforcement learning starts from: a pair and data that belong together, and their identity."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from thinkaloud.activations import read_manifest
 from thinkaloud.baseline import Baseline
 from thinkaloud.contract import CLOSE, OPEN
 from thinkaloud.errors import UserError
-from thinkaloud.loading import pick_device, pick_dtype, resolve, same_model
+from thinkaloud.fingerprint import at, fingerprint, revision, same_model, weights_hash
+from thinkaloud.loading import pick_device, pick_dtype, resolve
 from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.nla import NLA, pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
@@ -22,11 +23,9 @@ from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
 from thinkaloud.training import run_folder
 from thinkaloud.training.config import RL
+from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.plan import default_lr
-from thinkaloud.training.policy import require_gradients
 from thinkaloud.training.provenance import provenance
-
-_END = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -37,32 +36,40 @@ class Setup:
     verbalizer: Verbalizer
     reconstructor: Reconstructor
     manifest: dict[str, Any]
+    paths: dict[str, str | Path]
+    """Where `av` and `ar` were loaded from, and `av_base` and `ar_base` where they are adapters; hub names pinned."""
 
 
-def prepare(config: RL) -> Setup:
-    """Load and check the pair and the data; UserError in one line for whatever cannot go together."""
+def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> Setup:
+    """Load and check the pair and the data; UserError in one line for whatever cannot go together.
+
+    `revisions` are the commits of what comes from the hub, as `identity` notes them.
+    """
     manifest = read_manifest(config.data)
     torch.manual_seed(config.seed)  # of an adapter that starts afresh
     device = pick_device(config.device)
-    av_path, ar_path, base = pair_paths(config.nla)
-    whole = {
-        "av": config.mode != "adapter" and not adapters.is_av_adapter(resolve(av_path)),
-        "ar": config.mode != "adapter" and not adapters.is_ar_adapter(resolve(ar_path)),
-    }
+    named = dict(zip(("av", "ar", "base"), pair_paths(config.nla), strict=True))
+    base = named.pop("base")
+    paths = {part: at(name, revisions.get(part)) for part, name in named.items() if name is not None}
+    whole = {}
+    for part, is_adapter in (("av", adapters.is_av_adapter), ("ar", adapters.is_ar_adapter)):
+        folder = resolve(paths[part])
+        whole[part] = config.mode != "adapter" and not is_adapter(folder)
+        if is_adapter(folder):
+            paths[f"{part}_base"] = at(adapters.base_of(folder, part, base), revisions.get(f"{part}_base"))
     # All weights learn in float32: in bfloat16 alone most of them would never move at these learning rates.
     dtypes = {part: torch.float32 if full else pick_dtype(device, config.dtype) for part, full in whole.items()}
-    verbalizer = Verbalizer.from_pretrained(av_path, base=base, device=str(device), dtype=dtypes["av"])
-    reconstructor = Reconstructor.from_pretrained(ar_path, base=base, device=str(device), dtype=dtypes["ar"])
+    given = {part: {"base": paths.get(f"{part}_base"), "device": str(device), "dtype": dtypes[part]} for part in whole}
+    verbalizer = Verbalizer.from_pretrained(paths["av"], **given["av"])
+    reconstructor = Reconstructor.from_pretrained(paths["ar"], **given["ar"])
     nla = NLA(verbalizer, reconstructor, base or reconstructor.contract.base_model, config.nla)
     check_pair(nla, config)
     check_data(nla, config.data, manifest)
-    given = (config.mode, config.adapter_rank, config.adapter_alpha)
-    verbalizer.model = require_gradients(verbalizer.model, *given)
+    learns = (config.mode, config.adapter_rank, config.adapter_alpha, config.checkpointing)
+    verbalizer.model = require_gradients(verbalizer.model, *learns)
     if config.ar_lr != 0:
-        reconstructor.backbone = require_gradients(reconstructor.backbone, *given)
+        reconstructor.backbone = require_gradients(reconstructor.backbone, *learns)
         reconstructor.head.requires_grad_(True)
-    for part in (verbalizer.model, reconstructor.backbone):
-        _let_learn(part, config)
     resolved = replace(
         config,
         nla=_from_anywhere(config.nla),
@@ -70,7 +77,7 @@ def prepare(config: RL) -> Setup:
         lr=_default_lr("av", whole, verbalizer.model) if config.lr is None else config.lr,
         ar_lr=_default_lr("ar", whole, verbalizer.model) if config.ar_lr is None else config.ar_lr,
     )
-    return Setup(resolved, verbalizer, reconstructor, manifest)
+    return Setup(resolved, verbalizer, reconstructor, manifest, paths)
 
 
 def _default_lr(part: str, whole: Mapping[str, bool], model: Any) -> float:
@@ -113,29 +120,33 @@ def check_data(nla: NLA, data: str, manifest: Mapping[str, Any]) -> None:
             raise UserError(f"{data} has no {split} rows: training needs both splits (thinkaloud extract --heldout)")
 
 
-def _let_learn(model: Any, config: RL) -> None:
-    if config.checkpointing and any(p.requires_grad for p in model.parameters()):
-        inner = families.text_model(model)
-        inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.train()
-
-
 def identity(setup: Setup) -> dict[str, Any]:
-    """What makes the run this run: contracts and weights of its pair, its data, and by what code it was begun."""
-    av, ar, _ = pair_paths(setup.config.nla)
+    """What makes the run this run: its pair's contracts and weights, those of the models that adapters stand on, its
+    data without explanations, and by what code it was begun.
+    """
+    paths = setup.paths
+    commits = {part: revision(resolve(path)) for part, path in paths.items()}
     data = {name: setup.manifest.get(name) for name in ("site", "d_model", "model", "corpus", "options", "counts")}
     return {
-        "av": contracts.to_dict(setup.verbalizer.contract) | {"weights": _weights(av)},
-        "ar": contracts.to_dict(setup.reconstructor.contract) | {"weights": _weights(ar)},
-        "data": data | {"digest": run_folder.digest(setup.config.data)},
+        "av": contracts.to_dict(setup.verbalizer.contract) | {"weights": weights_hash(paths["av"])},
+        "ar": contracts.to_dict(setup.reconstructor.contract) | {"weights": weights_hash(paths["ar"])},
+        "bases": {part: fingerprint(path) for part, path in paths.items() if part.endswith("_base")},
+        "revisions": {part: commit for part, commit in commits.items() if commit},
+        "data": data | {"digest": run_folder.vectors_digest(setup.config.data)},
         **provenance(),
     }
 
 
-def same_identity(out: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to go on with another pair or other data, naming the first field that differs."""
-    # As it would be read back: JSON knows no tuples.
-    for what, said in (("av", "the AV's"), ("ar", "the AR's"), ("data", "the data's")):
+def same_identity(out: Path, begun: Mapping[str, Any], setup: Setup) -> None:
+    """Refuse to go on with another pair, over another base model or on other data, naming the first that differs."""
+    now = identity(setup)
+    if begun["data"]["digest"] == run_folder.digest(setup.config.data):  # as it once was, explanations included
+        now["data"]["digest"] = begun["data"]["digest"]
+    parts = {"av": "the AV's", "ar": "the AR's", "bases": "the adapters'", "data": "the data's"}
+    for what, said in parts.items():
+        if what not in begun:  # a run from before it was noted
+            continue
+        # As it would be read back: JSON knows no tuples.
         before, after = _flat(begun[what]), _flat(now[what])
         for name in [*before, *(name for name in after if name not in before)]:
             if before.get(name) != after.get(name):
@@ -150,18 +161,6 @@ def _flat(data: Any, name: str = "") -> dict[str, Any]:
         parts = [_flat(value, f"{name}.{key}" if name else str(key)) for key, value in data.items()]
         return {key: value for part in parts for key, value in part.items()}
     return {name: list(data) if isinstance(data, tuple) else data}
-
-
-def _weights(path: str | Path) -> str:
-    """A hash of the names, sizes and ends of every file of weights: an AR's head and an adapter's too."""
-    digest = hashlib.sha256()
-    for file in sorted(resolve(path).glob("*.safetensors")):
-        digest.update(f"{file.name}:{file.stat().st_size}".encode())
-        with file.open("rb") as opened:
-            digest.update(opened.read(_END))
-            opened.seek(max(0, file.stat().st_size - _END))
-            digest.update(opened.read())
-    return digest.hexdigest()[:16]
 
 
 def save_pair(

@@ -1,4 +1,4 @@
-"""What is in a run's folder, and may this run go on in it? Its state, its logs, and what it was begun with."""
+"""A run's folder: its state, its logs, what it was begun with, and whether a run may go on in it."""
 
 import hashlib
 import json
@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from thinkaloud.activations import read_manifest
-from thinkaloud.atomic import sha256_of, write_text
+from thinkaloud.atomic import json_lines, sha256_of, write_text
 from thinkaloud.errors import UserError
 
 CONFIG, METRICS, SAMPLES, STATUS = "config.json", "metrics.jsonl", "samples.jsonl", "STATUS"
@@ -46,8 +45,28 @@ def same_data(out: Path, data: str) -> None:
         raise UserError(f"{out} is a run on other data than {data} holds now: choose another --out")
 
 
+def same_model(out: Path, model: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run over another model than it was begun with; an older run does not say which."""
+    before = begun_with(out).get("model", model)
+    for name, value in model.items():
+        if before.get(name) != value:
+            raise UserError(
+                f"{out} was begun with the model's {name} = {before.get(name)!r}, found {value!r}: bring it back"
+            )
+
+
+def vectors_digest(data: str) -> str:
+    """What an extraction is without its explanations: a hash of the manifest, which holds those of the shards."""
+    from thinkaloud.activations import read_manifest  # brings torch, which a list of runs does without
+
+    read_manifest(data)
+    return sha256_of(Path(data) / "manifest.json")
+
+
 def digest(data: str) -> str:
     """What an extraction and its explanations are, whole: a hash over the manifest and the explanations' files."""
+    from thinkaloud.activations import read_manifest
+
     read_manifest(data)  # refuses a folder that is no extraction, in words
     files = [Path(data) / "manifest.json", *sorted(Path(data).glob("explanations-*.parquet"))]
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
@@ -61,9 +80,7 @@ def forget_after(path: Path, step: int) -> None:
 
 def log(path: Path, step: int | None = None) -> list[dict[str, Any]]:
     """The lines of a log, up to those of `step`; one that a kill cut off is left out."""
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    lines = json_lines(path) if path.exists() else []
     return [line for line in lines if step is None or line["step"] <= step]
 
 

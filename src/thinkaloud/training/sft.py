@@ -16,14 +16,18 @@ import torch
 
 from thinkaloud import families
 from thinkaloud.atomic import write_text
+from thinkaloud.attention import evaluating
 from thinkaloud.errors import UserError
+from thinkaloud.fingerprint import at, fingerprint, revision
+from thinkaloud.loading import resolve
+from thinkaloud.lock import held
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training import checkpoint, plan, run_folder
 from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
-from thinkaloud.training.tasks import ARTask, AVTask, build
+from thinkaloud.training.tasks import ARTask, AVTask, base_model, build
 
 LOG_EVERY = 20
 TIMED = 3  # steps after which the time left is told
@@ -39,41 +43,50 @@ def warm_start(
 ) -> Path:
     """Run, or resume, a warm start; returns the folder of the finished model.
 
-    `watch` sees every metrics line; `say` is told beforehand what there is to do and, after some steps, how long it is.
+    `watch` sees the step it begins at, and every metrics line; `say` is told beforehand what there is to do and, after
+    some steps, how long it is, and what a user has to know of a resumption. UserError where another process is at work
+    in the folder.
     """
     out = Path(config.out)
-    begun = (out / run_folder.CONFIG).exists()
+    if run_folder.status(out) == "finished":
+        run_folder.same_config(out, _as_begun(config, out).to_dict(), FREE)
+        return out / "model"
+    with held(out):
+        return _begin_or_go_on(config, out, watch, say)
+
+
+def _begin_or_go_on(
+    config: WarmStart, out: Path, watch: Callable[[dict[str, Any]], None], say: Callable[[str], None]
+) -> Path:
+    begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
         config = _as_begun(config, out)
         run_folder.same_config(out, config.to_dict(), FREE)
-    if run_folder.status(out) == "finished":
-        return out / "model"
-    if begun:
         run_folder.same_data(out, config.data)
+    commit = begun.get("model", {}).get("commit")
     train, found = load_rows(config.data, "train", config.seed, config.rows)
-    held, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
+    held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
     assert found.manifest is not None  # loaded from a folder
-    task = build(config, train, held, found.manifest)
+    source = at(base_model(config, found.manifest), commit)
+    model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
+    if begun:
+        run_folder.same_model(out, model)
+    task = build(config, train, held_rows, found.manifest, commit)
     device = next(task.module.parameters()).device.type
     decided = plan.decide(config, families.size(task.module), len(train), device)
     config = replace(config, **{name: getattr(decided, name) for name in LEFT_OPEN})
     for line in plan.announcement(config, decided, len(train), *_extent(task, decided.micro_tokens)):
         say(line)
-    out.mkdir(parents=True, exist_ok=True)
-    run = {
-        "config": config.to_dict(),
-        "steps": decided.steps,
-        "rows": len(train),
-        "data": run_folder.digest(config.data),
-    }
     if not begun:
+        run = {"config": config.to_dict(), "steps": decided.steps, "rows": len(train)}
+        run |= {"data": run_folder.digest(config.data), "model": model}
         write_text(out / run_folder.CONFIG, json.dumps({**run, **provenance()}, indent=1))
     _run(config, decided, task, out, watch, say)
     before = task.part.contract
     made = {**before.provenance, "rows": len(train) * config.epochs, "heldout": reached(out)}
     task.part.contract = replace(before, provenance=made)
     task.save(out / "model")
-    write_text(out / "STATUS", "finished")
+    write_text(out / run_folder.STATUS, "finished")
     return out / "model"
 
 
@@ -120,16 +133,17 @@ def _run(
     )
     folder, start, skipped = out / "checkpoints", 0, 0
     total, counted = 0.0, 0  # what the next line of the log is the mean of
-    done = checkpoint.steps(folder)
-    if done:
-        state = checkpoint.load(folder, done[-1], task.module, optimizer)
+    done = checkpoint.newest(folder, say)
+    if done is not None:
+        state = checkpoint.load(folder, done, task.module, optimizer)
         start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
-    run_folder.forget_after(out / "metrics.jsonl", start)
-    run_folder.forget_after(out / "samples.jsonl", start)
+    run_folder.forget_after(out / run_folder.METRICS, start)
+    run_folder.forget_after(out / run_folder.SAMPLES, start)
     bfloat16 = in_bfloat16(config.dtype, device.type)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
         adapters.cast_by_autocast(task.module)
+    watch({"step": start, "steps": steps})
     since, tokens = time.perf_counter(), 0
     for step in range(start, steps):
         if step == start + TIMED and steps - step > 1:
@@ -168,9 +182,10 @@ def _run(
             }
             tokens, total, counted = 0, 0.0, 0
             if last or (step + 1) % config.eval_every == 0:
-                with autocast:
-                    held, samples = task.evaluate()
-                metrics |= held
+                since = time.perf_counter()
+                with autocast, evaluating(task.module):
+                    figures, samples = task.evaluate()
+                metrics |= {**figures, "seconds_eval": round(time.perf_counter() - since, 3)}
                 run_folder.append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
             run_folder.append(out / "metrics.jsonl", [metrics])
             watch(metrics)

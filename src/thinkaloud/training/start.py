@@ -9,7 +9,8 @@ import torch
 
 from thinkaloud import contract as contracts
 from thinkaloud.errors import UserError
-from thinkaloud.loading import resolve, same_model
+from thinkaloud.fingerprint import same_model
+from thinkaloud.loading import resolve
 from thinkaloud.pair.formats import adapters, load_reconstructor, load_verbalizer, read_contract
 from thinkaloud.pair.nla import pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor

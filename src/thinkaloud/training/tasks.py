@@ -1,6 +1,6 @@
 """What a warm start learns: the AV's cross-entropy on explanations, the AR's direction MSE, and their controls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -15,6 +15,7 @@ from thinkaloud import families
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
+from thinkaloud.fingerprint import at
 from thinkaloud.loading import load_backbone, load_causal_lm, load_tokenizer, pick_device, pick_dtype
 from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.reconstructor import Reconstructor, pad
@@ -22,8 +23,10 @@ from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
-from thinkaloud.training.config import MARKERS, ARWarmStart, AVWarmStart, WarmStart
+from thinkaloud.training.config import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
+from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
+from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
 from thinkaloud.training.start import going_on, load_start
 
@@ -100,7 +103,10 @@ class AVTask(Task[AVWarmStart]):
 
     @torch.no_grad()
     def evaluate(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Held-out cross-entropy with the right and with shuffled vectors; FVE of its own words, given an AR."""
+        """Held-out cross-entropy with the right and with shuffled vectors; FVE of its own words, given an AR.
+
+        An explanation that does not close, or that the AR cannot read, counts with the direction MSE of a failure.
+        """
         n = len(self.held)
         right = self._held_ce(list(range(n)))
         wrong = self._held_ce([(i + n // 2) % n for i in range(n)])
@@ -109,12 +115,13 @@ class AVTask(Task[AVWarmStart]):
         if self.critic is not None:
             some = self.held.take(range(min(self.config.eval_texts, n)))
             explained = [row[0] for row in self.verbalizer.explain(some.vectors, 1, Sampling(max_tokens=self._cap()))]
-            rebuilt = self.critic.reconstruct([e.text for e in explained])
-            scores = Scores.of(rebuilt, some.vectors, some.baseline)
-            other = Scores.of(rebuilt.roll(len(some) // 2, dims=0), some.vectors, some.baseline)
+            valid = valid_explanations(explained, self.critic)
+            of = self.critic.reconstruct
+            mse = explanation_mse(explained, valid, some.vectors, of, FAIL_MSE)
+            other = explanation_mse(explained, valid, some.vectors.roll(len(some) // 2, dims=0), of, FAIL_MSE)
             metrics |= {
-                "heldout_fve": scores.fve,
-                "heldout_fve_shuffled_pairs": other.fve,
+                "heldout_fve": fve(float(mse.mean()), some.baseline),
+                "heldout_fve_shuffled_pairs": fve(float(other.mean()), some.baseline),
                 "closed": sum(e.finish == "closed" for e in explained) / len(explained),
                 "length": sum(len(e.token_ids) for e in explained) / len(explained),
             }
@@ -123,7 +130,7 @@ class AVTask(Task[AVWarmStart]):
                     "prefix": some.prefixes[i][-200:],
                     "written": some.texts[i],
                     "read": explained[i].text,
-                    "fve": scores[i].fve,
+                    "fve": fve(float(mse[i]), some.baseline),
                 }
                 for i in range(min(8, len(explained)))
             ]
@@ -193,28 +200,34 @@ class ARTask(Task[ARWarmStart]):
             official.save_ar(self.reconstructor, folder, packed=self.config.store == "int8")
 
 
-def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) -> AVTask | ARTask:
-    """The task that a configuration describes, with fresh weights from its base model or those it goes on from."""
-    name = config.model or manifest["model"]["name"]
+def build(
+    config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any], commit: str | None = None
+) -> AVTask | ARTask:
+    """The task that a configuration describes, with fresh weights from its base model, of `commit` if that is given.
+
+    With `config.start` it goes on from the weights of that AV or AR.
+    """
+    name = base_model(config, manifest)
+    source, learns = at(name, commit), (config.mode, config.adapter_rank, config.adapter_alpha, config.checkpointing)
     device = pick_device(config.device)
     dtype = torch.float32 if config.mode == "full" else pick_dtype(device, config.dtype)
-    site, tokenizer = Site(**manifest["site"]), load_tokenizer(name)
+    site, tokenizer = Site(**manifest["site"]), load_tokenizer(source)
     d_model = int(train.vectors.shape[1])
     torch.manual_seed(config.seed)
     common = {
         "d_model": d_model,
         "site": site,
-        "base_model": str(name),
+        "base_model": name,
         "baseline": held.baseline,
         "stage": "warmstart",
     }
     if isinstance(config, AVWarmStart):
         if config.start is None:
-            model = _learner(load_causal_lm(name, str(device), dtype), config)
+            model = require_gradients(load_causal_lm(source, str(device), dtype), *learns)
             contract = _av_contract(config, tokenizer, manifest, common)
         else:
             before = cast(Verbalizer, load_start(config, manifest, device, dtype))
-            model, tokenizer = _learner(before.model, config), before.tokenizer
+            model, tokenizer = require_gradients(before.model, *learns), before.tokenizer
             contract = going_on(before, common, config.start)
         verbalizer = Verbalizer(model, tokenizer, contract)
 
@@ -231,7 +244,7 @@ def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) 
         return AVTask(model, train, held, tokens, held_tokens, config, verbalizer, critic)
     assert isinstance(config, ARWarmStart)  # there are two kinds
     if config.start is None:
-        backbone = _learner(load_backbone(name, site.layer, str(device), dtype), config)
+        backbone = require_gradients(load_backbone(source, site.layer, str(device), dtype), *learns)
         head = official.head_from(torch.eye(d_model)).to(device)
         contract = Contract(
             role="ar",
@@ -242,13 +255,18 @@ def build(config: WarmStart, train: Rows, held: Rows, manifest: dict[str, Any]) 
         )
     else:
         begun = cast(Reconstructor, load_start(config, manifest, device, dtype))
-        backbone, head, tokenizer = _learner(begun.backbone, config), begun.head, begun.tokenizer
+        backbone, head, tokenizer = require_gradients(begun.backbone, *learns), begun.head, begun.tokenizer
         contract = going_on(begun, common, config.start)
     head.requires_grad_(True)
     reconstructor = Reconstructor(backbone, head, tokenizer, contract)
     module = nn.ModuleDict({"backbone": backbone, "head": head})
     tokens, held_tokens = Ragged.of(train.texts, reconstructor.encode), Ragged.of(held.texts, reconstructor.encode)
     return ARTask(module, train, held, tokens, held_tokens, config, reconstructor)
+
+
+def base_model(config: WarmStart, manifest: Mapping[str, Any]) -> str:
+    """The name of the model that a warm start begins with."""
+    return str(config.model or manifest["model"]["name"])
 
 
 def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
@@ -267,42 +285,30 @@ def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
 
 
 def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], common: dict[str, Any]) -> Contract:
-    chars = [config.marker] if config.marker else list(MARKERS)
-    found = None
-    for char in chars:
-        try:
-            _, _, found = contracts.find_marker(tokenizer, config.av_template, char)
-            break
-        except UserError:
-            if config.marker:
-                raise
-    if found is None:
-        raise UserError(f"none of {' '.join(MARKERS)} is one token of this tokenizer: name one with --marker")
+    ids, marker = _marked_prompt(config, tokenizer)
     scale = config.injection_scale or float(manifest["norm_percentiles"]["75"])
     return Contract(
         role="av",
         av_template=config.av_template,
-        marker=found,
+        marker=marker,
+        prompt_hash=contracts.hash_ids(ids),
         injection=config.injection,
         injection_scale=scale if config.injection == "replace" else None,
         **common,
     )
 
 
-def _learner(model: Any, config: WarmStart) -> Any:
-    """`model` with the parameters that the mode trains asking for gradients."""
-    if config.mode == "full":
-        model.requires_grad_(True)
-    elif not hasattr(model, "peft_config"):
-        model = adapters.fresh(model, config.adapter_rank, config.adapter_alpha)
-    else:  # one that is gone on with
-        for parameter_name, parameter in model.named_parameters():
-            parameter.requires_grad_("lora_" in parameter_name)
-    if config.checkpointing:
-        inner = families.text_model(model)
-        inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.train()
-    return model
+def _marked_prompt(config: AVWarmStart, tokenizer: Any) -> tuple[list[int], contracts.Marker]:
+    """The AV prompt's ids with the marker that was asked for, or the first candidate that is one token in it."""
+    for char in [config.marker] if config.marker else MARKERS:
+        try:
+            ids, _, marker = contracts.find_marker(tokenizer, config.av_template, char)
+        except UserError:
+            if config.marker or not tokenizer.chat_template:
+                raise
+            continue
+        return ids, marker
+    raise UserError(f"none of {' '.join(MARKERS)} is one token of the AV prompt here: name one with --marker")
 
 
 def _store(model: Any, config: WarmStart) -> None:

@@ -1,5 +1,6 @@
-"""What is the current clause doing: where it stands, of what kind it is, its subject and verb, its last words?"""
+"""The current clause: where it stands, of what kind it is, its subject and verb, its last words."""
 
+from .genre import CODE, DATA, TABLE
 from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, role_of
 from .wordlists import words
 
@@ -24,6 +25,7 @@ POINTERS = frozenset(words("this that these those who which what"))
 VERBAL = frozenset(["verb", "auxiliary"])
 BREAKS = frozenset(",;:—(")
 LEADING_ROLES = frozenset(["preposition", "article", "possessive", "determiner", "adjective", "number word"])
+WHERE = {CODE: "In a line of code", DATA: "In an entry", TABLE: "In a row of cells"}
 UNQUOTED = str.maketrans("", "", '“”"<>|')
 
 
@@ -36,6 +38,8 @@ def clause_line(passage: Passage, genre: str) -> str:
     start = _clause_start(lower, passage.sentence)
     so_far = sum(piece[0].isalnum() for piece in lower[passage.sentence :])
     quotation = last_words(passage.text)
+    if genre in WHERE:  # no clauses there
+        return WHERE[genre] + (f': "{quotation}"' if quotation else ".")
     parts = [*_container(passage, genre), _place_and_kind(passage, start, so_far)]
     subject, verb = _subject_and_verb(passage, start)
     if subject and subject not in quotation.split():

@@ -7,7 +7,7 @@ from .wordlists import words
 
 PIECE_CHARS = 16
 # Alternatives are told until this much of the probability is, and none below the floor.
-ENOUGH, FLOOR = 0.9, 0.015
+ENOUGH, FLOOR = 0.9, 0.05
 CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "open, say"))
 
 MARKS = {
@@ -37,11 +37,11 @@ MARKS = {
     "%": "a percent sign",
     "#": "a hash",
     "####": "the answer mark",
-    ',"': "a comma and closing quote",
-    '."': "a full stop and closing quote",
-    '?"': "a question mark and closing quote",
-    '!"': "an exclamation mark and closing quote",
-    '—"': "a dash and closing quote",
+    ',"': "a comma closing the quote",
+    '."': "a full stop closing the quote",
+    '?"': "a question mark closing the quote",
+    '!"': "an exclamation mark closing the quote",
+    '—"': "a dash closing the quote",
 }
 DETERMINERS = frozenset(["article", "possessive", "determiner"])
 NAMING = frozenset(["noun", "adjective"])

@@ -1,4 +1,4 @@
-"""What kind of text is this? One phrase of a fixed list, chosen by cues near its end."""
+"""The kind of text: one phrase of a fixed list, chosen by cues near its end."""
 
 import re
 from collections import Counter
@@ -182,12 +182,27 @@ LISTED = re.compile(r"^(?:[-*] |\d+[.)] )", re.MULTILINE)
 OPTIONS = re.compile(r"\n[A-D][.)] ")
 VERSE_LINE = 70
 
+CODE, DATA, TABLE = "Program code", "Structured data", "A table"
+CODE_CHARS = 160  # how much of the end tells what is no prose
+TABLE_LINE = re.compile(r"^\s*\|.*\|", re.MULTILINE)
+KEYED = re.compile(r'[{\[,]\s*"[\w -]+"\s*:')
+ROWS = re.compile(r"(?:^[^,\n]{0,30}(?:,[^,\s][^,\n]{0,30}){2,}\n){2}", re.MULTILINE)
+STATEMENT = re.compile(
+    r"[\w)\]]\(|[)\]}];?$|\{$|^\s*(?:def|class|return|import|from|if|for|while|let|const|var|fn|pub|use|echo|SELECT)\b"
+    r"|[-=]>|[=!<>+*-]=|</?\w+>|\w\s?=\s?\S|^\s*(?://|\$ )",
+    re.MULTILINE,
+)
+PICTURES = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
+
 
 def genre_of(passage: Passage, prefix: str, is_chat: bool) -> str:
     """The kind of text that ``prefix`` ends in; the phrases are few and always the same."""
     counts = Counter(passage.lower)
     if is_chat or passage.speaker:
         return _chat(passage, prefix, counts)
+    other = _no_prose(prefix[-CODE_CHARS:])
+    if other:
+        return other
     scores = {name: kind.score(counts) for name, kind in KINDS.items()}
     kind = "fiction" if passage.spoken > 0.3 else max(scores, key=scores.__getitem__)
     block = passage.block
@@ -196,6 +211,27 @@ def genre_of(passage: Passage, prefix: str, is_chat: bool) -> str:
         if short:
             return short
     return _prose(kind, passage, counts) if scores[kind] > LEAST_SCORE else "Plain prose"
+
+
+def _no_prose(end: str) -> str:
+    """Code, data, tables, pictures and other scripts show at a glance; "" for anything else."""
+    if len(TABLE_LINE.findall(end)) >= 2:
+        return TABLE
+    lines = end.count("\n") + 1
+    if len(KEYED.findall(end)) >= 2 or ROWS.search(end):
+        return DATA
+    if lines > 1 and len(STATEMENT.findall(end)) >= max(3, 0.7 * lines):
+        return CODE
+    marks = [char for char in end if not char.isspace()]
+    if len(marks) > 40 and sum(map(str.isdigit, marks)) > 0.5 * len(marks) and not NUMBER_RUN.search(end):
+        return "Columns of numbers"
+    if PICTURES.search(end):
+        return "A message with emoji"
+    if not end.isascii():
+        letters = [char for char in end if char.isalpha()]
+        if sum(char > "\u036f" for char in letters) > 0.5 * len(letters):
+            return "Text in another script"
+    return ""
 
 
 def _short_form(block: str, may_be_game: bool) -> str:

@@ -1,4 +1,4 @@
-"""What can be said of a context by rule alone? Kind and topic, the current clause, the final token and what is next."""
+"""Explanations of contexts by rule: kind and topic, the current clause, the final token and what is next."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from .passage import read_passage
 from .topic import topic_line
 
 LIMIT = 340
-# How many topics and how many next tokens to name; the later plans are for texts that would pass LIMIT.
-PLANS = ((3, 4), (2, 3), (1, 2), (0, 1))
+# Whether to give a name, and how many next tokens; the later plans are for texts that would pass LIMIT.
+PLANS = ((True, 3), (True, 2), (True, 1), (False, 1))
 
 
 def explain_context(context: Context) -> str:
@@ -20,8 +20,8 @@ def explain_context(context: Context) -> str:
     genre = genre_of(passage, context.prefix, context.is_chat)
     clause = clause_line(passage, genre)
     text = ""
-    for topics, alternatives in PLANS:
-        topic = topic_line(passage, genre, topics)
+    for named, alternatives in PLANS:
+        topic = topic_line(passage, genre, named)
         text = f"{topic}\n{clause}\n{ending_line(passage, context.token, context.next_tokens, alternatives)}"
         if len(text) <= LIMIT:
             break
@@ -31,7 +31,7 @@ def explain_context(context: Context) -> str:
 class HeuristicWriter:
     """Explains by rule; needs no service and no model. English is what it knows, but any text will do."""
 
-    name = "heuristic/2"
+    name = "heuristic/3"
 
     def write(self, contexts: Sequence[Context]) -> list[str]:
         """One text for each context: see ``explain_context``."""

@@ -1,4 +1,4 @@
-"""What is the text about? The most telling of its recent nouns and names, woven into one phrase."""
+"""The topic of a text: the most telling of its recent nouns, and of its recent names."""
 
 from .passage import ENDINGS, ROLES, Passage
 from .wordlists import NOUNS, words
@@ -25,20 +25,27 @@ ARTICLES = frozenset(words("the a an this that these those each every some any n
 OPENERS = frozenset(".!?“”:\n-*<")
 
 
-def topic_line(passage: Passage, genre: str, most: int) -> str:
-    """The first feature: ``Third-person narrative, about the captain, his harbour and the storm.``"""
-    topics = topics_of(passage, most)
-    if not topics:
-        return f"{genre}, its topic still open."
-    if len(topics) == 1:
-        return f"{genre}, about {topics[0]}."
-    return f"{genre}, about {', '.join(topics[:-1])} and {topics[-1]}."
+def topic_line(passage: Passage, genre: str, named: bool = True) -> str:
+    """The first feature: ``Third-person narrative, about his harbour, naming Laura.``
+
+    One noun and one name, each in a place of its own: where a list has room for a second of a kind, a verbalizer that
+    is sure of one alone says it twice.
+    """
+    thing, name = topics_of(passage)
+    parts = [genre, f"about {thing}" if thing else "", f"naming {name}" if name and named else ""]
+    said = [part for part in parts if part]
+    return ", ".join(said if len(said) > 1 else [genre, "its topic still open"]) + "."
 
 
-def topics_of(passage: Passage, most: int) -> list[str]:
-    """The ``most`` telling nouns and names, best first, as they last stood: ``his harbour``, ``Laura``."""
+def topics_of(passage: Passage) -> tuple[str, str]:
+    """The most telling noun and the most telling name, as they last stood, "" where there is none.
+
+    ``("his harbour", "Laura Osnes")``. A word that stands both ways, as ``captain`` and ``Captain``, is a noun.
+    """
     pieces, lower = passage.pieces, passage.lower
     scores: dict[str, float] = {}
+    nouns: set[str] = set()
+    sure: set[str] = set()  # capitalised within a sentence, or twice
     shown: dict[str, str] = {}
     surname: dict[str, str] = {}
     decay = 1.0
@@ -75,11 +82,18 @@ def topics_of(passage: Passage, most: int) -> list[str]:
                 weight *= 1.5
             if after[0].isalpha() and WEIGHTS.get(after) != 0.0:
                 weight *= 0.5
-        if word not in scores:
-            scores[word] = 0.0
-            shown[word] = piece if named else _with_determiner(word, before)
-        scores[word] += weight * decay
-    return _choose(scores, shown, surname, most)
+        if not named and word not in nouns:
+            nouns.add(word)
+            shown[word] = _with_determiner(word, before)
+        if named and (before[0] not in OPENERS or word in shown):
+            sure.add(word)
+        shown.setdefault(word, piece)
+        scores[word] = scores.get(word, 0.0) + weight * decay
+    ranked = [word for word in sorted(scores, key=scores.__getitem__, reverse=True) if len(word) <= TOPIC_CHARS]
+    thing = next((word for word in ranked if word in nouns), "")
+    # No name that begins as the noun does: "the sailor" and "Sailors" are one topic.
+    named = [word for word in ranked if word in sure - nouns and (not thing or word[:5] != thing[:5])]
+    return shown.get(thing, ""), _whole_name(named, shown, surname)
 
 
 def _with_determiner(word: str, before: str) -> str:
@@ -88,20 +102,14 @@ def _with_determiner(word: str, before: str) -> str:
     return f"the {word}" if before in ARTICLES else word
 
 
-def _choose(scores: dict[str, float], shown: dict[str, str], surname: dict[str, str], most: int) -> list[str]:
-    """The best words, no two alike; a name takes its surname along."""
-    chosen: dict[str, str] = {}
-    taken: set[str] = set()
-    for word in sorted(scores, key=scores.__getitem__, reverse=True):
-        if len(chosen) == most:
-            break
-        if len(word) > TOPIC_CHARS or word[:5] in taken:
-            continue
-        taken.add(word[:5])
-        partner = next((name for name in chosen if surname.get(name) == word or surname.get(word) == name), None)
-        if partner is None:
-            chosen[word] = shown[word]
-        elif " " not in chosen[partner]:
-            pair = (partner, word) if surname.get(partner) == word else (word, partner)
-            chosen[partner] = f"{shown[pair[0]]} {shown[pair[1]]}"
-    return list(chosen.values())
+def _whole_name(ranked: list[str], shown: dict[str, str], surname: dict[str, str]) -> str:
+    """The first name, with the one that stood before or behind it."""
+    if not ranked:
+        return ""
+    best = ranked[0]
+    for word in ranked[1:]:
+        if surname.get(best) == word:
+            return f"{shown[best]} {shown[word]}"
+        if surname.get(word) == best:
+            return f"{shown[word]} {shown[best]}"
+    return shown[best]

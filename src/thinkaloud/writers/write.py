@@ -5,7 +5,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from thinkaloud.activations import read_manifest, write_explanations
 from thinkaloud.activations.store import explanations_path, read_shard
@@ -33,15 +32,15 @@ def write_all(
     missing = [s for s in range(manifest["n_shards"]) if not explanations_path(directory, s).is_file()]
     job = partial(write_one, directory, writer)
     written = 0
-    if workers == 1:
-        counts: Any = map(job, missing)
-    else:
-        # Workers start afresh: a fork would copy the threads' locks of the parent.
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-        counts = pool.map(job, missing)
-    for count in counts:
-        written += count
-        watch(count)
+    # Workers start afresh: a fork would copy the threads' locks of the parent.
+    pool = None if workers == 1 else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        for count in map(job, missing) if pool is None else pool.map(job, missing):
+            written += count
+            watch(count)
+    finally:
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
     return written
 
 

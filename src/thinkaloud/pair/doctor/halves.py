@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from thinkaloud import contract as contracts
 from thinkaloud import families
-from thinkaloud.contract import Contract, find_marker
+from thinkaloud.contract import Contract
 from thinkaloud.pair.doctor.check import (
     OTHER,
     TEXT,
@@ -36,12 +37,13 @@ def check_marker(contract: Contract, tokenizer: Any) -> Check:
     def look() -> Check:
         marker = contract.marker
         assert marker is not None  # an AV's contract has one
-        _, places, live = find_marker(tokenizer, contract.av_template or "", marker.char)
+        _, places, live = contracts.find_marker(tokenizer, contract.av_template or "", marker.char)
         wanted = (marker.left_id, marker.token_id, marker.right_id)
         found = (live.left_id, live.token_id, live.right_id)
         where = f"{marker.char} is token {live.token_id} at {', '.join(map(str, places))} of the prompt"
         if wanted != found:
             return Check("marker", False, f"{where}; contract: {wanted}, tokenizer: {found}", advice)
+        contracts.check_marker(contract, tokenizer)
         return Check("marker", True, f"{where}, between {live.left_id} and {live.right_id}")
 
     return attempt("marker", advice, look)
@@ -64,7 +66,7 @@ def check_reconstructor(ar: Reconstructor, base: Any = None) -> list[Check]:
     weights = check_weights(ar.backbone, "AR weights")
     if not weights.ok:
         return [weights]
-    checks = [weights, _head(ar), _end(ar), check_bos(ar.tokenizer, "AR BOS")]
+    checks = [weights, _head(ar), _end(ar), check_bos(ar.backbone, ar.tokenizer, "AR BOS")]
     if base is not None:
         checks.append(attempt("AR cut", "this AR is of another base model", lambda: _cut(ar, base)))
     return [*checks, attempt("AR reading", "see what the line says", lambda: _reads(ar))]

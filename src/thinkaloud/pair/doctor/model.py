@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from thinkaloud import families
+from thinkaloud.chat import chat_ids
 from thinkaloud.pair.doctor.check import TEXT, Check, attempt, behind, leading, probe_ids, relative, tolerance
 from thinkaloud.site import Site
 
@@ -16,7 +17,7 @@ def check_model(model: Any, tokenizer: Any, site: Site) -> list[Check]:
         attempt("site", "choose a layer that the model has", lambda: _site(model, site)),
         _truncation(model, tokenizer, site),
         _embedding_scale(model, tokenizer),
-        check_bos(tokenizer),
+        check_bos(model, tokenizer),
         _ends(model, tokenizer),
         _context(model, tokenizer),
     ]
@@ -60,20 +61,24 @@ def _embedding_scale(model: Any, tokenizer: Any) -> Check:
     return Check("embedding scale", off <= 1e-2, f"{what}, off by {off:.1e}", advice)
 
 
-def check_bos(tokenizer: Any, name: str = "BOS") -> Check:
-    """Whether plain text and chats begin with the same number of BOS tokens, one at most."""
+def check_bos(model: Any, tokenizer: Any, name: str = "BOS") -> Check:
+    """Whether BOS stands doubled, or is missing before plain text where the model was trained with it.
+
+    It was if the family says so, or if a chat begins with it; unless that opens every turn (ChatML), or the
+    tokenizer's own configuration says that plain text gets none.
+    """
     bos, plain = tokenizer.bos_token_id, list(tokenizer(TEXT)["input_ids"])
     if bos is None:
         return Check(name, True, "the tokenizer has none")
-    alone = leading(plain, bos)
-    if not tokenizer.chat_template:
-        return Check(name, alone <= 1, f"{alone} before plain text; no chat template", "let one step add it")
-    chat = leading(_chat(tokenizer, add_generation_prompt=True), bos)
-    found = f"{alone} before plain text, {chat} before a chat"
+    ids = _chat(tokenizer) if tokenizer.chat_template else []
+    alone, chat, turns = leading(plain, bos), leading(ids, bos), ids.count(bos) > 1
+    found = f"{alone} before plain text" + (f", {chat} before a chat" if ids else "; no chat template")
     if max(alone, chat) > 1:
-        return Check(name, False, found, "it is doubled: template and tokenizer both add it")
+        return Check(name, False, found, "it is doubled: let template or tokenizer add it, not both")
+    declined = turns or tokenizer.init_kwargs.get("add_bos_token") is False
+    wanted = families.family_of(families.text_model(model).config).needs_bos or (chat > 0 and not declined)
     advice = "the tokenizer drops it from plain text: set add_bos_token, or its post-processor"
-    return Check(name, alone >= chat, found, advice)
+    return Check(name, alone > 0 or not wanted, f"{found}, where it opens every turn" if turns else found, advice)
 
 
 def _ends(model: Any, tokenizer: Any) -> Check:
@@ -82,7 +87,7 @@ def _ends(model: Any, tokenizer: Any) -> Check:
     if not ends:
         return Check("end ids", False, found, "name eos_token_id in generation_config.json")
     if tokenizer.chat_template:
-        turn = [i for i in _chat(tokenizer, reply="x") if tokenizer.decode([i]).strip()][-1]
+        turn = [i for i in _chat(tokenizer) if tokenizer.decode([i]).strip()][-1]
         if turn not in ends:
             missing = f"{found}; a turn ends with {turn} {tokenizer.decode([turn])!r}"
             return Check("end ids", False, missing, "add it to eos_token_id in generation_config.json")
@@ -96,11 +101,6 @@ def _context(model: Any, tokenizer: Any) -> Check:
     return Check("context", most <= rows, found, "the tokenizer knows ids the model has no embedding for")
 
 
-def _chat(tokenizer: Any, reply: str | None = None, add_generation_prompt: bool = False) -> list[int]:
-    messages = [{"role": "user", "content": TEXT}]
-    if reply is not None:
-        messages.append({"role": "assistant", "content": reply})
-    encoded = tokenizer.apply_chat_template(
-        messages, tokenize=True, add_generation_prompt=add_generation_prompt, return_dict=True
-    )
-    return list(encoded["input_ids"])
+def _chat(tokenizer: Any) -> list[int]:
+    """A question and its answer: every turn of a chat once."""
+    return chat_ids(tokenizer, [{"role": "user", "content": TEXT}, {"role": "assistant", "content": "x"}])

@@ -282,6 +282,12 @@ def _weights(folder: Path) -> Path:
     raise UserError(f"no {WEIGHTS} in {folder}: fetch the whole adapter")
 
 
+def base_of(folder: Path, role: str, base: str | Path | None = None) -> str | Path:
+    """The model an adapter stands on: `base`, else what its contract says, else its adapter_config.json."""
+    named = _json(folder / CONFIG).get("base_model_name_or_path") if (folder / CONFIG).is_file() else None
+    return _base(folder, base, read_contract(folder, role), named)
+
+
 def _base(folder: Path, base: str | Path | None, contract: Contract, named: str | None) -> str | Path:
     found = base or contract.base_model or named
     if not found:

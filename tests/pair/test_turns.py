@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkaloud.serve.turns import Turn, turns
+from thinkaloud.pair.turns import Turn, turns
 
 CHAT = [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Good day."}]
 CHATML = ["<|im_start|>", "user", "\n", "Hi", " there", "<|im_end|>", "\n", "<|im_start|>", "assistant", "\n"]

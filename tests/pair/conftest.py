@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from thinkaloud.baseline import Baseline
-from thinkaloud.explanation import Explanation
-from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site
 
@@ -15,7 +14,10 @@ MakeReading = Callable[..., Reading]
 
 @pytest.fixture
 def make_reading() -> MakeReading:
-    """Tokens, and for some of them what was said, each with its MSE (V is 0.5), as a reading."""
+    """Tokens, and for some of them what was said, each with its MSE (V is 0.5), as a reading.
+
+    `coming` are M's next tokens by position.
+    """
     baseline = Baseline(0.5, 4096, 512, "heldout")
 
     def make(
@@ -25,6 +27,7 @@ def make_reading() -> MakeReading:
         special: Sequence[int] = (),
         finish: str = "closed",
         name: str = "pocket",
+        coming: Mapping[int, Sequence[tuple[str, float]]] | None = None,
     ) -> Reading:
         places = tuple(
             ReadPosition(
@@ -32,9 +35,12 @@ def make_reading() -> MakeReading:
                 tokens[i],
                 100 + i,
                 7.5,
-                tuple(Explanation(words, words, (), (), finish) for words, _ in samples),  # type: ignore[arg-type]
-                tuple(Score(1 - mse / 2, mse, baseline) for _, mse in samples),
+                tuple(
+                    ScoredExplanation(words, words, (), (), finish, Score(1 - mse / 2, mse, baseline))  # type: ignore[arg-type]
+                    for words, mse in samples
+                ),
                 i in special,
+                tuple((coming or {}).get(i, ())),
             )
             for i, samples in said.items()
         )

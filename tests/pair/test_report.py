@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thinkaloud.pair.controls import Control
-from thinkaloud.serve.export import report
+from thinkaloud.pair.report import report, title_of
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- \" ' & <img src=x onerror=alert(2)> "
@@ -21,7 +21,7 @@ HOSTILE = (
 class Outline(HTMLParser):
     """Tags, attributes and texts of a page, and whether its tags close in order."""
 
-    VOID = ("meta", "link", "br", "img")
+    VOID = ("meta", "link", "br", "img", "input")
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -56,6 +56,7 @@ def page(make_reading: Any) -> str:
         {0: [("A start.", 2.0)], 2: [("A place.\nA verb is next.", 0.125), ("Water.", 0.75)]},
         special=[0],
         finish="cut",
+        coming={2: [(" is", 0.5), ("\n", 0.25), (" <b>", 0.001)]},
     )
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Good day."}]
     tokens = ["<|bos|>", "<|user|>", "Hi", "<|end|>", "<|assistant|>", "Good", " day", ".", "<|end|>"]
@@ -77,14 +78,14 @@ def test_every_position_stands_in_the_table_and_every_token_links_to_its_row(pag
     outline = Outline(page)
     rows = [attributes["id"] for attributes in outline.attributes("tr") if "id" in attributes]
     links = [attributes["href"] for attributes in outline.attributes("a")]
-    assert rows == ["1.0", "1.2", "2.2", "2.6"]
-    assert links == [f"#{row}" for row in rows]
+    assert rows == ["text=1&pos=0", "text=1&pos=2", "text=2&pos=2", "text=2&pos=6"]
+    assert [link for link in links if "pos" in str(link)] == [f"#{row}" for row in rows]
     assert [text for text in outline.texts["li"] if text in ("A place.", "A verb is next.", "Water.")] == [
         "A place.",
         "A verb is next.",
         "Water.",
     ]
-    assert outline.texts["bdi"] == ["<|bos|>", "␣sea", "Hi", "␣day"]
+    assert outline.texts["bdi"] == ["<|bos|>", "␣sea", "␣is", "⏎", "␣<b>", "Hi", "␣day"]
     assert "cut off at the token cap" in page
     shown = outline.texts["td"]
     assert "0.75" in shown
@@ -94,13 +95,13 @@ def test_every_position_stands_in_the_table_and_every_token_links_to_its_row(pag
 
 def test_unread_tokens_are_shown_and_a_chat_by_its_turns(page: str) -> None:
     outline = Outline(page)
-    assert [a.get("class") for a in outline.attributes("div") if "turn" in (a.get("class") or "")] == [
+    assert [a.get("class") for a in outline.attributes("div") if "turn" in (a.get("class") or "").split()] == [
         "turn user",
         "turn assistant",
     ]
     classes = [attributes.get("class") for attributes in outline.attributes("span")]
     assert classes.count("unread") == 4 + 9 - 4
-    assert [attributes["class"] for attributes in outline.attributes("a")] == [
+    assert [attributes["class"] for attributes in outline.attributes("a") if "class" in attributes] == [
         "token special worse",
         "token",
         "token",
@@ -116,7 +117,8 @@ def test_the_script_gets_the_same_figures(page: str) -> None:
         (0.75, 0.125, 0.9375, "cut"),
         (-0.5, 0.75, 0.625, "cut"),
     ]
-    assert sea["said"][0]["lines"] == ["A place.", "A verb is next."]
+    assert sea["said"][0]["lines"] == [["A place."], ["A verb is next."]]
+    assert sea["next"] == [["␣is", 0.5, 0], ["⏎", 0.25, 0], ["␣<b>", 0.001, 0]]
 
 
 def test_it_says_what_was_read_and_what_the_figures_rest_on(page: str) -> None:
@@ -138,6 +140,40 @@ def test_controls_show_their_figure_and_stay_on_the_axis(page: str) -> None:
     bars = [a["style"] for a in outline.attributes("i") if a.get("class") in ("over", "below")]
     assert bars == ["left:50.0%;width:15.5%", "left:0.0%;width:50.0%"]
     assert "an &lt;i&gt;example&lt;/i&gt;" in page
+
+
+def test_what_is_wrong_and_what_samples_agree_on_is_marked_and_explained(make_reading: Any) -> None:
+    said = [('Of the sea; "a captain" too.\nEnds on "ship"; next is "she".', 0.1), ("Of the sea.", 0.2)]
+    made = report([make_reading(["The", " sea"], {1: said}, coming={1: [(" was", 0.75)]})])
+    spans = [(a["class"].strip(), a.get("title")) for a in Outline(made).attributes("span") if a.get("class")]
+    marked = [(kind, title) for kind, title in spans if kind in ("wrong", "agreed") and title]
+    assert marked == [
+        ("wrong", "quoted, and not in the text so far"),
+        ("wrong", 'the token is "sea"'),
+        ("wrong", "not among M's 1 likeliest next tokens"),
+    ]
+    assert made.count('<span class="agreed">sea</span>') == 2
+    assert "75 %" in made
+    for rule in ("The final token:", "The next token:", "Quotations, numbers and names:", "Agreement"):
+        assert rule in made
+    data = Outline(made).embedded()["readings"][0][0]
+    assert data["said"][0]["lines"][0][:2] == ["Of the ", ["sea", "", 2]]
+
+
+def test_the_title_is_the_beginning_of_the_text(make_reading: Any) -> None:
+    short, long = make_reading(["The", " sea"], {1: [("x", 0.1)]}), make_reading(["word "] * 40, {1: [("x", 0.1)]})
+    chat = make_reading(["x"], {0: [("x", 0.1)]}, text=[{"role": "user", "content": "Hi\nthere"}])
+    assert "<title>“The sea” · thinkaloud</title>" in report([short])
+    assert title_of([chat, long]) == "“Hi there” and 1 more text"
+    assert title_of([long, chat, short]) == f"“{'word ' * 12}…” and 2 more texts"
+    assert '<h1 dir="auto">Mine</h1>' in report([short], title="Mine")
+    assert title_of([]) == "Nothing read"
+
+
+def test_the_legend_says_the_baseline_and_dark_mode_is_there(page: str) -> None:
+    key = page[page.index('<div class="key">') : page.index("<main>")]
+    assert "V 0.5000 on 4,096 vectors of 512 documents (heldout)" in key
+    assert "prefers-color-scheme: dark" in page
 
 
 def test_no_controls_no_panel(make_reading: Any) -> None:
@@ -163,6 +199,7 @@ def test_hostile_text_stays_text_everywhere(make_reading: Any) -> None:
     page = report(readings, [Control(HOSTILE, HOSTILE, 0.0, 1, HOSTILE)], title=HOSTILE)
     check_inert(page)
     said = Outline(page).embedded()["readings"][0][0]["said"][0]["lines"][0]
+    said = "".join(piece if isinstance(piece, str) else piece[0] for piece in said)
     assert said.startswith("</script><script>alert(1)")
     assert "<202E>" in said
 

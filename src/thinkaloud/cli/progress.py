@@ -1,0 +1,152 @@
+"""How far a verb is and how long it still takes: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+EVERY = 30.0  # seconds between two lines where nothing can be drawn
+RECENT = 20  # measurements that a time left rests on
+
+
+@contextmanager
+def progress(what: str, total: int | None, unit: str = "explanations") -> Iterator[Callable[[int], None]]:
+    """Gives the function to call with the number of `unit` that have come since the last call."""
+    with stages(unit) as watch:
+        done = 0
+
+        def add(more: int) -> None:
+            nonlocal done
+            done += more
+            watch(what, done, total)
+
+        watch(what, 0, total)
+        yield add
+
+
+@contextmanager
+def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
+    """Gives the function to call with what is being done, how much of it is done, and how much there is.
+
+    On a terminal's standard error every stage has a bar, and all go in the end; elsewhere there is a line for one that
+    has not been heard of for `EVERY` seconds.
+    """
+    if not sys.stderr.isatty():
+        yield _Lines(unit).see
+        return
+    with bars(unit=unit) as drawn:
+        tasks: dict[str, Any] = {}
+
+        def watch(what: str, done: int, of: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = drawn.add_task(what, total=of)
+            drawn.update(tasks[what], completed=done, total=of)
+
+        yield watch
+
+
+def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None) -> "Progress":
+    """Bars on standard error, with how many `unit` of how many and the time left behind them, in what room there is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Count(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            of = "" if task.total is None else f" of {int(task.total):,}"
+            return Text(f"{before}{int(task.completed):,}{of} {unit}".rstrip())
+
+    class Left(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(left() if left else "", "cyan")
+
+    console = Console(stderr=True)
+    bar, last = BarColumn(max(6, min(40, console.width - 54))), Left() if left else TimeRemainingColumn()
+    return Progress(TextColumn("{task.description}"), bar, Count(), last, console=console, transient=True)
+
+
+class _Lines:
+    def __init__(self, unit: str) -> None:
+        self.unit, self.said, self.left = unit, time.monotonic(), {}
+
+    def see(self, what: str, done: int, of: int | None) -> None:
+        left = self.left.setdefault(what, TimeLeft())
+        left.see(done)
+        if time.monotonic() - self.said >= EVERY:
+            self.said = time.monotonic()
+            share = f"{done:,} of {of:,}" if of else f"{done:,}"
+            still = in_words(left.seconds(of)) if of else ""
+            print(f"{what}: {share} {self.unit}".rstrip() + still, file=sys.stderr, flush=True)
+
+
+class TimeLeft:
+    """Time that the rest of some steps will take, from recent steps; evaluations between them count by themselves.
+
+    It is taken anew at every step, and falls with the clock from one to the next.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self.last = clock, clock()
+        self.done: int | None = None
+        self.recent: deque[tuple[float, int]] = deque(maxlen=RECENT)
+        self.evaluation = 0.0
+
+    def see(self, done: int, evaluation: float | None = None) -> None:
+        """`done` steps are through; an evaluation took `evaluation` seconds of the time since the last call.
+
+        What was before the first call, as loading, is not measured.
+        """
+        now = self.clock()
+        if evaluation is not None:
+            self.evaluation = evaluation
+        if self.done is not None and done > self.done:
+            self.recent.append((max(0.0, now - self.last - (evaluation or 0.0)), done - self.done))
+        self.last, self.done = now, done
+
+    def seconds(self, steps: int, evaluations: int = 0) -> float | None:
+        """Seconds until `steps` steps and as many evaluations are through; None while no step has been measured."""
+        if not self.recent or self.done is None:
+            return None
+        each = sum(seconds for seconds, _ in self.recent) / sum(made for _, made in self.recent)
+        left = each * (steps - self.done) + self.evaluation * evaluations
+        return max(0.0, left - (self.clock() - self.last))
+
+
+class Pace:
+    """The time left of a training run, from the lines of its log."""
+
+    def __init__(self, eval_every: int) -> None:
+        self.every, self.left = eval_every, TimeLeft()
+        self.step = self.steps = 0
+
+    def see(self, metrics: dict[str, Any]) -> None:
+        """Take in a line of the log."""
+        self.step, self.steps = metrics["step"], metrics["steps"]
+        self.left.see(self.step, metrics.get("seconds_eval"))
+
+    def evaluations(self) -> int:
+        """How many are still to come: one at every `eval_every` steps, and one after the last."""
+        last = self.step < self.steps and self.steps % self.every != 0
+        return self.steps // self.every - self.step // self.every + last
+
+    def seconds(self) -> float | None:
+        """Seconds until the end; None while no step has been measured."""
+        return self.left.seconds(self.steps, self.evaluations())
+
+    def words(self) -> str:
+        """`, 3 min left`, or nothing."""
+        return in_words(self.seconds())
+
+
+def in_words(seconds: float | None) -> str:
+    """`, 3 min left`, or nothing."""
+    if seconds is None:
+        return ""
+    from thinkaloud.activations.progress import duration
+
+    return f", {duration(seconds)} left"

@@ -1,0 +1,41 @@
+"""What of a model learns: all of it or an adapter, without dropout, blocks recomputed where memory is short."""
+
+from typing import Any
+
+from torch import nn
+
+from thinkaloud import families
+from thinkaloud.errors import UserError
+from thinkaloud.pair.formats import adapters
+
+
+def require_gradients(model: Any, mode: str, rank: int, alpha: int, checkpointing: bool = False) -> Any:
+    """`model` with what the mode trains asking for gradients: all of it, its adapter, or a fresh one.
+
+    With `checkpointing` the model is in train mode, without which Transformers recomputes nothing. Train mode switches
+    dropout on, which there is none of any more, and takes the cache from the blocks: rollouts and evaluations switch it
+    off for as long as they last.
+    """
+    has_adapter = hasattr(model, "peft_config")
+    if mode == "full" and has_adapter:
+        raise UserError("the checkpoint is an adapter: train it as one (mode auto), or merge it first")
+    _drop_dropout(model)
+    if mode == "adapter" and not has_adapter:
+        model = adapters.fresh(model, rank, alpha)
+    else:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not has_adapter or "lora_" in name)
+    if checkpointing:
+        inner = families.text_model(model)
+        inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.train()
+    return model
+
+
+def _drop_dropout(model: nn.Module) -> None:
+    module: Any
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # most families keep attention's as a number
