@@ -42,12 +42,16 @@ def test_between_two_sizes_it_is_their_geometric_mean() -> None:
 
 
 def test_what_is_said_stands_and_the_rest_is_decided() -> None:
-    open_ = decide(AR, 7_672_064, 1000, "cpu")
+    open_ = decide(AR, 7_672_064, 256_000, "cpu")
+    assert (open_.batch, open_.steps) == (256, 1000)
     assert (open_.lr, open_.final_lr, open_.warmup) == (1e-3, pytest.approx(5e-5), 50)
     assert open_.micro_tokens == MICRO_TOKENS["cpu"]
-    assert decide(AR, 7_672_064, 30, "cuda").warmup == 3  # or a short run would never leave its warm-up
-    said = replace(AR, lr=2e-3, final_lr=1e-6, warmup=0, micro_tokens=7)
-    found = decide(said, 7_672_064, 30, "cuda")
+    few = decide(AR, 7_672_064, 960, "cuda")
+    assert (few.batch, few.steps, few.warmup) == (32, 30, 3)  # or a short run would never leave its warm-up
+    assert decide(replace(AR, epochs=3), 7_672_064, 10_000, "cpu").batch == 128
+    said = replace(AR, batch=8, lr=2e-3, final_lr=1e-6, warmup=0, micro_tokens=7)
+    found = decide(said, 7_672_064, 960, "cuda")
+    assert (found.batch, found.steps) == (8, 120)
     assert (found.lr, found.final_lr, found.warmup, found.micro_tokens) == (2e-3, 1e-6, 0, 7)
 
 
@@ -56,12 +60,12 @@ def test_a_half_that_reads_already_goes_on_more_slowly() -> None:
 
 
 def test_what_it_takes_is_told_beforehand() -> None:
-    plan = decide(AR, 7_672_064, 35, "cpu")
-    first, second = announcement(AR, plan, 8_940, 35, 7_672_064, 1.23e9)
-    assert first == "8,940 rows, 35 steps of 256; 7.7M weights learn at 0.001 → 5e-05; about 1.2 GB of memory"
+    plan = decide(AR, 7_672_064, 8_940, "cpu")
+    first, second = announcement(AR, plan, 8_940, 7_672_064, 1.23e9)
+    assert first == "8,940 rows, 280 steps of 32; 7.7M weights learn at 0.001 → 5e-05; about 1.2 GB of memory"
     assert second.startswith("expect ")
     begun = replace(AR, start="pocket")
-    assert len(announcement(begun, plan, 8_940, 35, 7_672_064, 1.23e9)) == 1
+    assert len(announcement(begun, plan, 8_940, 7_672_064, 1.23e9)) == 1
 
 
 def test_the_pocket_base_takes_no_more_than_two_gigabytes() -> None:

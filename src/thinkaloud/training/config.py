@@ -40,8 +40,8 @@ class WarmStart:
     """Peak learning rate; default: by the size of the model, 1e-3 for 8M weights, 3e-4 for 135M, 2e-5 for 7G."""
     final_lr: float | None = None
     """Learning rate at the end of the cosine; default: a twentieth of the peak."""
-    batch: int = 256
-    """Rows an optimizer step."""
+    batch: int | None = None
+    """Rows an optimizer step; default: 256, down to 32 where rows are few, for 200 steps."""
     warmup: int | None = None
     """Steps of linear warm-up; default: 50, or a tenth of the run where that is less."""
     epochs: int = 1

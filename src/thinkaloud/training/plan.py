@@ -20,6 +20,9 @@ RATES = {
 }
 FINAL = 0.05  # of the peak, at the end of the cosine
 WARMUP = 50  # steps, but no more than a tenth of the run
+# Rows a step: few rows want many steps. From scratch on the pocket base, 2,048 rows once: AR FVE −0.28 in 8 steps of
+# 256, −0.02 in 64 steps of 32.
+BATCH, LEAST_BATCH, STEPS = 256, 32, 200
 MICRO_TOKENS = {"cpu": 4096, "cuda": 32768}
 
 
@@ -27,6 +30,8 @@ MICRO_TOKENS = {"cpu": 4096, "cuda": 32768}
 class Plan:
     """What a configuration may leave open, decided."""
 
+    batch: int
+    steps: int
     lr: float
     final_lr: float
     warmup: int
@@ -46,11 +51,19 @@ def default_lr(stage: str, mode: str, parameters: int) -> float:
     return points[0][1] if parameters <= points[0][0] else points[-1][1]
 
 
-def decide(config: WarmStart, parameters: int, steps: int, device: str) -> Plan:
-    """What `config` says, and what it leaves open by the size of the model, the steps and the type of the device."""
+def decide(config: WarmStart, parameters: int, rows: int, device: str) -> Plan:
+    """What `config` says, and what it leaves open by the size of the model, the rows and the type of the device."""
+    batch = config.batch
+    if batch is None:
+        batch = BATCH
+        while batch > LEAST_BATCH and config.epochs * rows < STEPS * batch:
+            batch //= 2
+    steps = config.epochs * -(-rows // batch)
     stage = "warmstart" if config.start is None else f"rl {config.role}"
     lr = default_lr(stage, config.mode, parameters) if config.lr is None else config.lr
     return Plan(
+        batch=batch,
+        steps=steps,
         lr=lr,
         final_lr=FINAL * lr if config.final_lr is None else config.final_lr,
         warmup=min(WARMUP, steps // 10) if config.warmup is None else config.warmup,
@@ -67,10 +80,10 @@ def memory(parameters: int, learning: int, blocks: int, width: int, vocabulary: 
     return 4e8 + 4 * parameters + 12 * learning + 4 * micro_tokens * (30 * blocks * width + 2 * vocabulary)
 
 
-def announcement(config: WarmStart, plan: Plan, rows: int, steps: int, learning: int, peak: float) -> list[str]:
+def announcement(config: WarmStart, plan: Plan, rows: int, learning: int, peak: float) -> list[str]:
     """What a person is told before the first step: how much there is to do, and what to expect of it."""
     lines = [
-        f"{rows:,} rows, {steps:,} steps of {config.batch}; {_many(learning)} weights learn at {plan.lr:.2g} → "
+        f"{rows:,} rows, {plan.steps:,} steps of {plan.batch}; {_many(learning)} weights learn at {plan.lr:.2g} → "
         f"{plan.final_lr:.2g}; about {peak / 1e9:.1f} GB of memory"
     ]
     if config.start is None:

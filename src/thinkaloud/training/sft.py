@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ LOG_EVERY = 20
 TIMED = 3  # steps after which the time left is told
 # Where a run is computed and how often it saves may change between a stop and its resumption; nothing else may.
 FREE = ("device", "save_every", "out")
+LEFT_OPEN = tuple(field.name for field in fields(plan.Plan) if field.name != "steps")  # what a configuration may leave
 
 
 def warm_start(
@@ -71,16 +72,16 @@ def _begin_or_go_on(
     if begun:
         run_folder.same_model(out, model)
     task = build(config, train, held_rows, found.manifest, commit)
-    steps = config.epochs * -(-len(train) // config.batch)
     device = next(task.module.parameters()).device.type
-    decided = plan.decide(config, families.size(task.module), steps, device)
-    config = replace(config, **asdict(decided))
-    for line in plan.announcement(config, decided, len(train), steps, *_extent(task, decided.micro_tokens)):
+    decided = plan.decide(config, families.size(task.module), len(train), device)
+    config = replace(config, **{name: getattr(decided, name) for name in LEFT_OPEN})
+    for line in plan.announcement(config, decided, len(train), *_extent(task, decided.micro_tokens)):
         say(line)
     if not begun:
-        run = {"config": config.to_dict(), "steps": steps, "rows": len(train), "data": run_folder.digest(config.data)}
-        write_text(out / run_folder.CONFIG, json.dumps({**run, "model": model, **provenance()}, indent=1))
-    _run(config, decided, task, steps, out, watch, say)
+        run = {"config": config.to_dict(), "steps": decided.steps, "rows": len(train)}
+        run |= {"data": run_folder.digest(config.data), "model": model}
+        write_text(out / run_folder.CONFIG, json.dumps({**run, **provenance()}, indent=1))
+    _run(config, decided, task, out, watch, say)
     before = task.part.contract
     made = {**before.provenance, "rows": len(train) * config.epochs, "heldout": reached(out)}
     task.part.contract = replace(before, provenance=made)
@@ -98,7 +99,7 @@ def reached(out: Path) -> dict[str, float]:
 def _as_begun(config: WarmStart, out: Path) -> Any:
     """`config` with what it leaves open as the run in `out` was begun with: a resumed run decides nothing anew."""
     before = run_folder.begun_with(out)["config"]
-    left = [field.name for field in fields(plan.Plan) if getattr(config, field.name) is None]
+    left = [name for name in LEFT_OPEN if getattr(config, name) is None]
     return replace(config, **{name: before.get(name) for name in left})
 
 
@@ -115,11 +116,11 @@ def _run(
     config: WarmStart,
     decided: plan.Plan,
     task: AVTask | ARTask,
-    steps: int,
     out: Path,
     watch: Callable[[dict[str, Any]], None],
     say: Callable[[str], None],
 ) -> None:
+    batch, steps = decided.batch, decided.steps
     parameters = checkpoint.trainable(task.module)
     matrices = [p for p in parameters.values() if p.ndim >= 2]
     vectors = [p for p in parameters.values() if p.ndim < 2]
@@ -148,7 +149,7 @@ def _run(
         if step == start + TIMED and steps - step > 1:
             each = (time.perf_counter() - since) / TIMED
             say(f"{each:.2g} s a step: about {plan.duration(each * (steps - step))} left, evaluations aside")
-        rows = step_rows(step, len(task.train), config.batch, config.seed)
+        rows = step_rows(step, len(task.train), batch, config.seed)
         lr = cosine_lr(step, steps, decided.lr, decided.final_lr, decided.warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
