@@ -33,9 +33,8 @@ def require_gradients(model: Any, mode: str, rank: int, alpha: int, checkpointin
 
 
 def _drop_dropout(model: nn.Module) -> None:
-    module: Any
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # most families keep attention's as a number
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            vars(module)["attention_dropout"] = 0.0  # most families keep attention's as a number
