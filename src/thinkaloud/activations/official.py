@@ -1,4 +1,4 @@
-"""How do activations pass to and from the field's official data sets: a Parquet file and its sidecar?
+"""Conversion of activations to and from the field's official data sets: a Parquet file and its sidecar.
 
 The file holds `activation_vector` (raw float32), `n_raw_tokens` (the 1-based position), `activation_layer`, `doc_id`,
 `detokenized_text_truncated`, and by stage `prompt`, `response` or `api_explanation`. The sidecar is FILE.nla_meta.yaml.

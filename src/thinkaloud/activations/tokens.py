@@ -1,4 +1,4 @@
-"""Which token sequences does a document become, and how do its tokens read?"""
+"""Token sequences (windows) of documents, and the text of their tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What are a pair's explanations of stored activations worth, beside the controls, and how sure is that?"""
+"""Reconstruction of stored activations from explanations: FVE with controls and bootstrap intervals."""
 
 import math
 from collections.abc import Callable, Sequence

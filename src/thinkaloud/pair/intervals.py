@@ -1,4 +1,4 @@
-"""How sure is a mean, when the rows of one document are not independent?"""
+"""Cluster bootstrap: confidence intervals of a mean where the rows of one document are not independent."""
 
 from collections.abc import Sequence
 from typing import Any

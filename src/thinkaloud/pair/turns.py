@@ -1,4 +1,4 @@
-"""Where in a chat's tokens does each message stand?"""
+"""The messages of a chat as ranges of its tokens."""
 
 import re
 from collections.abc import Mapping, Sequence

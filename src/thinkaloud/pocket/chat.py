@@ -1,4 +1,4 @@
-"""How does a chat look as the plain text that the pocket model reads?"""
+"""Chat template of the pocket model: a chat as the plain text that it reads."""
 
 from collections.abc import Iterable, Mapping
 

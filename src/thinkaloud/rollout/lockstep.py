@@ -1,4 +1,4 @@
-"""How are many responses sampled fast, in process, from the very weights that are being trained?
+"""Batched sampling over a static KV cache, in process, from the weights that are being trained.
 
 All prompts have the same length and differ in one place, the vector, so they are decoded in step: the part before the
 vector is read once for all, the rest of a prompt once for all its samples, and then every row takes one token at a

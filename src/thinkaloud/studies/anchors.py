@@ -1,4 +1,4 @@
-"""How much does each sentence of an explanation decide about what follows it, and about what the whole comes to?
+"""Thought anchors: counterfactual importance of each sentence of an explanation, by resampling.
 
 Counterfactual importance, after "thought anchors" (Bogdan et al., "Thought Anchors: Which LLM Reasoning Steps Matter?",
 2025; of NLAs: Realmbird, "NLA Thought Anchors", 2026): continuations with a sentence kept are compared with

@@ -1,4 +1,4 @@
-"""Do explanations hold the answer of a problem that the model is working, and is it the right one?
+"""Whether explanations name the answer of a problem that the model is working, against chance.
 
 M works problems whose answers are known; activations are read at named places of its solutions, explained, scored, and
 scored again with the answer taken out of the explanation or another number put for it. Tables, in this order:

@@ -1,4 +1,4 @@
-"""What persists in words along a text, and does a fact stand in them before the text states it?
+"""What persists in explanations along a text, and when a fact stands in them against when the text states it.
 
 Every position of some texts is explained and rebuilt. The tables: texts, readings (explanations, errors, vectors),
 persistence (what is kept k positions on), facts and moments (when known facts are named), words (of the texts).

@@ -1,4 +1,4 @@
-"""Which texts and chats does a survey read, at which tokens, and whose are the assistant's turns in them?"""
+"""Texts and chats of a survey: documents, positions, and regenerated assistant turns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What do explanations look like, what in them carries the vector, and which tokens are hard?
+"""Survey of explanations: their form, which paragraphs carry the vector, and which tokens are hard.
 
 Makes the tables, publishes them and hands them to the page: documents → positions explained → paragraphs ablated.
 """

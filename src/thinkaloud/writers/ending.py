@@ -1,4 +1,4 @@
-"""What is the final token, what is its role, and what does the model expect next?"""
+"""The final token of a text, its role, and the target model's next tokens, in words."""
 
 import re
 

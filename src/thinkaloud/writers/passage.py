@@ -1,4 +1,4 @@
-"""What stands at the end of a text: its words and marks, who speaks, where the sentence begins, each word's role?"""
+"""The end of a text, split once: words and marks, who speaks, where the sentence begins, parts of speech."""
 
 import re
 from dataclasses import dataclass

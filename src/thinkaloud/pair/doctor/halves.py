@@ -1,4 +1,4 @@
-"""Are an AV and an AR what their contracts say, and of one pair?"""
+"""Checks of an AV and an AR against their contracts, and of whether they are one pair."""
 
 from contextlib import nullcontext
 from typing import Any

@@ -1,4 +1,4 @@
-"""Is a target model what its site and its prompts rely on?"""
+"""Checks of a target model: what its site and its prompts rely on."""
 
 from typing import Any
 

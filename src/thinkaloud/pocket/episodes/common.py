@@ -1,4 +1,4 @@
-"""What is an episode, and how is one written so that every offset in it is known as the text grows?"""
+"""Episodes of the pocket world: text written together with facts whose offsets are known."""
 
 import random
 from collections.abc import Mapping, Sequence

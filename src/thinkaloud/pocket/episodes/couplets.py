@@ -1,4 +1,4 @@
-"""Rhyming couplets: which rhyme does the second line have to reach?
+"""Rhyming couplets; the fact is the rhyme that the second line has to reach.
 
 Fact: `rhyme` (the name of the rhyme class, settled by the last word of the first line; at `stated_at` stands one of
 `rhyme_words(value)`, the last word of the second line). Held-out combinations are pairs of rhyme words in either order.

@@ -1,4 +1,4 @@
-"""Who appears in the episodes, and which pronouns go with each name?"""
+"""Names and pronouns of the people in the episodes."""
 
 from thinkaloud.pocket.episodes.common import words
 

@@ -1,4 +1,4 @@
-"""Who and what is where after each move?
+"""People and things that move; the facts are who and what is where after each move.
 
 Facts: `place:NAME:i` (where NAME is after the i-th time its place is settled; a carried thing moves with its carrier,
 and someone who joins another is where the other is) and `asked` (the place that the end of the text says, settled once

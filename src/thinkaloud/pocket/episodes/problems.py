@@ -1,4 +1,4 @@
-"""Word problems of one or two steps: how many are there after each step, and in the end?
+"""Word problems of one or two steps; the facts are the number after each step and the answer.
 
 Facts: `after_step_1`, `after_step_2` (the quantity, settled by the step's number and verb, stated as the result of its
 line in the solution) and `answer` (the last of these quantities). Held-out combinations are single steps: the quantity

@@ -1,4 +1,4 @@
-"""Sequences: by which rule do they go on, and what comes next?
+"""Sequences; the facts are the rule by which they go on and the next item.
 
 Facts: `rule` (the kind of rule, settled by the first item that leaves one kind only) and `next` (the item after those
 shown, settled by the last item shown). The rule is stated by a phrase that starts with its kind. Held-out combinations

@@ -1,4 +1,4 @@
-"""Chats in which the user shows a trait without naming it: which trait will the answer need?
+"""Chats in which the user shows a trait without naming it; the fact is the trait that the answer will need.
 
 Fact: `trait` (settled by the first cue, stated where the assistant names it). Held-out combinations are pairs of cues
 of one trait, in either order. The wording is the user's last question. A `^` in a cue is where it gives the trait away.
