@@ -69,5 +69,5 @@ def test_a_pair_that_reads_garbage_is_off(pair: Path, tmp_path: Path, capsys: py
     out = " ".join(capsys.readouterr().out.split())
     assert "AR held out AR on written text: FVE -0.87, shuffled pairs -1.00: worse than always answering" in out
     assert "AV held out AV → AR: FVE -0.93" in out
-    assert "More rows than 366 help most" in out
+    assert "Give it more rows than 366" in out
     assert out.endswith("2 of 23 checks off")

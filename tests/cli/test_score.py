@@ -128,6 +128,6 @@ def test_a_pair_that_reads_nothing_is_called_so(folder: Path, capsys: pytest.Cap
     out = " ".join(capsys.readouterr().out.split())
     assert re.search(r"AR on written text: FVE -?\d\.\d\d, shuffled pairs -?\d\.\d\d: (worse than|the words say)", out)
     assert re.search(r"AV → AR: FVE -?\d\.\d\d, shuffled pairs", out)
-    assert out.count("More rows help most") == 2
+    assert out.count("Give it more rows") == 2
     assert score(folder, "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 2

@@ -149,7 +149,7 @@ def test_what_it_takes_is_said_before_and_how_long_after_some_steps(data: Path, 
     amount, expected, left = told
     assert f"{steps} steps of 8" in amount
     assert amount.endswith("GB of memory")
-    assert expected.startswith("expect little on written text")
+    assert expected.startswith("expect nothing on written text yet")
     assert left.endswith(" left, evaluations aside")
     assert " s a step: about " in left
 
@@ -253,8 +253,8 @@ def test_a_damaged_checkpoint_is_passed_over(data: Path, tmp_path: Path) -> None
     assert checkpoint.steps(tmp_path / "run/checkpoints") == [2, 4]
     weights = tmp_path / "run/checkpoints/step-4/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
-    warm_start(made, seen.append)
-    [note] = [line["note"] for line in seen if "note" in line]
+    warm_start(made, say=seen.append)
+    [note] = [line for line in seen if "cannot be read" in line]
     assert note.startswith("the checkpoint of step 4 cannot be read (weights.safetensors: ")
     assert note.endswith("): going on from step 2")
     warm_start(config("ar", data, tmp_path / "other"))

@@ -57,18 +57,18 @@ def test_what_failed_counts_as_failed(fail_mse: float) -> None:
     vectors = tiny.vectors(6, seed=8)
     given = config(fail_mse=fail_mse, kl=0.3)
     ar = refusing()
-    parts = [Held(vectors[s], ["…"] * 3, BASELINE) for s in (slice(0, 3), slice(3, 6))]
+    first, second = [Held(vectors[s], ["…"] * 3, BASELINE) for s in (slice(0, 3), slice(3, 6))]
     explained = said(TEXTS, [[72, 101]] * 6)
-    chosen, figures, table = validate(explained, Policy(verbalizer(), given), Critic(ar, given), *parts, given)
+    chosen, figures, table = validate(explained, Policy(verbalizer(), given), Critic(ar, given), first, second, given)
     rebuilt = {i: ar.reconstruct([TEXTS[i]])[0] for i in (0, 2, 5)}
     mse = [
         float(2 - 2 * torch.cosine_similarity(rebuilt[i], vectors[i], dim=0)) if i in rebuilt else fail_mse
         for i in range(6)
     ]
-    first, second = (1 - sum(mse[s]) / 3 / BASELINE.v for s in (slice(0, 3), slice(3, 6)))
-    assert chosen["fve"] == figures["selection_fve"] == pytest.approx(first, abs=1e-5)
-    assert figures["selection_fve_frozen"] == pytest.approx(first, abs=1e-5)
-    assert figures["heldout_fve"] == figures["heldout_fve_frozen"] == pytest.approx(second, abs=1e-5)
+    wanted = tuple(1 - sum(mse[s]) / 3 / BASELINE.v for s in (slice(0, 3), slice(3, 6)))
+    assert chosen["fve"] == figures["selection_fve"] == pytest.approx(wanted[0], abs=1e-5)
+    assert figures["selection_fve_frozen"] == pytest.approx(wanted[0], abs=1e-5)
+    assert figures["heldout_fve"] == figures["heldout_fve_frozen"] == pytest.approx(wanted[1], abs=1e-5)
     assert [row["fve"] for row in table] == pytest.approx([1 - one / BASELINE.v for one in mse[3:]], abs=1e-5)
     assert (figures["closed"], figures["refused"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
     assert (chosen["closed"], chosen["refused"]) == (pytest.approx(2 / 3), 0)
@@ -89,11 +89,11 @@ def test_the_kl_is_the_exact_one_whatever_the_loss_takes(form: str) -> None:
     policy, start, vectors = Policy(verbalizer(), config(kl_form=form)), verbalizer(), tiny.vectors(2)
     for parameter in policy.model.parameters():
         parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
-    parts = [Held(vectors[:1], ["…"], BASELINE), Held(vectors[1:], ["…"], BASELINE)]
+    first, second = [Held(vectors[:1], ["…"], BASELINE), Held(vectors[1:], ["…"], BASELINE)]
     response = [116, 104, 101, 32, 98, 111, 97, 116, 115, 46, 257]
     explained = [Explanation("boats", "", tuple(ids), (0.0,) * len(ids), "closed") for ids in ([7, 8], response)]
     critic = Critic(tiny.reconstructor(), policy.config)
-    _, figures, _ = validate(explained, policy, critic, *parts, policy.config)
+    _, figures, _ = validate(explained, policy, critic, first, second, policy.config)
     now, before = (teacher_forced(av, vectors[1], response) for av in (policy.verbalizer, start))
     exact = float((now.exp() * (now - before)).sum(1).mean())
     assert exact > 1e-3
