@@ -12,7 +12,8 @@ def run_on(disk: Path, size: str, code: str) -> subprocess.CompletedProcess[str]
     """Run Python `code` where `disk` is a file system of `size`, in a mount namespace of its own."""
     disk.mkdir()
     script = f'mount -t tmpfs -o size={size} small "{disk}" && exec "{sys.executable}" -c "$CODE"'
-    environment = {**os.environ, "CODE": code, "PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "CODE": code, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, env=environment)
 
 

@@ -162,11 +162,13 @@ def load_labelled(path: str | None = None, split: str | None = "test") -> list[d
     """Labelled texts of a JSONL file, default the bundled one; of one split, if the rows say theirs."""
     where = Path(path) if path else files("thinkaloud.studies").joinpath("labelled.jsonl")
     try:
-        lines = where.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = where.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{where} cannot be read: {error}") from None
     rows = []
     for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         try:
             row = json.loads(line)
             row = {**row, "text": str(row["text"]), "label": row["label"]}
