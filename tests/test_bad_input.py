@@ -387,8 +387,7 @@ CASES: list[tuple[str, Callable[[Path], object], list[str], str]] = [
         "no verb",
         nothing,
         ["raed"],
-        "no verb 'raed': expected one of "
-        "read, extract, explain, warmstart, train, runs, score, study, doctor, demo, run",
+        "no verb 'raed': did you mean read?",
     ),
 ]
 

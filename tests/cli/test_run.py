@@ -104,7 +104,7 @@ def test_a_step_done_otherwise_is_refused_before_anything_runs(place: Path) -> N
     changed = run.parse(["recipe.py", "--ar.lr", "1e-3"])
     assert changed is not None
     again = Steps()
-    with pytest.raises(UserError, match=r"the step ar of pair was done with lr = 2e-05, asked for 0.001"):
+    with pytest.raises(UserError, match=r"the step ar of pair was done with lr = None, asked for 0.001"):
         follow(changed, again.verbs())
     assert again.asked == []
 

@@ -357,13 +357,13 @@ def test_without_a_whole_checkpoint_nothing_is_lost_and_nothing_begun(pair: Path
 def test_a_damaged_best_checkpoint_leaves_the_last(
     pair: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figures, right = iter([0.5, 0.1, 0.1, 0.1]), rl.judge
+    figures, right = iter([0.5, 0.1, 0.1, 0.1]), rl.validate
 
     def judged(*arguments: Any) -> Any:
-        found, table = right(*arguments)
-        return {**found, "heldout_fve_frozen": next(figures)}, table
+        chosen, logged, table = right(*arguments)
+        return {**chosen, "fve_frozen": next(figures)}, logged, table
 
-    monkeypatch.setattr(rl, "judge", judged)
+    monkeypatch.setattr(rl, "validate", judged)
     out = train(config(pair, data, tmp_path / "run", steps=4, save_every=1, eval_every=2), stop=third())
     cut(out / "checkpoints/step-0/weights.safetensors")
     seen: list[dict[str, Any]] = []

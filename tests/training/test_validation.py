@@ -17,7 +17,8 @@ from thinkaloud.rollout.base import Sampling
 from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
 from thinkaloud.training.data import Held
-from thinkaloud.training.policy import Policy, require_gradients
+from thinkaloud.training.learner import require_gradients
+from thinkaloud.training.policy import Policy
 from thinkaloud.training.validation import check_mismatch, collapse, validate
 
 BASELINE = Baseline(0.8, 100, 50, "heldout")

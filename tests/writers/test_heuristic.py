@@ -178,7 +178,7 @@ def test_a_whole_explanation():
     assert explain_context(context(NOVEL, " the", *THE_NEXT)) == (
         "Dialogue in fiction, about the boat, naming Billy.\n"
         'In speech, early in a when-clause: "captain, when the boat comes out of the"\n'
-        'Ends on "the", an article; next is likely "house", or "harbour", "door", "sea".'
+        'Ends on "the", an article; next is likely "house", or "harbour", "door".'
     )
 
 

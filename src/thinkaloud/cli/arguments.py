@@ -119,12 +119,14 @@ def _quiet_defaults(info: StructTypeInfo) -> StructConstructorSpec | None:
 def _refuse_unknown(parser: Any, args: Sequence[str], prog: str) -> None:
     """UserError for the first option, or the subcommand in the first place, that `parser` does not have."""
     for i, word in enumerate(args):
+        if word == "--":  # what follows is no option, whatever it looks like
+            return
         subcommands = next((a.choices for a in parser._actions if isinstance(a.choices, dict)), None)
         if subcommands and word in subcommands:
             parser, prog = subcommands[word], f"{prog} {word}"
         elif subcommands and i == 0 and not word.startswith("-"):
             raise UserError(f"{prog} has no {word!r}{suggest(word, subcommands)}")
-        elif word.startswith("--") and word != "--":
+        elif word.startswith("--"):
             option = word.split("=")[0]
             known = [name.replace("_", "-") for a in parser._actions for name in a.option_strings if len(name) > 2]
             if option.replace("_", "-") not in known:
