@@ -98,6 +98,7 @@ def reached(out: Path) -> dict[str, float]:
 
 def _as_begun(config: WarmStart, out: Path) -> Any:
     """`config` with what it leaves open as the run in `out` was begun with: a resumed run decides nothing anew."""
+    run_folder.same_config(out, {"role": config.role}, FREE)
     before = run_folder.begun_with(out)["config"]
     left = [name for name in LEFT_OPEN if getattr(config, name) is None]
     return replace(config, **{name: before.get(name) for name in left})
