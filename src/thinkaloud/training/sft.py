@@ -49,7 +49,7 @@ def warm_start(
     """
     out = Path(config.out)
     if run_folder.status(out) == "finished":
-        run_folder.same_config(out, _as_begun(config, out).to_dict(), FREE)
+        _as_begun(config, out)
         return out / "model"
     with held(out):
         return _begin_or_go_on(config, out, watch, say)
@@ -61,7 +61,6 @@ def _begin_or_go_on(
     begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
         config = _as_begun(config, out)
-        run_folder.same_config(out, config.to_dict(), FREE)
         run_folder.same_data(out, config.data)
     commit = begun.get("model", {}).get("commit")
     train, found = load_rows(config.data, "train", config.seed, config.rows)
@@ -97,9 +96,10 @@ def reached(out: Path) -> dict[str, float]:
 
 
 def _as_begun(config: WarmStart, out: Path) -> Any:
-    """`config` with what it leaves open as the run in `out` was begun with: a resumed run decides nothing anew."""
-    before = run_folder.begun_with(out)["config"]
+    """`config` with what it leaves open as the run in `out` was begun with; UserError where what it says differs."""
     left = [name for name in LEFT_OPEN if getattr(config, name) is None]
+    run_folder.same_config(out, config.to_dict(), (*FREE, *left))
+    before = run_folder.begun_with(out)["config"]
     return replace(config, **{name: before.get(name) for name in left})
 
 
