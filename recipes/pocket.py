@@ -4,6 +4,7 @@ python -m thinkaloud.pocket.corpus CORPUS texts
 thinkaloud run recipes/pocket.py --extract.corpus texts --out runs/pocket
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from thinkaloud.cli import explain, extract, score
@@ -17,8 +18,27 @@ POCKET = {"data": "data", "mode": "full", "batch": 256, "eval_every": 500, "stor
 def recipe() -> Recipe:
     """Every window of 256 tokens, six positions each; two epochs for the AR, which still gains, one for the AV, and RL.
 
-    The bundled pair's RL saw every sixteenth document (docs/pocket-rl).
+    The bundled pair's RL saw every sixteenth document (docs/pocket-rl). Its second, short run samples nearer to greedy,
+    where lists repeat themselves most, and pays more for that.
     """
+    rl = RL(
+        nla="",  # the pair of the steps before
+        data="data",
+        out="rl",
+        steps=600,
+        max_tokens=120,
+        temperature=0.8,
+        lr=1e-4,
+        ar_lr=1e-4,
+        final_lr=0.1,
+        warmup=10,
+        kl=0.1,
+        length_penalty=0.001,
+        repetition_penalty=1.0,
+        eval_every=60,
+        eval_rows=1954,
+        store="int8",
+    )
     return Recipe(
         out=Path("runs/pocket"),
         extract=extract.Args(
@@ -49,22 +69,9 @@ def recipe() -> Recipe:
             injection_scale=3.0,
             av_template="Vector: {injection_char} Words:",
         ),
-        train=RL(
-            nla="",  # the pair of the steps before
-            data="data",
-            out="rl",
-            steps=720,
-            max_tokens=120,
-            temperature=0.8,
-            lr=1e-4,
-            ar_lr=1e-4,
-            final_lr=0.1,
-            warmup=10,
-            kl=0.1,
-            length_penalty=0.001,
-            eval_every=60,
-            eval_rows=1954,
-            store="int8",
+        train=rl,
+        refine=replace(
+            rl, out="pair", steps=110, temperature=0.5, warmup=5, kl=0.05, repetition_penalty=3.0, eval_every=55
         ),
         score=score.Args(data=Path("data"), limit=2000, max_tokens=120),
     )

@@ -1,6 +1,7 @@
 """Does a recipe run its steps in order, keep what is done, and refuse what does not fit?"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from thinkaloud.activations import read_corpus, split_of
 from thinkaloud.cli import run
 from thinkaloud.cli.recipe import follow, load
 from thinkaloud.errors import UserError
+from thinkaloud.training.config import RL
 
 RECIPE = '''"""A run as small as it can be."""
 
@@ -97,6 +99,16 @@ def test_values_are_changed_on_the_command_line(place: Path) -> None:
     assert steps["extract"].out == Path("mine/data")
     assert steps["ar"].lr == 1e-3
     assert steps["score"].nla == "mine"
+
+
+def test_a_second_run_of_reinforcement_learning_goes_on_from_the_first(place: Path) -> None:
+    recipe = load(Path("recipe.py"))
+    first = RL(nla="", data="data", out="rl", steps=2)
+    both = replace(recipe, train=first, refine=replace(first, out="refined"))
+    steps = dict(both.steps())
+    assert (steps["train"].nla, steps["refine"].nla, steps["score"].nla) == ("pair", "pair/rl", "pair/refined")
+    assert both.pair == Path("pair/refined")
+    assert recipe.pair == Path("pair")
 
 
 def test_a_step_done_otherwise_is_refused_before_anything_runs(place: Path) -> None:

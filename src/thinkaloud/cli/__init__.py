@@ -136,7 +136,6 @@ def _drop_stdout() -> None:
 def _quiet_libraries() -> None:
     """Keep the libraries' advice and bars off a person's screen; variables that are set already win."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if not sys.warnoptions:

@@ -38,6 +38,14 @@ class Recipe:
     """What the pair reaches on held-out documents."""
     train: RL | None = None
     """Reinforcement learning of the warm-started pair, if any; its run, a pair too, lies in the folder it names."""
+    refine: RL | None = None
+    """A second run of it with other settings, from the pair that the first one made."""
+
+    @property
+    def pair(self) -> Path:
+        """The folder of the pair that the run ends with."""
+        last = self.refine or self.train
+        return self.out if last is None else self.out / last.out
 
     def steps(self) -> Iterator[tuple[str, Any]]:
         """(name, arguments) of each step in order, with its folders placed under `out`."""
@@ -46,9 +54,10 @@ class Recipe:
         yield "ar", self._placed(self.ar)
         yield "av", replace(self._placed(self.av), ar=str(self.out / self.av.ar) if self.av.ar else None)
         pair = self.out
-        if self.train is not None:
-            yield "train", replace(self._placed(self.train), nla=str(self.out))
-            pair = self.out / self.train.out
+        for name, config in (("train", self.train), ("refine", self.refine)):
+            if config is not None:
+                yield name, replace(self._placed(config), nla=str(pair))
+                pair = self.out / config.out
         yield "score", replace(self.score, nla=str(pair), data=self.out / self.score.data)
 
     def _placed(self, config: Any) -> Any:

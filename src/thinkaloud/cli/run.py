@@ -14,7 +14,8 @@ from thinkaloud.errors import UserError
 
 USAGE = """usage: thinkaloud run RECIPE.py [--STEP.OPTION VALUE ...]
 
-Does every step of a recipe that is not done yet: extract, explain, ar, av, train, score. Run it again after a stop.
+Does every step of a recipe that is not done yet: extract, explain, ar, av, train, refine, score.
+Run it again after a stop.
 
 RECIPE.py has a function recipe() that returns the whole run; recipes/ holds some to start from. \
 Any value of it can be changed here, as in --out runs/mine --extract.corpus texts --ar.lr 1e-4.
@@ -42,8 +43,7 @@ def parse(args: list[str]) -> Recipe | None:
 def main(recipe: Recipe | None) -> None:
     if recipe is not None:
         follow(recipe, verbs())
-        pair = recipe.out if recipe.train is None else recipe.out / recipe.train.out
-        print(f"next: {command('read', '--nla', pair, 'A sentence of your own.')}")
+        print(f"next: {command('read', '--nla', recipe.pair, 'A sentence of your own.')}")
 
 
 def kept(recipe: Recipe) -> str:
@@ -62,5 +62,6 @@ def verbs() -> dict[str, Callable[[Any], Any]]:
         "ar": warmstart.main,
         "av": warmstart.main,
         "train": train.begin_or_go_on,
+        "refine": train.begin_or_go_on,
         "score": score.main,
     }
