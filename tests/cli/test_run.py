@@ -116,7 +116,7 @@ def test_a_step_done_otherwise_is_refused_before_anything_runs(place: Path) -> N
     changed = run.parse(["recipe.py", "--ar.lr", "1e-3"])
     assert changed is not None
     again = Steps()
-    with pytest.raises(UserError, match=r"the step ar of pair was done with lr = None, asked for 0.001"):
+    with pytest.raises(UserError, match=r"pair was begun with ar.lr = None, now it is 0.001"):
         follow(changed, again.verbs())
     assert again.asked == []
 
@@ -168,7 +168,7 @@ def test_a_broken_ledger_is_one_line(place: Path, capsys: pytest.CaptureFixture[
     (place / "pair").mkdir()
     (place / "pair" / "recipe.json").write_text("{")
     assert cli.main(["run", "recipe.py"]) == 2
-    assert "recipe.json is not JSON" in capsys.readouterr().err
+    assert "recipe.json cannot be read" in capsys.readouterr().err
 
 
 def test_help_needs_no_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,12 +5,13 @@ laptop can check a recipe meant for a large machine.
 """
 
 import importlib.util
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from thinkaloud import ledger
+from thinkaloud.atomic import write_json
 from thinkaloud.cli import explain, extract, score
 from thinkaloud.errors import UserError
 from thinkaloud.training.config import RL, ARWarmStart, AVWarmStart
@@ -87,52 +88,27 @@ def load(path: Path) -> Recipe:
 
 def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable[[str], None] = print) -> None:
     """Do the steps that are not done yet; a step that was done with other arguments is refused before anything runs."""
-    ledger = recipe.out / LEDGER
-    done = _read(ledger)
-    steps = {name: (arguments, _plain(arguments)) for name, arguments in recipe.steps()}
-    for name, (_, plain) in steps.items():
-        if name in done:
-            _same(name, done[name], plain, recipe.out)
+    path = recipe.out / LEDGER
+    done = ledger.read(path)
+    steps = dict(recipe.steps())
+    plain = {name: _plain(arguments) for name, arguments in steps.items()}
+    ledger.check(recipe.out, done, plain, [f"{name}.{field}" for name in steps for field in FREE])
     recipe.out.mkdir(parents=True, exist_ok=True)
-    for name, (arguments, plain) in steps.items():
+    for name, arguments in steps.items():
         if name in done:
             say(f"{name}: done before")
             continue
         say(f"{name}:")
         verbs[name](arguments)
-        done[name] = plain
-        _write(ledger, done)
+        done[name] = plain[name]
+        write_json(path, done)
 
 
 def done_of(recipe: Recipe) -> list[str]:
     """The names of the steps that are done."""
-    return list(_read(recipe.out / LEDGER))
-
-
-def _read(ledger: Path) -> dict[str, Any]:
-    if not ledger.is_file():
-        return {}
-    try:
-        return dict(json.loads(ledger.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(f"{ledger} is not JSON: {error}; choose another --out") from None
-
-
-def _write(ledger: Path, done: dict[str, Any]) -> None:
-    from thinkaloud.atomic import write_json
-
-    write_json(ledger, done)
+    return list(ledger.read(recipe.out / LEDGER))
 
 
 def _plain(arguments: Any) -> dict[str, Any]:
     """A step's arguments as JSON holds them."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(arguments).items()}
-
-
-def _same(name: str, before: dict[str, Any], now: dict[str, Any], out: Path) -> None:
-    for key, value in now.items():
-        if key not in FREE and before.get(key) != value:
-            raise UserError(
-                f"the step {name} of {out} was done with {key} = {before.get(key)!r}, asked for {value!r}: "
-                "choose another --out"
-            )
