@@ -25,12 +25,13 @@ def test_a_recipe_is_checked_without_torch(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_steps_of_a_recipe_fit_together(path: Path) -> None:
     steps = dict(load(path).steps())
-    assert [name for name in steps if name != "train"] == ["extract", "explain", "ar", "av", "score"]
+    assert [name for name in steps if name not in ("train", "refine")] == ["extract", "explain", "ar", "av", "score"]
     data = steps["extract"].out
     assert {Path(step.data) for name, step in steps.items() if name != "extract"} == {data}
     assert steps["av"].ar == steps["ar"].out
     assert {Path(steps[name].out).name: Path(steps[name].out).parent for name in ("ar", "av")} == dict.fromkeys(
         ("ar", "av"), Path(steps["train"].nla if "train" in steps else steps["score"].nla)
     )
-    assert "train" not in steps or steps["score"].nla == steps["train"].out
+    trained = [steps[name] for name in ("train", "refine") if name in steps]
+    assert [step.nla for step in (*trained, steps["score"])][1:] == [step.out for step in trained]
     assert steps["extract"].next_tokens > 0, "the writer by rule needs the model's own next tokens"
