@@ -7,9 +7,10 @@ Its vectors all point nearly the same way (V is about 0.03), so cosines near 1 m
 
 from pathlib import Path
 
-from thinkaloud.cli import explain, extract, score
-from thinkaloud.cli.recipe import Recipe
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.config.data import Explain, Extract
+from thinkaloud.config.eval import Score
+from thinkaloud.config.recipe import Recipe
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
 SHARED = {"data": "data", "mode": "adapter", "lr": 1e-4, "final_lr": 1e-5, "checkpointing": True, "micro_tokens": 8192}
 
@@ -18,7 +19,7 @@ def recipe() -> Recipe:
     """Ten positions a document, explained by rule; one epoch for both halves."""
     return Recipe(
         out=Path("runs/gemma3_12b"),
-        extract=extract.Args(
+        extract=Extract(
             corpus="texts",
             out=Path("data"),
             model="google/gemma-3-12b-it",
@@ -26,8 +27,8 @@ def recipe() -> Recipe:
             window=1536,
             next_tokens=6,
         ),
-        explain=explain.Args(data=Path("data"), workers=8),
+        explain=Explain(data=Path("data"), workers=8),
         ar=ARWarmStart(**SHARED, out="ar"),
         av=AVWarmStart(**SHARED, out="av", ar="ar"),
-        score=score.Args(data=Path("data")),
+        score=Score(data=Path("data")),
     )

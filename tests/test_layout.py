@@ -117,7 +117,7 @@ def modules_after(code: str) -> set[str]:
     [
         "import thinkaloud",
         "from thinkaloud.cli import main; main(['--help'])",
-        "import thinkaloud.training.config",
+        "import thinkaloud.config.train",
     ],
     ids=["import", "help", "config"],
 )

@@ -12,28 +12,29 @@ from thinkaloud import cli
 from thinkaloud.activations import read_corpus, split_of
 from thinkaloud.cli import run
 from thinkaloud.cli.recipe import follow, load
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
-from thinkaloud.training.config import RL
 
 RECIPE = '''"""A run as small as it can be."""
 
 from pathlib import Path
 
-from thinkaloud.cli import explain, extract, score
-from thinkaloud.cli.recipe import Recipe
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.config.data import Explain, Extract
+from thinkaloud.config.eval import Score
+from thinkaloud.config.recipe import Recipe
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
 
 def recipe():
     return Recipe(
         out=Path("pair"),
-        extract=extract.Args(
+        extract=Extract(
             corpus="texts.jsonl", out=Path("data"), model="model", layer=2, positions=4, next_tokens=4, heldout=0.3
         ),
-        explain=explain.Args(data=Path("data")),
+        explain=Explain(data=Path("data")),
         ar=ARWarmStart(data="data", out="ar", batch=16, warmup=1),
         av=AVWarmStart(data="data", out="av", ar="ar", batch=16, warmup=1, eval_texts=2, injection_scale=3.0),
-        score=score.Args(data=Path("data"), limit=4, max_tokens=8),
+        score=Score(data=Path("data"), limit=4, max_tokens=8),
     )
 '''
 

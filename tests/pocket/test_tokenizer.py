@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thinkaloud import contract
+from thinkaloud.config.train import AR_TEMPLATE, AV_TEMPLATE
 from thinkaloud.explanation import wrap
 from thinkaloud.loading import load_tokenizer
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket.chat import BOS, END, ROLES, render
 from thinkaloud.pocket.tokenizer import CONTEXT, MARKER, VOCABULARY, save, train
-from thinkaloud.training.config import AR_TEMPLATE, AV_TEMPLATE
 
 SIZE = 600
 TEXTS = [corpus.as_text(document) for document in corpus.world(0, 150)]

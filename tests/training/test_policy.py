@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from thinkaloud import families
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy, pack_rows

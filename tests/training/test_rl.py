@@ -24,12 +24,12 @@ from torch import Tensor
 
 from thinkaloud import NLA
 from thinkaloud.activations import Activations
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.families import truncated
 from thinkaloud.pair.formats import adapters
 from thinkaloud.training import checkpoint, rl, run_folder
-from thinkaloud.training.config import RL
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.rl import resume, step_seed, train
 from thinkaloud.training.rl_setup import save_pair
@@ -38,7 +38,7 @@ from thinkaloud.writers.write import write_all
 
 RUN = """
 import json, sys, torch
-from thinkaloud.training.config import RL
+from thinkaloud.config.train import RL
 from thinkaloud.training.rl import resume, train
 from thinkaloud.training.run_folder import CONFIG
 from pathlib import Path
@@ -509,7 +509,7 @@ import json, shutil, torch
 from pathlib import Path
 from thinkaloud.cli import guarded
 from thinkaloud.training import checkpoint
-from thinkaloud.training.config import RL
+from thinkaloud.config.train import RL
 from thinkaloud.training.rl import train
 torch.set_num_threads(1)
 print("code", guarded(lambda: train(RL(**json.loads({json.dumps(json.dumps(made.to_dict()))}))) and 0))

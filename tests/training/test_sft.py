@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 from thinkaloud.activations import Activations, write_explanations
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.pair.formats import load_reconstructor, load_verbalizer
 from thinkaloud.training import checkpoint
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
 from thinkaloud.training.data import load_rows
 from thinkaloud.training.run_folder import status
 from thinkaloud.training.sft import warm_start
@@ -32,7 +32,7 @@ LEARNING: dict[str, Any] = {"lr": 3e-3, "final_lr": 1e-4}
 
 RUN = """
 import json, sys
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.training.sft import warm_start
 import torch
 torch.set_num_threads(1)
@@ -367,7 +367,7 @@ def test_a_checkpoint_of_another_kind_of_run_is_refused(data: Path, tmp_path: Pa
 
 MEMORY = """
 import resource, sys
-from thinkaloud.training.config import AVWarmStart
+from thinkaloud.config.train import AVWarmStart
 from thinkaloud.training.sft import warm_start
 warm_start(AVWarmStart(data=sys.argv[1], out=sys.argv[2], rows=256, eval_rows=8))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

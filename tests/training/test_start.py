@@ -8,10 +8,10 @@ import pytest
 import tiny
 import torch
 
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.pair.formats import load_reconstructor, load_verbalizer, official, read_contract
 from thinkaloud.site import Site
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
 from thinkaloud.training.data import load_rows
 from thinkaloud.training.sft import warm_start
 from thinkaloud.training.tasks import build

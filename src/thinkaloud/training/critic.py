@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from thinkaloud.config.train import RL, in_bfloat16
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
 from thinkaloud.pair.scores import direction_mse
-from thinkaloud.training.config import RL, in_bfloat16
 from thinkaloud.training.frozen import Frozen
 
 

@@ -19,13 +19,13 @@ from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
+from thinkaloud.config.train import RL, in_bfloat16
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.rollout.lockstep import Lockstep
-from thinkaloud.training.config import RL, in_bfloat16
 from thinkaloud.training.frozen import Frozen
 from thinkaloud.training.losses import full_kl, k3, policy_loss
 

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
+from thinkaloud.config.train import RL, cosine_lr
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
 from thinkaloud.pair.prose import repeated_items, stutters
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, run_folder
-from thinkaloud.training.config import RL, cosine_lr
 from thinkaloud.training.critic import Critic, valid_explanations
 from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize

@@ -12,6 +12,7 @@ from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud.activations import read_manifest
 from thinkaloud.baseline import Baseline
+from thinkaloud.config.train import RL
 from thinkaloud.contract import CLOSE, OPEN
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import at, fingerprint, revision, same_model, weights_hash
@@ -22,7 +23,6 @@ from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
 from thinkaloud.training import run_folder
-from thinkaloud.training.config import RL
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.plan import default_lr
 from thinkaloud.training.provenance import provenance

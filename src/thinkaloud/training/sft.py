@@ -17,6 +17,7 @@ import torch
 from thinkaloud import families
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
+from thinkaloud.config.train import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import at, fingerprint, revision
 from thinkaloud.loading import resolve
@@ -24,7 +25,6 @@ from thinkaloud.lock import held
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training import checkpoint, plan, run_folder
-from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
 from thinkaloud.training.tasks import ARTask, AVTask, base_model, build

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from thinkaloud import contract as contracts
+from thinkaloud.config.train import ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import same_model
 from thinkaloud.loading import resolve
@@ -16,7 +17,6 @@ from thinkaloud.pair.nla import pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
-from thinkaloud.training.config import ARWarmStart, AVWarmStart, WarmStart
 
 BROUGHT = ("av_template", "ar_template", "marker", "injection", "injection_scale")  # what a contract says already
 

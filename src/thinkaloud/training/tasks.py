@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import contract as contracts
 from thinkaloud import families
+from thinkaloud.config.train import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
@@ -23,7 +24,6 @@ from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
-from thinkaloud.training.config import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
