@@ -6,6 +6,7 @@ run's name is its folder's, so that a resumed run goes on under the same one.
 
 import hashlib
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,9 +68,9 @@ class _Nothing:
 @tracker("trackio")
 class _Trackio:
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
-        import trackio
-
-        self.run = trackio.init(PROJECT, name=_name(out), config=dict(config), resume="allow", embed=False)
+        self.run = import_module("trackio").init(
+            PROJECT, name=_name(out), config=dict(config), resume="allow", embed=False
+        )
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         self.run.log(dict(metrics), step=step)
@@ -81,10 +82,8 @@ class _Trackio:
 @tracker("wandb")
 class _WandB:
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
-        import wandb
-
         whole = str(out.resolve()).encode()
-        self.run = wandb.init(
+        self.run = import_module("wandb").init(
             project=PROJECT,
             name=_name(out),
             id=hashlib.sha256(whole).hexdigest()[:16],
