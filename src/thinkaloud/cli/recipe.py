@@ -59,8 +59,9 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
 
 
 def done_of(recipe: Recipe) -> list[str]:
-    """The names of the steps that are done."""
-    return list(ledger.read(recipe.out / LEDGER))
+    """The names of the steps that are done, in their order."""
+    done = ledger.read(recipe.out / LEDGER)
+    return [name for name, _ in recipe.steps() if name in done]
 
 
 def _plain(arguments: Any) -> dict[str, Any]:
