@@ -19,9 +19,9 @@ from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
+from thinkaloud.batching import length_batches
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
-from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.rollout.lockstep import Lockstep

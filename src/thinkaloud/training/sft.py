@@ -17,12 +17,12 @@ import torch
 from thinkaloud import families
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
+from thinkaloud.batching import length_batches
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import at, fingerprint, revision
 from thinkaloud.loading import resolve
 from thinkaloud.lock import held
 from thinkaloud.pair.formats import adapters
-from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.training import checkpoint, plan, run_folder
 from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.training.data import load_rows, step_rows
