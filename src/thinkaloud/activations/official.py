@@ -19,8 +19,9 @@ from torch import Tensor
 
 from thinkaloud.activations.store import Activations, refuse_bad, with_defaults
 from thinkaloud.atomic import write_whole
-from thinkaloud.contract import CLOSE, OPEN, Contract, to_yaml
+from thinkaloud.contract import CLOSE, Contract, to_yaml
 from thinkaloud.errors import UserError
+from thinkaloud.explanation import unwrap, wrap
 from thinkaloud.site import Site
 
 STAGES = ("base", "av_sft", "ar_sft", "rl")
@@ -144,18 +145,6 @@ def write_official(
     return path
 
 
-def wrap(explanation: str) -> str:
-    """An explanation as the AV's response: between its tags, each on a line of its own."""
-    return f"{OPEN}\n{explanation}\n{CLOSE}"
-
-
-def unwrap(response: str) -> str | None:
-    """What stands between the first pair of tags, or None where they are missing."""
-    _, opened, rest = response.partition(OPEN)
-    inside, closed, _ = rest.partition(CLOSE)
-    return inside.strip() if opened and closed else None
-
-
 def _parts(
     activations: Activations, schema: pa.Schema, site: Site, av: Contract | None, ar: Contract | None
 ) -> Iterator[pa.Table]:
@@ -265,7 +254,7 @@ def _explanations(table: pa.Table, meta: Mapping[str, Any]) -> list[str | None] 
     if "api_explanation" in table.column_names:
         return table["api_explanation"].to_pylist()
     if "response" in table.column_names:
-        return [None if text is None else unwrap(text) for text in table["response"].to_pylist()]
+        return [unwrap(text) if text is not None and CLOSE in text else None for text in table["response"].to_pylist()]
     templates = meta.get("prompt_templates") or {}
     template = templates.get("ar") or templates.get("critic")
     if template and "prompt" in table.column_names and pa.types.is_string(table.schema.field("prompt").type):

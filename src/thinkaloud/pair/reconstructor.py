@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from thinkaloud import families
+from thinkaloud.batching import length_batches
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.pair.injection import scaled
@@ -156,17 +157,6 @@ class Reconstructor:
         for block in families.blocks(self.backbone):
             block.compile(dynamic=True)  # one graph for all blocks and lengths
         return self
-
-
-def length_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Row indices in batches of near-equal lengths whose padded size stays within `budget` tokens (or of one row)."""
-    batches: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
 
 
 def pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Int[Tensor, "n t"], Int[Tensor, " n"]]:

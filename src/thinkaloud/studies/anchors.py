@@ -136,7 +136,7 @@ def sentence_ends(said: Explanation, tokenizer: Any) -> tuple[list[str], list[in
 
 def _baseline(nla: NLA, explained: Sequence[Mapping[str, Any]]) -> Baseline:
     vectors = np.asarray([row["vector"] for row in explained], dtype=np.float32)
-    return nla.baseline or Baseline.of(vectors, [row["problem"] for row in explained], "these vectors")
+    return nla.baseline_for(vectors, [row["problem"] for row in explained])
 
 
 def _continued(

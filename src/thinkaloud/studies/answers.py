@@ -68,7 +68,7 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> Page:
     found = folder.table("places", lambda: places_table(solved, list(dict.fromkeys(config.places)), nla, tokenizer))
     places = found.drop_columns(["vector"]).to_pylist()
     vectors = torch.from_numpy(np.stack(found["vector"].to_numpy(zero_copy_only=False)).astype(np.float32))
-    baseline = nla.baseline or Baseline.of(vectors.numpy(), [p["problem"] for p in places], "these places")
+    baseline = nla.baseline_for(vectors, [p["problem"] for p in places], "these places")
     explained = folder.pieces(
         "explanations",
         len(places),

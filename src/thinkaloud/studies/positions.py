@@ -7,7 +7,6 @@ persistence (what is kept k positions on), facts and moments (when known facts a
 from collections.abc import Sequence
 from typing import Any
 
-from thinkaloud.baseline import Baseline
 from thinkaloud.pair.nla import NLA
 from thinkaloud.studies.config import Positions
 from thinkaloud.studies.folder import Folder, Watch, rows
@@ -41,7 +40,7 @@ def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> Page:
     named = facts_named(texts, said)
     facts, moments = (_kept(folder, name, found) for name, found in zip(("facts", "moments"), named, strict=True))
     words = _kept(folder, "words", words_named(texts, said))
-    baseline = nla.baseline or Baseline.of(vectors, [text for text, _, _ in keys], "the vectors read here")
+    baseline = nla.baseline_for(vectors, [text for text, _, _ in keys], "the vectors read here")
     found = Found(config, nla.name, str(nla.site), baseline, texts, said, persistence, facts, moments, words)
     return page_of(found, folder)
 

@@ -1,7 +1,9 @@
-"""Which kind of checkpoint is this, and who loads it: one loader a format."""
+"""Loading and saving an AV or AR, in whichever format it is."""
 
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from thinkaloud.contract import Contract
 from thinkaloud.loading import resolve
@@ -35,3 +37,16 @@ def load_reconstructor(
     if adapters.is_ar_adapter(folder):
         return adapters.load_ar(folder, base=base, device=device, dtype=dtype)
     return official.load_ar(folder, device=device, dtype=dtype)
+
+
+def save(part: Verbalizer | Reconstructor, folder: Path, store: str) -> None:
+    """Write an AV or AR: an adapter by itself, else all weights in the dtype `store` ("int8": packed)."""
+    av = isinstance(part, Verbalizer)
+    model = part.model if av else part.backbone
+    write: Any
+    if hasattr(model, "peft_config"):
+        write = adapters.save_av_adapter if av else adapters.save_ar_adapter
+        return write(part, folder)
+    model.to(torch.bfloat16 if store == "bfloat16" else torch.float32)  # eight-bit packing starts from float32
+    write = official.save_av if av else official.save_ar
+    return write(part, folder, packed=store == "int8")

@@ -228,7 +228,7 @@ def _save_adapter(model: Any, contract: Contract, folder: Path) -> None:
     state = {
         name.replace(f".{model.active_adapter}", ""): parameter.detach().cpu().contiguous()
         for name, parameter in model.named_parameters()
-        if _is_adapter(name)
+        if _is_adapter(name) and f".{model.active_adapter}." in name
     }
     save_file(state, str(folder / WEIGHTS), metadata={"format": "pt"})
 
