@@ -254,7 +254,7 @@ def test_vectors_that_cannot_be_read_are_refused(change: Any, line: str) -> None
     assert str(caught.value) == line
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**31), st.floats(0.01, 1e5), st.sampled_from([1e-3, 1.0, 1e4])
 )

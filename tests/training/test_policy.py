@@ -378,7 +378,7 @@ def test_in_bfloat16_the_divergence_from_itself_is_nothing(av: Callable[..., Ver
     assert policy.evaluate(VECTORS, RESPONSES, 100).kl.mean() > 1e-3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.integers(1, 6), st.integers(1, 5), st.integers(1, 20), st.integers(0, 90))
 def test_every_response_is_in_a_row_of_its_own_vector(
     data: st.DataObject, group: int, vectors: int, prompt: int, behind: int

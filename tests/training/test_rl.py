@@ -296,6 +296,7 @@ def test_logs_with_odd_line_ends_and_torn_lines_are_read(pair: Path, data: Path,
     assert [line for line in samples if line != odd] == run_folder.log(whole / run_folder.SAMPLES)
 
 
+@pytest.mark.slow
 def test_a_collapse_is_not_forgotten_by_a_kill(pair: Path, data: Path, tmp_path: Path) -> None:
     """Killed when the collapse is decided and saved and the pair is not yet written."""
     made = config(pair, data, tmp_path / "run", stop_closed=1.01)

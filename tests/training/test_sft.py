@@ -59,7 +59,7 @@ def timeless(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
     [
         pytest.param("av", {}, id="av", marks=pytest.mark.slow),
         pytest.param("ar", {}, id="ar", marks=pytest.mark.slow),
-        pytest.param("av", {"mode": "adapter", "adapter_rank": 4}, id="av-adapter"),
+        pytest.param("av", {"mode": "adapter", "adapter_rank": 4}, id="av-adapter", marks=pytest.mark.slow),
         pytest.param("ar", {"mode": "adapter", "adapter_rank": 4}, id="ar-adapter", marks=pytest.mark.slow),
     ],
 )
