@@ -1,8 +1,8 @@
-"""What is a rollout? Prompts that hold vectors go in, sampled explanations come out, by whichever engine."""
+"""Rollouts: prompts that hold vectors go in, sampled explanations come out, by whichever engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.injection import Injection
+
+Prefixes = Sequence[Sequence[Sequence[int]]]
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,27 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Prompt:
-    """`n` prompts as `inputs_embeds`: what stands before the first vector is the same for all of them.
+    """Prompts of the same token `ids` that differ in their `vectors`, which `injection` puts at the `slots`.
 
-    `own(rows)` gives what follows for a slice of them, `own_length` tokens with the vectors in place, and further
-    keyword arguments of the forward call over it.
+    The vectors are at the norm they are injected with: `Verbalizer.prompt` makes them so.
     """
 
-    shared: Float[Tensor, "s d"]
-    own: Callable[[slice], tuple[Float[Tensor, "m t d"], dict[str, Any]]]
-    own_length: int
-    n: int
+    ids: tuple[int, ...]
+    slots: tuple[int, ...]
+    vectors: Float[Tensor, "n s d"]
+    injection: Injection
+
+    @property
+    def n(self) -> int:
+        return len(self.vectors)
 
     @property
     def length(self) -> int:
         """Tokens of a prompt."""
-        return len(self.shared) + self.own_length
+        return len(self.ids)
 
 
+@runtime_checkable
 class Rollout(Protocol):
     """An engine that samples responses. The same seed gives the same tokens on the same machine."""
 
@@ -54,7 +61,7 @@ class Rollout(Protocol):
         prompt: Prompt,
         n: int = 1,
         sampling: Sampling | None = None,
-        prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
+        prefixes: Prefixes | None = None,
         watch: Callable[[int], None] = lambda rows: None,
     ) -> list[list[Explanation]]:
         """`n` explanations for every prompt. `prefixes[i][j]` are token ids with which sample j of prompt i begins.

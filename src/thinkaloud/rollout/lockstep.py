@@ -112,9 +112,10 @@ class Lockstep:
                     raise UserError(f"a prefix of prompt {i} has ended already: nothing can follow it")
 
     def _batch(self, rows: int, places: int) -> "_Batch":
-        """Room for so many rows and places: what is kept from before, if it is large enough."""
+        """Room for so many rows and places: what is kept from before, if it is large enough and not too large."""
         kept = self._kept
-        if kept is None or kept.rows < rows or kept.places < places:
+        if kept is None or not rows <= kept.rows <= max(rows, self.rows) or kept.places < places:
+            kept = self._kept = None  # two would not always fit
             places = -(-places // _BUCKET) * _BUCKET
             self._kept = kept = _Batch(rows, places, self.device, families.context_length(self.model))
         return kept
@@ -122,8 +123,9 @@ class Lockstep:
     def _shared(self, prompt: Prompt) -> "_Growing":
         """Keys and values of what stands before the first vector, one row."""
         cache = _Growing(None)
-        if len(prompt.shared):
-            self._read(prompt.shared[None], cache, 0, {})
+        if prompt.slots[0]:
+            ids = torch.tensor(prompt.ids[: prompt.slots[0]], device=self.device)
+            self._read(families.embed(self.model, ids)[None], cache, 0, {})
         return cache
 
     def _read(self, embeds: Float[Tensor, "n t d"], cache: Any, start: int, more: dict[str, Any]) -> Any:
@@ -160,9 +162,12 @@ class Lockstep:
             for j in range(n)
         ]
         here = slice(at, at + len(rows))
-        embeds, more = prompt.own(new)
+        first, vectors = prompt.slots[0], prompt.vectors[new].to(self.device)
+        embeds = families.embed(self.model, torch.tensor(prompt.ids[first:], device=self.device))
+        embeds = embeds[None].expand(len(vectors), -1, -1)
+        embeds, more = prompt.injection.apply(embeds, [slot - first for slot in prompt.slots], vectors)
         cache = _Growing(before)
-        hidden = self._read(embeds, cache, len(prompt.shared), more)[:, -1]
+        hidden = self._read(embeds, cache, first, more)[:, -1]
         batch.fill(here, cache, n)
         lengths = [len(row.ids) for row in rows]
         if any(lengths):
