@@ -16,7 +16,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import Injection
-from thinkaloud.rollout.base import Prefixes, Prompt, Rollout, Sampling
+from thinkaloud.rollout.base import Engine, Prefixes, Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 
 
@@ -37,7 +37,7 @@ class Verbalizer:
     model: Any
     tokenizer: Any
     contract: Contract
-    engine: Rollout | None = field(default=None, repr=False)
+    engine: Engine | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.contract.role != "av":
@@ -113,7 +113,7 @@ class Verbalizer:
         return self.sampler.generate(self.prompt(vectors), n, sampling, prefixes, watch)
 
     @property
-    def sampler(self) -> Rollout:
+    def sampler(self) -> Engine:
         """The engine given, or lockstep decoding on these weights, made when it is first asked for."""
         if self.engine is not None:
             return self.engine
