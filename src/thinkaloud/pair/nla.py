@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from thinkaloud.atomic import restore
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.injection import check_vectors
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
 from thinkaloud.pair.formats import read_contract
-from thinkaloud.pair.injection import check_vectors
 from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
@@ -117,6 +118,11 @@ class NLA:
         """
         return self.baseline or Baseline.of(_tensor(vectors).float().numpy(), doc_ids, split)
 
+    @cached_property
+    def model_tokenizer(self) -> Any:
+        """M's own tokenizer; the AV's where the pair does not say which model it reads."""
+        return self.tokenizer if self.base is None else load_tokenizer(self.base)
+
     @property
     def model(self) -> Any:
         """M, the model whose activations the pair reads."""
@@ -199,7 +205,7 @@ class NLA:
         content = text if isinstance(text, str) else list(text)
         if not content or (isinstance(content, str) and not content.strip()):
             raise UserError("the text is empty: there is nothing to read")
-        tokenizer = load_tokenizer(self.base) if self.base is not None else self.tokenizer
+        tokenizer = self.model_tokenizer
         tokens = tokens_of(tokenizer, content)
         found = activations.extract(
             self.model, [content], self.site, positions, tokenizer, next_tokens=NEXT_TOKENS, window=window

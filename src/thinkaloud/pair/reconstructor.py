@@ -13,7 +13,7 @@ from thinkaloud import families
 from thinkaloud.batching import length_batches
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
-from thinkaloud.pair.injection import scaled
+from thinkaloud.injection import scaled
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tokenised

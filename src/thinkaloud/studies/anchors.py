@@ -31,7 +31,7 @@ from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, parse
 from thinkaloud.studies.page import Page
 from thinkaloud.studies.paragraphs import errors
-from thinkaloud.studies.problems import load_problems, place_of, read_places, solve, tokenizer_of
+from thinkaloud.studies.problems import load_problems, place_of, read_places, solve
 
 PIECE = 4  # explanations whose continuations are sampled in one batch
 OUTCOMES = {"gold": "holds the gold answer", "model": "holds M's answer", "fve": "reconstruction (FVE)"}
@@ -87,7 +87,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> Page:
 
 def _explanations(config: Anchors, nla: NLA) -> pa.Table:
     """A row for each place of each problem: what was said there, and where its sentences end among its tokens."""
-    tokenizer = tokenizer_of(nla)
+    tokenizer = nla.model_tokenizer
     reader = Reader(tokenizer)
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)
     solutions = solve(nla.model, tokenizer, problems, config.solution_tokens)

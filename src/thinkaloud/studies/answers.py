@@ -30,7 +30,7 @@ from thinkaloud.studies.degenerate import classify, load_labelled, precision
 from thinkaloud.studies.folder import Folder, Watch
 from thinkaloud.studies.numbers import numbers, replaced, spans
 from thinkaloud.studies.page import Example, Page, at_quartiles
-from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve, tokenizer_of
+from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve
 
 Record = dict[str, Any]
 
@@ -56,7 +56,7 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> Page:
     for name in config.places:
         place_of(name)
     checked = check_classes(config.labelled)
-    tokenizer = tokenizer_of(nla)
+    tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)
     solved = folder.pieces(
         "solutions",

@@ -96,11 +96,8 @@ class Policy:
 
         `rows` bounds the explanations sampled at once from now on; it changes nothing about what is drawn.
         """
-        if rows is not None and rows != self.engine.rows:
-            self.engine = Lockstep(self.sampler.model, self.verbalizer.tokenizer, rows)
-        with torch.inference_mode():
-            prompt = self.sampler.prompt(vectors)
-        return self.engine.generate(prompt, n, sampling)
+        self.engine.rows = rows or self.engine.rows
+        return self.engine.generate(self.sampler.prompt(vectors), n, sampling)
 
     def update(
         self,
