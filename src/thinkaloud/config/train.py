@@ -149,7 +149,7 @@ class RL:
     data: str
     """Folder of an extraction (`thinkaloud extract`); written explanations are not needed."""
     out: str
-    """Run folder to write; it becomes a pair. An interrupted run goes on with --resume."""
+    """Run folder to write; it becomes a pair. An interrupted run in it goes on where it stopped."""
     steps: int = 150
     """Optimizer steps; each is one batch of rollouts."""
     prompts: int = 64
