@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from thinkaloud.cli.common import check_data, command
 from thinkaloud.cli.progress import progress
@@ -14,8 +13,8 @@ from thinkaloud.errors import UserError
 class Args:
     data: Path
     """Folder of an extraction that kept next tokens (`thinkaloud extract --next-tokens 6`)."""
-    writer: Literal["heuristic"] = "heuristic"
-    """Who writes: heuristic goes by rules and needs no service."""
+    writer: str = "heuristic"
+    """Who writes: heuristic goes by rules and needs no service; or a Python file that registers a writer."""
     cache: Path | None = None
     """A SQLite file that remembers what was written, across runs and data sets."""
     workers: int = 1
@@ -31,11 +30,13 @@ def main(args: Args) -> None:
     import pyarrow.parquet as pq
 
     from thinkaloud.activations import read_manifest
-    from thinkaloud.writers import CachedWriter, HeuristicWriter
+    from thinkaloud.writers import CachedWriter
+    from thinkaloud.writers.base import writer as writers
     from thinkaloud.writers.write import write_all
 
     rows = read_manifest(args.data)["counts"]["rows"]
-    cached = CachedWriter(HeuristicWriter(), args.cache) if args.cache else nullcontext(HeuristicWriter())
+    chosen = writers.find(args.writer)()
+    cached = CachedWriter(chosen, args.cache) if args.cache else nullcontext(chosen)
     before = sum(pq.read_metadata(path).num_rows for path in explained(args.data))
     with cached as writer, progress("explaining", rows - before) as watch:
         written = write_all(args.data, writer, args.workers, watch)

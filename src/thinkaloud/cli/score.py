@@ -16,7 +16,7 @@ from thinkaloud.errors import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from thinkaloud.pair.evaluation import Evaluation
+    from thinkaloud.evals.reconstruction import Evaluation
     from thinkaloud.pair.nla import NLA
     from thinkaloud.pair.verdict import Verdict
 
@@ -45,6 +45,8 @@ class Args:
     """The same seed draws the same samples and the same shuffled pairs."""
     max_tokens: int = 200
     """The longest explanation, in tokens."""
+    also: tuple[str, ...] = ()
+    """More evaluations of the same explanations: text_stats, degenerate, or a Python file that registers one."""
     json: bool = False
     """Print one JSON object, and nothing else, on standard output."""
     device: Name = None
@@ -59,7 +61,7 @@ def main(args: Args) -> int:
     check_data(args.data)
     check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
-    from thinkaloud.pair.evaluation import evaluate
+    from thinkaloud.evals.reconstruction import evaluate
 
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
@@ -69,7 +71,7 @@ def main(args: Args) -> int:
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
-        found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch)
+        found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch, args.also)
     how = {"samples": args.samples, "temperature": temperature, "seed": args.seed}
     verdicts = [str(verdict) for verdict in verdicts_on(found, nla)]
     if args.json:
@@ -84,6 +86,7 @@ def main(args: Args) -> int:
         f" baseline  {baseline}",
         f" texts     {100 * found.closed:.1f} % closed, {found.tokens:.1f} tokens on average",
         " interval  95 %, bootstrap over documents, V taken as known",
+        *(f" {name:<9} {', '.join(f'{k} {v}' for k, v in also.items())}" for name, also in found.also.items()),
         "",
         *verdicts,
     )
@@ -92,7 +95,7 @@ def main(args: Args) -> int:
 
 def verdicts_on(found: "Evaluation", nla: "NLA") -> "list[Verdict]":
     """What the figures come to: of the AR by written explanations, where there are any, and of the pair."""
-    from thinkaloud.pair.evaluation import OWN, SHUFFLED, WRITTEN
+    from thinkaloud.evals.reconstruction import OWN, SHUFFLED, WRITTEN
     from thinkaloud.pair.verdict import judge
 
     fve = {line.name: line.fve for line in found.lines}

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.errors import UserError
+from thinkaloud.evals.prose import repeated_items, stutters
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
-from thinkaloud.pair.prose import repeated_items, stutters
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, run_folder
 from thinkaloud.training.config import RL, cosine_lr
