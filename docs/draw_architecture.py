@@ -16,14 +16,15 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 # Which folder may import which: only those before it. Files outside folders come before all of them.
 FOLDERS = (
+    "config",
     "activations",
     "rollout",
     "writers",
     "render",
     "pair",
-    "pocket",
     "evals",
     "training",
+    "pocket",
     "studies",
     "cli",
 )

@@ -25,10 +25,10 @@ from thinkaloud.cli import progress, runs
 from thinkaloud.cli.progress import Pace, TimeLeft
 from thinkaloud.cli.run import verbs
 from thinkaloud.cli.train import Panel, parse, view
+from thinkaloud.config.train import RL, ARWarmStart
 from thinkaloud.pair.formats.official import save_ar, save_av
 from thinkaloud.site import Site
 from thinkaloud.training import checkpoint, run_folder
-from thinkaloud.training.config import RL, ARWarmStart
 
 N = 36
 SMALL = ["--steps", "2", "--prompts", "3", "--group", "2", "--max-tokens", "16", "--eval-rows", "6", "--device", "cpu"]

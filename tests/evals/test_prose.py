@@ -98,7 +98,7 @@ def test_stretches_said_over_and_over(text: str, stretches: int) -> None:
     assert stutters(text) == stretches
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text()
     | st.text('ab ,."\n')
@@ -109,7 +109,7 @@ def test_any_text_can_be_counted(text: str) -> None:
     assert stutters(text) >= 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text() | st.text("ab \"“”\n.潮é🌊'"))
 def test_every_measure_is_a_share(text: str) -> None:
     found = measures([text])

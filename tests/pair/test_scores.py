@@ -27,7 +27,7 @@ def to_root_d(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True) * math.sqrt(x.shape[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 20), st.integers(2, 40), st.integers(0, 2**31), st.floats(0, 10), st.floats(-3, 3))
 def test_the_definitions(n: int, d: int, seed: int, noise: float, offset: float) -> None:
     pred, target = pair(n, d, seed, noise, offset)
@@ -81,7 +81,7 @@ def test_rescaling_the_mean_would_inflate_fve() -> None:
     assert 0.05 < inflation < 0.15
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(0, 2**31), st.integers(1, 7))
 def test_v_does_not_depend_on_blocks_or_sizes(n: int, seed: int, block: int) -> None:
     _, target = pair(n, 12, seed, 0.0, 1.0)

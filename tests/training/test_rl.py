@@ -24,12 +24,12 @@ from torch import Tensor
 
 from thinkaloud import NLA
 from thinkaloud.activations import Activations
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.families import truncated
 from thinkaloud.pair.formats import adapters
 from thinkaloud.training import checkpoint, rl, run_folder
-from thinkaloud.training.config import RL
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.rl import resume, step_seed, train
 from thinkaloud.training.rl_setup import save_pair
@@ -38,7 +38,7 @@ from thinkaloud.writers.write import write_all
 
 RUN = """
 import json, sys, torch
-from thinkaloud.training.config import RL
+from thinkaloud.config.train import RL
 from thinkaloud.training.rl import resume, train
 from thinkaloud.training.run_folder import CONFIG
 from pathlib import Path
@@ -296,6 +296,7 @@ def test_logs_with_odd_line_ends_and_torn_lines_are_read(pair: Path, data: Path,
     assert [line for line in samples if line != odd] == run_folder.log(whole / run_folder.SAMPLES)
 
 
+@pytest.mark.slow
 def test_a_collapse_is_not_forgotten_by_a_kill(pair: Path, data: Path, tmp_path: Path) -> None:
     """Killed when the collapse is decided and saved and the pair is not yet written."""
     made = config(pair, data, tmp_path / "run", stop_closed=1.01)
@@ -509,7 +510,7 @@ import json, shutil, torch
 from pathlib import Path
 from thinkaloud.cli import guarded
 from thinkaloud.training import checkpoint
-from thinkaloud.training.config import RL
+from thinkaloud.config.train import RL
 from thinkaloud.training.rl import train
 torch.set_num_threads(1)
 print("code", guarded(lambda: train(RL(**json.loads({json.dumps(json.dumps(made.to_dict()))}))) and 0))

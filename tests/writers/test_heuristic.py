@@ -364,7 +364,7 @@ marked = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     prefix=st.one_of(anything, marked),
     token=st.one_of(st.none(), anything, marked),

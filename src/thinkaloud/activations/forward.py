@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from thinkaloud import families
+from thinkaloud import families, hooks
+from thinkaloud.batching import length_batches
 from thinkaloud.site import Site
 
 HEAD_ROWS = 1024  # rows of logits held at once: 0.6 GB in float32 at a vocabulary of 152k
@@ -38,22 +39,6 @@ def length_bound(model: nn.Module) -> bool:
     rope = getattr(families.text_model(model).config, "rope_parameters", None) or {}
     kinds = [rope] if "rope_type" in rope else [value for value in rope.values() if isinstance(value, dict)]
     return any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds)
-
-
-def plan(lengths: Sequence[int], batch_tokens: int, equal: bool = False) -> list[list[int]]:
-    """Indices of the sequences of each batch, longest first: rows × longest length ≤ `batch_tokens`, at least one row.
-
-    With `equal`, all the rows of a batch have the same length.
-    """
-    batches: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches:
-            longest = lengths[batches[-1][0]]
-            if longest * (len(batches[-1]) + 1) <= batch_tokens and not (equal and lengths[i] != longest):
-                batches[-1].append(i)
-                continue
-        batches.append([i])
-    return batches
 
 
 class Pass:
@@ -86,7 +71,7 @@ class Pass:
             firsts.append(firsts[-1] + count)
         used = [i for i, count in enumerate(counts) if count]
         runs = [sequences[i] if self.length_bound else sequences[i][: max(positions[i]) + 1] for i in used]
-        batches = plan([len(run) for run in runs], batch_tokens, equal=self.length_bound)
+        batches = length_batches([len(run) for run in runs], batch_tokens, equal=self.length_bound)
 
         total, cuda = firsts[-1], self.device.type == "cuda"
         vectors = torch.empty(total, self.d_model, dtype=self.dtype, pin_memory=cuda)
@@ -135,22 +120,13 @@ class Pass:
     def _run(
         self, ids: Int[Tensor, "n t"], rows: Int[Tensor, " m"]
     ) -> tuple[Float[Tensor, "m d"], Int[Tensor, "m k"] | None, Float[Tensor, "m k"] | None]:
+        with hooks.capture(self.model, self.site, keep=lambda hidden: hidden.flatten(0, 1)[rows]) as seen:
+            last = self.view(input_ids=ids, use_cache=False).last_hidden_state
         if not self.next_tokens:
-            hidden = self.view(input_ids=ids, use_cache=False).last_hidden_state
-            return hidden.flatten(0, 1)[rows], None, None
-        at_site: list[Tensor] = []
-
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            hidden = output[0] if isinstance(output, tuple) else output
-            at_site.append(hidden.flatten(0, 1)[rows])
-
-        hook = families.blocks(self.model)[self.site.layer].register_forward_hook(keep)
-        try:
-            final = self.view(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[rows]
-        finally:
-            hook.remove()
+            return seen[self.site], None, None
+        final = last.flatten(0, 1)[rows]
         tops = [
             torch.softmax(families.logits(self.model, part).float(), dim=-1).topk(self.next_tokens, dim=-1)
             for part in final.split(HEAD_ROWS)
         ]
-        return at_site[0], torch.cat([t.indices for t in tops]), torch.cat([t.values for t in tops])
+        return seen[self.site], torch.cat([t.indices for t in tops]), torch.cat([t.values for t in tops])

@@ -1,31 +1,14 @@
 """Write an explanation for every stored activation; shards that have theirs are kept, so a killed run goes on."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 from thinkaloud.cli.common import check_data, command
 from thinkaloud.cli.progress import progress
-from thinkaloud.errors import UserError
-
-
-@dataclass(frozen=True)
-class Args:
-    data: Path
-    """Folder of an extraction that kept next tokens (`thinkaloud extract --next-tokens 6`)."""
-    writer: str = "heuristic"
-    """Who writes: heuristic goes by rules and needs no service; or a Python file that registers a writer."""
-    cache: Path | None = None
-    """A SQLite file that remembers what was written, across runs and data sets."""
-    workers: int = 1
-    """Processes to write with."""
+from thinkaloud.config.data import Explain as Args
 
 
 def main(args: Args) -> None:
-    if args.workers < 1:
-        raise UserError(f"workers must be 1 or more, found {args.workers}")
-    if args.cache is not None and args.workers > 1:
-        raise UserError("a cache is kept by one process: use --workers 1 with --cache")
     check_data(args.data)
     import pyarrow.parquet as pq
 

@@ -2,16 +2,13 @@
 
 import json
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tyro
 
-from thinkaloud.cli.common import Name, Number, check_data, check_pair, check_sampling, load_pair, put
+from thinkaloud.cli.common import check_data, check_pair, check_sampling, load_pair, put
 from thinkaloud.cli.progress import progress
-from thinkaloud.errors import UserError
+from thinkaloud.config.eval import Score as Args
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,42 +18,8 @@ if TYPE_CHECKING:
     from thinkaloud.pair.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class Args:
-    data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """A folder that thinkaloud extract wrote."""
-    nla: Name = None
-    """The pair: pocket (the bundled one, if nothing is said), a folder with av and ar in it, or a hub name."""
-    av: Name = None
-    """The verbalizer alone: a folder or a hub name. Give --ar with it."""
-    ar: Name = None
-    """The reconstructor alone: a folder or a hub name."""
-    base: Name = None
-    """The model that was read, where an adapter does not say it."""
-    split: str = "heldout"
-    """Which documents: heldout or train."""
-    limit: int = 1000
-    """At most so many vectors, evenly spread over the split."""
-    samples: int = 1
-    """Explanations for each vector."""
-    temperature: Number = None
-    """0 is greedy. If nothing is said: 0 for one sample, 1 for several."""
-    seed: int = 0
-    """The same seed draws the same samples and the same shuffled pairs."""
-    max_tokens: int = 200
-    """The longest explanation, in tokens."""
-    also: tuple[str, ...] = ()
-    """More evaluations of the same explanations: text_stats, degenerate, or a Python file that registers one."""
-    json: bool = False
-    """Print one JSON object, and nothing else, on standard output."""
-    device: Name = None
-    """cpu, cuda or cuda:N; the best there is, if nothing is said."""
-
-
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
-    if args.limit < 1:
-        raise UserError(f"limit must be 1 or more, found {args.limit}")
     check_sampling(args.samples, args.temperature, args.max_tokens)
     check_data(args.data)
     check_pair(args.nla, args.av, args.ar, args.data)

@@ -14,7 +14,7 @@ import tyro
 
 from thinkaloud.cli import INTERRUPTED, arguments, progress
 from thinkaloud.cli.common import File, check_data, check_pair, command
-from thinkaloud.training.config import RL
+from thinkaloud.config.train import RL
 
 
 @dataclass(frozen=True)

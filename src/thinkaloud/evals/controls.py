@@ -91,7 +91,7 @@ def beside(
     ]
     groups, texts = [row[0] for row in rows], [row[1] for row in rows]
     target, n = torch.stack([row[2] for row in rows]).float(), len(rows)
-    baseline = nla.baseline or Baseline.of(target.numpy(), groups, "these texts")
+    baseline = nla.baseline_for(target, groups, "these texts")
     pred = nla.reconstruct(texts)
     directions = random_directions(target[:: -(-n // noise)], seed)
     said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]

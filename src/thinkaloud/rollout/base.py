@@ -1,15 +1,21 @@
-"""What is a rollout? Prompts that hold vectors go in, sampled explanations come out, by whichever engine."""
+"""Rollout engines: prompts that hold vectors go in, sampled explanations come out."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.injection import Injection
+
+Prefixes = Sequence[Sequence[Sequence[int]]]
 
 
 @dataclass(frozen=True)
@@ -29,39 +35,130 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Prompt:
-    """`n` prompts as `inputs_embeds`: what stands before the first vector is the same for all of them.
+    """Prompts of the same token `ids` that differ in their `vectors`, which `injection` puts at the `slots`.
 
-    `own(rows)` gives what follows for a slice of them, `own_length` tokens with the vectors in place, and further
-    keyword arguments of the forward call over it.
+    The vectors are at the norm they are injected with: `Verbalizer.prompt` makes them so.
     """
 
-    shared: Float[Tensor, "s d"]
-    own: Callable[[slice], tuple[Float[Tensor, "m t d"], dict[str, Any]]]
-    own_length: int
-    n: int
+    ids: tuple[int, ...]
+    slots: tuple[int, ...]
+    vectors: Float[Tensor, "n s d"]
+    injection: Injection
+
+    @property
+    def n(self) -> int:
+        return len(self.vectors)
 
     @property
     def length(self) -> int:
         """Tokens of a prompt."""
-        return len(self.shared) + self.own_length
+        return len(self.ids)
 
 
-class Rollout(Protocol):
-    """An engine that samples responses. The same seed gives the same tokens on the same machine."""
+@dataclass(eq=False)
+class Request:
+    """`n` responses to every prompt, asked of an engine: `done[i, j]` is sample j of prompt i once it has ended."""
+
+    prompt: Prompt
+    n: int
+    sampling: Sampling
+    prefixes: Prefixes | None = None
+    done: dict[tuple[int, int], Explanation] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """Responses that have not ended."""
+        return self.prompt.n * self.n - len(self.done)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A response that has ended: sample `sample` of prompt `prompt` of its request."""
+
+    request: Request
+    prompt: int
+    sample: int
+    explanation: Explanation
+
+
+class Engine(ABC):
+    """Samples responses to requests that share its batches. The same seed gives the same tokens on the same machine."""
+
+    @abstractmethod
+    def submit(
+        self, prompt: Prompt, n: int = 1, sampling: Sampling | None = None, prefixes: Prefixes | None = None
+    ) -> Request:
+        """Queue `n` responses a prompt; `prefixes[i][j]` are token ids with which sample j of prompt i begins."""
+
+    @abstractmethod
+    def advance(self) -> list[Finished]:
+        """`step`, inside `running`."""
+
+    @abstractmethod
+    def cancel(self, request: Request) -> None:
+        """Forget what of the request has not ended; its rows are free at once."""
+
+    def running(self) -> AbstractContextManager[Any]:
+        """What the engine needs around its steps."""
+        return nullcontext()
+
+    def step(self) -> list[Finished]:
+        """Go on with all requests by some tokens, and return what has ended."""
+        with self.running():
+            return self.advance()
 
     def generate(
         self,
         prompt: Prompt,
         n: int = 1,
         sampling: Sampling | None = None,
-        prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
+        prefixes: Prefixes | None = None,
         watch: Callable[[int], None] = lambda rows: None,
     ) -> list[list[Explanation]]:
-        """`n` explanations for every prompt. `prefixes[i][j]` are token ids with which sample j of prompt i begins.
+        """`n` explanations for every prompt: one request, until it is done. Given tokens have log-probability nan.
 
         `watch` is told how many rows have ended since it was last called.
         """
-        ...
+        request = self.submit(prompt, n, sampling, prefixes)
+        try:
+            with self.running():
+                while request.left:
+                    ended = sum(one.request is request for one in self.advance())
+                    if ended:
+                        watch(ended)
+        finally:
+            if request.left:
+                self.cancel(request)
+        return [[request.done[i, j] for j in range(n)] for i in range(prompt.n)]
+
+
+def check_request(request: Request, context: int, ends: frozenset[int], tokenizer: Any) -> None:
+    """Refuse a request that does not fit into `context` tokens, or a prefix that nothing can follow."""
+    prompt, n, cap, prefixes = request.prompt, request.n, request.sampling.max_tokens, request.prefixes
+    if n < 1:
+        raise UserError(f"samples must be 1 or more, found {n}")
+    if prompt.length + cap > context:
+        room = context - prompt.length
+        raise UserError(f"max tokens {cap} do not fit behind the prompt: the context leaves {room}")
+    if prefixes is None:
+        return
+    if len(prefixes) != prompt.n or any(len(row) != n for row in prefixes):
+        raise UserError(f"expected {n} prefixes for each of {prompt.n} prompts")
+    for i, row in enumerate(prefixes):
+        for ids in row:
+            if len(ids) >= cap:
+                raise UserError(f"a prefix of prompt {i} has {len(ids)} tokens: the cap of {cap} leaves no room")
+            if ends.intersection(ids) or CLOSE in tokenizer.decode(ids):
+                raise UserError(f"a prefix of prompt {i} has ended already: nothing can follow it")
+
+
+def explanation_of(
+    ids: Sequence[int], logprobs: Sequence[float], ends: frozenset[int], cap: int, tokenizer: Any
+) -> Explanation:
+    """The explanation of sampled tokens that ended with an end token, the closing tag or the cap."""
+    is_end = ids[-1] in ends
+    raw = tokenizer.decode(ids[:-1] if is_end else ids)
+    return Explanation.parse(raw, tuple(ids), tuple(logprobs), cut=len(ids) == cap and not is_end)
 
 
 def uniforms(seed: int, row: int, sample: int, n: int) -> np.ndarray:

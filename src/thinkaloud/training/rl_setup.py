@@ -12,17 +12,17 @@ from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud.activations import read_manifest
 from thinkaloud.baseline import Baseline
+from thinkaloud.config.train import RL
 from thinkaloud.contract import CLOSE, OPEN
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import at, fingerprint, revision, same_model, weights_hash
 from thinkaloud.loading import pick_device, pick_dtype, resolve
-from thinkaloud.pair.formats import adapters, official
+from thinkaloud.pair.formats import adapters, save
 from thinkaloud.pair.nla import NLA, pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
 from thinkaloud.training import run_folder
-from thinkaloud.training.config import RL
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.plan import default_lr
 from thinkaloud.training.provenance import provenance
@@ -170,27 +170,10 @@ def save_pair(
 
     A baseline that the pair has stays: its figures from before and after are then on one scale.
     """
-    out, made = Path(config.out), {"rl": {"of": config.nla, "step": step}}
-
-    def contract_of(part: Verbalizer | Reconstructor) -> Any:
+    made = {"rl": {"of": config.nla, "step": step}}
+    for name, part in (("av", verbalizer), ("ar", reconstructor)):
         before = part.contract
-        return replace(
+        contract = replace(
             before, stage="rl", baseline=before.baseline or baseline, provenance={**before.provenance, **made}
         )
-
-    av = replace(verbalizer, contract=contract_of(verbalizer))
-    ar = replace(reconstructor, contract=contract_of(reconstructor))
-    if hasattr(av.model, "peft_config"):
-        adapters.save_av_adapter(av, out / "av")
-    else:
-        official.save_av(_stored(av, "model", config), out / "av", packed=config.store == "int8")
-    if hasattr(ar.backbone, "peft_config"):
-        adapters.save_ar_adapter(ar, out / "ar")
-    else:
-        official.save_ar(_stored(ar, "backbone", config), out / "ar", packed=config.store == "int8")
-
-
-def _stored(part: Any, name: str, config: RL) -> Any:
-    """The part with its weights in the dtype they are stored in (eight-bit packing starts from float32)."""
-    getattr(part, name).to(torch.bfloat16 if config.store == "bfloat16" else torch.float32)
-    return part
+        save(replace(part, contract=contract), Path(config.out) / name, config.store)

@@ -29,7 +29,7 @@ from thinkaloud.studies.anchors.embeddings import embedder
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, parse
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import load_problems, place_of, read_places, solve, tokenizer_of
+from thinkaloud.studies.problems import load_problems, place_of, read_places, solve
 
 PIECE = 4  # explanations whose continuations are sampled in one batch
 
@@ -87,7 +87,7 @@ def _examples(found: Rows, explained: Rows) -> list[Example]:
 
 def _explanations(config: Anchors, nla: NLA) -> pa.Table:
     """A row for each place of each problem: what was said there, and where its sentences end among its tokens."""
-    tokenizer = tokenizer_of(nla)
+    tokenizer = nla.model_tokenizer
     reader = Reader(tokenizer)
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)
     solutions = solve(nla.model, tokenizer, problems, config.solution_tokens)
@@ -136,7 +136,7 @@ def sentence_ends(said: Explanation, tokenizer: Any) -> tuple[list[str], list[in
 
 def _baseline(nla: NLA, explained: Rows) -> Baseline:
     vectors = np.asarray([row["vector"] for row in explained], dtype=np.float32)
-    return nla.baseline or Baseline.of(vectors, [row["problem"] for row in explained], "these vectors")
+    return nla.baseline_for(vectors, [row["problem"] for row in explained])
 
 
 def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, seed: int) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.folder import Folder, Watch
 from thinkaloud.studies.numbers import numbers, replaced, spans
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve, tokenizer_of
+from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve
 
 Record = dict[str, Any]
 
@@ -56,7 +56,7 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     for name in config.places:
         place_of(name)
     load_labelled(config.labelled, split=None)
-    tokenizer = tokenizer_of(nla)
+    tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)
     solved = folder.pieces(
         "solutions",
@@ -68,7 +68,7 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     found = folder.table("places", lambda: places_table(solved, list(dict.fromkeys(config.places)), nla, tokenizer))
     places = found.drop_columns(["vector"]).to_pylist()
     vectors = torch.from_numpy(np.stack(found["vector"].to_numpy(zero_copy_only=False)).astype(np.float32))
-    baseline = nla.baseline or Baseline.of(vectors.numpy(), [p["problem"] for p in places], "these places")
+    baseline = nla.baseline_for(vectors, [p["problem"] for p in places], "these places")
     explained = folder.pieces(
         "explanations",
         len(places),

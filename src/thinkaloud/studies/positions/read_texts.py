@@ -18,7 +18,6 @@ from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import Reader, encode
 from thinkaloud.errors import UserError
-from thinkaloud.loading import load_tokenizer
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import direction_mse
 from thinkaloud.pocket.probe import settled_token
@@ -84,7 +83,7 @@ class Said:
 
 def text_table(config: Positions, nla: NLA) -> pa.Table:
     """The texts of the study, each cut at config.longest tokens and at M's context; UserError where there are none."""
-    tokenizer = load_tokenizer(nla.base) if nla.base is not None else nla.tokenizer
+    tokenizer = nla.model_tokenizer
     limit = min(config.longest, families.context_length(nla.model))
     special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), []
     for document, family, facts in _documents(config):

@@ -45,7 +45,7 @@ def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> None:
     for name, records in (("persistence", kept), ("facts", facts), ("moments", moments), ("words", words)):
         if records:
             folder.table(name, lambda records=records: rows(records))
-    baseline = nla.baseline or Baseline.of(vectors, [text for text, _, _ in keys], "the vectors read here")
+    baseline = nla.baseline_for(vectors, [text for text, _, _ in keys], "the vectors read here")
     told = {
         "Pair": nla.name,
         "Site": str(nla.site),

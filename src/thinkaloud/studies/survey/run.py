@@ -19,7 +19,6 @@ from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
-from thinkaloud.loading import load_tokenizer
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.folder import Folder, Watch, rows
@@ -37,7 +36,7 @@ KINDS: tuple[Kind, ...] = ("text", "chat")
 
 def run(config: Survey, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the survey's tables and results, or go on with them."""
-    tokenizer = load_tokenizer(nla.base) if nla.base is not None else nla.tokenizer
+    tokenizer = nla.model_tokenizer
     chooser = Chooser(tokenizer, families.context_length(nla.model), config.positions, config.seed)
     parts = [folder.table(f"{FILES[kind]}-read", lambda k=kind: _read(config, folder, nla, chooser, k, watch))
              for kind in KINDS]  # fmt: skip

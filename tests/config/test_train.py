@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart, cosine_lr
 from thinkaloud.errors import UserError
-from thinkaloud.training.config import RL, ARWarmStart, AVWarmStart, cosine_lr
 
 AV, AR = AVWarmStart(data="d", out="o"), ARWarmStart(data="d", out="o")
 
@@ -42,7 +42,7 @@ def test_what_cannot_work_is_refused(config: AVWarmStart | ARWarmStart, change: 
 
 
 def test_it_comes_without_torch() -> None:
-    code = "import sys, thinkaloud.training.config; assert 'torch' not in sys.modules"
+    code = "import sys, thinkaloud.config.train; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
+from thinkaloud import injection as injections
 from thinkaloud.errors import UserError
 
 AV_TEMPLATE = (
@@ -103,8 +104,8 @@ class AVWarmStart(WarmStart):
     """Warm start of a verbalizer: vector to text."""
 
     role: ClassVar[str] = "av"
-    injection: Literal["replace", "add"] = "replace"
-    """How the vector enters the prompt: in place of the marker's embedding, or norm-matched at block 1."""
+    injection: str = "replace"
+    """How the vector enters the prompt: replace (the marker's embedding) or add (norm-matched, at block 1)."""
     injection_scale: float | None = None
     """Norm the vector is injected with; default: the 75th percentile of the activations' norms."""
     marker: str | None = None
@@ -120,6 +121,7 @@ class AVWarmStart(WarmStart):
         super().__post_init__()
         if "{injection_char}" not in self.av_template:
             raise UserError("av_template must hold {injection_char} where the vector goes")
+        injections.kind(self.injection)
         if self.injection_scale is not None and not (math.isfinite(self.injection_scale) and self.injection_scale > 0):
             raise UserError(f"injection_scale must be a positive number, found {self.injection_scale}")
 
