@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thinkaloud.pair.controls import Control
 from thinkaloud.pair.report import report, title_of
+from thinkaloud.pair.scores import Control
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- \" ' & <img src=x onerror=alert(2)> "

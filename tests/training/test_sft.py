@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from thinkaloud.activations import Activations, write_explanations
 from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.errors import UserError
-from thinkaloud.pair.formats import load_reconstructor, load_verbalizer
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.training import checkpoint
 from thinkaloud.training.data import load_rows
 from thinkaloud.training.run_folder import status
@@ -114,7 +115,7 @@ def test_a_short_run_goes_as_it_always_went(data: Path, tmp_path: Path, role: st
     assert all(line["skipped"] == 0 for line in metrics)
     control = "heldout_ce_shuffled_vectors" if role == "av" else "heldout_fve_shuffled_pairs"
     assert all(control in line for line in metrics)
-    loaded = load_verbalizer(model) if role == "av" else load_reconstructor(model)
+    loaded = Verbalizer.from_pretrained(model) if role == "av" else Reconstructor.from_pretrained(model)
     assert loaded.contract.stage == "warmstart"
     assert loaded.contract.baseline is not None
     assert loaded.contract.baseline.split == "heldout"
@@ -157,7 +158,7 @@ def test_what_it_takes_is_said_before_and_how_long_after_some_steps(data: Path, 
 def test_what_it_reached_is_in_its_contract(data: Path, tmp_path: Path) -> None:
     model = warm_start(config("ar", data, tmp_path / "run"))
     last = lines(tmp_path / "run" / "metrics.jsonl")[-1]
-    made = load_reconstructor(model).contract.provenance
+    made = Reconstructor.from_pretrained(model).contract.provenance
     assert made["rows"] == json.loads((tmp_path / "run" / "config.json").read_text())["rows"]
     assert made["heldout"] == pytest.approx({k: v for k, v in last.items() if k.startswith("heldout")}, abs=1e-4)
 
@@ -358,7 +359,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(data: Path, tmp_path: Path, monk
 def test_a_checkpoint_of_another_kind_of_run_is_refused(data: Path, tmp_path: Path) -> None:
     warm_start(config("ar", data, tmp_path / "full"))
     warm_start(config("ar", data, tmp_path / "adapter", mode="adapter", adapter_rank=4))
-    module = torch.nn.ModuleDict({"backbone": load_reconstructor(tmp_path / "full" / "model").backbone})
+    module = torch.nn.ModuleDict({"backbone": Reconstructor.from_pretrained(tmp_path / "full" / "model").backbone})
     module.requires_grad_(True)
     folder = tmp_path / "adapter" / "checkpoints"
     with pytest.raises(UserError, match="holds other weights than this run trains"):

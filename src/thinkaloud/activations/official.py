@@ -17,7 +17,8 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.store import Activations, refuse_bad, with_defaults
+from thinkaloud.activations.store import refuse_bad, with_defaults
+from thinkaloud.activations.table import Activations
 from thinkaloud.atomic import write_whole
 from thinkaloud.contract import CLOSE, Contract, to_yaml
 from thinkaloud.errors import UserError

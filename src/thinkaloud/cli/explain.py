@@ -13,11 +13,13 @@ def main(args: Args) -> None:
     import pyarrow.parquet as pq
 
     from thinkaloud.activations import read_manifest
-    from thinkaloud.writers import CachedWriter, HeuristicWriter
+    from thinkaloud.writers import CachedWriter
+    from thinkaloud.writers.base import writer as writers
     from thinkaloud.writers.write import write_all
 
     rows = read_manifest(args.data)["counts"]["rows"]
-    cached = CachedWriter(HeuristicWriter(), args.cache) if args.cache else nullcontext(HeuristicWriter())
+    chosen = writers.find(args.writer)()
+    cached = CachedWriter(chosen, args.cache) if args.cache else nullcontext(chosen)
     before = sum(pq.read_metadata(path).num_rows for path in explained(args.data))
     with cached as writer, progress("explaining", rows - before) as watch:
         written = write_all(args.data, writer, args.workers, watch)

@@ -13,7 +13,7 @@ from thinkaloud.config.eval import Score as Args
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from thinkaloud.pair.evaluation import Evaluation
+    from thinkaloud.evals.reconstruction import Evaluation
     from thinkaloud.pair.nla import NLA
     from thinkaloud.pair.verdict import Verdict
 
@@ -24,7 +24,7 @@ def main(args: Args) -> int:
     check_data(args.data)
     check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
-    from thinkaloud.pair.evaluation import evaluate
+    from thinkaloud.evals.reconstruction import evaluate
 
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
@@ -34,7 +34,7 @@ def main(args: Args) -> int:
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
-        found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch)
+        found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch, args.also)
     how = {"samples": args.samples, "temperature": temperature, "seed": args.seed}
     verdicts = [str(verdict) for verdict in verdicts_on(found, nla)]
     if args.json:
@@ -49,6 +49,7 @@ def main(args: Args) -> int:
         f" baseline  {baseline}",
         f" texts     {100 * found.closed:.1f} % closed, {found.tokens:.1f} tokens on average",
         " interval  95 %, bootstrap over documents, V taken as known",
+        *(f" {name:<9} {', '.join(f'{k} {v}' for k, v in also.items())}" for name, also in found.also.items()),
         "",
         *verdicts,
     )
@@ -57,7 +58,7 @@ def main(args: Args) -> int:
 
 def verdicts_on(found: "Evaluation", nla: "NLA") -> "list[Verdict]":
     """What the figures come to: of the AR by written explanations, where there are any, and of the pair."""
-    from thinkaloud.pair.evaluation import OWN, SHUFFLED, WRITTEN
+    from thinkaloud.evals.reconstruction import OWN, SHUFFLED, WRITTEN
     from thinkaloud.pair.verdict import judge
 
     fve = {line.name: line.fve for line in found.lines}

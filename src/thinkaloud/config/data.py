@@ -56,8 +56,8 @@ class Explain:
 
     data: Path
     """Folder of an extraction that kept next tokens (`thinkaloud extract --next-tokens 6`)."""
-    writer: Literal["heuristic"] = "heuristic"
-    """Who writes: heuristic goes by rules and needs no service."""
+    writer: str = "heuristic"
+    """Who writes: heuristic goes by rules and needs no service; or a Python file that registers a writer."""
     cache: Path | None = None
     """A SQLite file that remembers what was written, across runs and data sets."""
     workers: int = 1

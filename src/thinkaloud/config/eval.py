@@ -32,6 +32,8 @@ class Score:
     """The same seed draws the same samples and the same shuffled pairs."""
     max_tokens: int = 200
     """The longest explanation, in tokens."""
+    also: tuple[str, ...] = ()
+    """More evaluations of the same explanations: text_stats, degenerate, or a Python file that registers one."""
     json: bool = False
     """Print one JSON object, and nothing else, on standard output."""
     device: str | None = None

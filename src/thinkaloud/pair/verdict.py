@@ -1,4 +1,4 @@
-"""What the figures of a pair come to, in words, and what is to be expected of a warm start: FVE by rows, measured."""
+"""Verdicts on a pair's figures, and FVE by rows of a warm start as measured."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -23,9 +23,9 @@ from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.config.train import RL, cosine_lr
 from thinkaloud.errors import UserError
+from thinkaloud.evals.prose import repeated_items, stutters
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
-from thinkaloud.pair.prose import repeated_items, stutters
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, run_folder
 from thinkaloud.training.critic import Critic, valid_explanations
