@@ -220,6 +220,8 @@ class RL:
     """Padded tokens of one forward and backward pass; halved where memory runs out, down to one explanation."""
     rollout_rows: int = 512
     """Explanations sampled at once; halved where memory runs out, down to `group`."""
+    engine: Literal["lockstep", "vllm"] = "lockstep"
+    """What samples the explanations: the package's own engine on the live weights, or vLLM on a copy."""
     checkpointing: bool = False
     """Recompute blocks in the backward pass to save memory."""
     adapter_rank: int = 128
