@@ -32,13 +32,13 @@ def begin(path: Path, entries: Mapping[str, Any], free: Collection[str] = ()) ->
     if before:
         check(path.parent, before, entries, free)
         return False
-    write_json(path, _plain(entries))
+    write_json(path, plain(entries))
     return True
 
 
 def check(folder: Path, before: Mapping[str, Any], entries: Mapping[str, Any], free: Collection[str] = ()) -> None:
     """Refuse to go on in `folder` where `entries` differ from those `before`; the fields `free` (dotted) may."""
-    if found := first_difference(before, _plain(entries), free):
+    if found := first_difference(before, plain(entries), free):
         name, old, new = found
         raise UserError(
             f"{folder} was begun with {name} = {_short(old)}, now it is {_short(new)}: choose another folder, "
@@ -58,7 +58,7 @@ def first_difference(old: Any, new: Any, free: Collection[str] = (), name: str =
     return None if old == new else (name, old, new)
 
 
-def _plain(entries: Mapping[str, Any]) -> dict[str, Any]:
+def plain(entries: Mapping[str, Any]) -> dict[str, Any]:
     """Entries as JSON gives them back."""
     return json.loads(json.dumps(entries, default=str))
 

@@ -38,13 +38,21 @@ def test_a_small_study_from_the_command_line(
     assert not main(command)
     assert capsys.readouterr().out == first.out, "what is made is read"
     page = (out / "index.html").read_bytes()
+    assert not main([*command, "--threshold", "0.7"]), "an option of the analysis"
+    assert "dropped at 0.7 and above" in (out / "index.html").read_text()
+    assert not main(command)
+    capsys.readouterr()
     (out / "index.html").unlink()
     monkeypatch.setattr(NLA, "from_pretrained", None)  # a page is drawn again without a model
     assert not main([*command, "--redraw"])
     assert capsys.readouterr().out == first.out
     assert (out / "index.html").read_bytes() == page
     assert main([*command, "--seed", "1"]) == 2
-    assert capsys.readouterr().err.strip().endswith("holds a study with seed = 0, asked for 1: choose another --out")
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith("was begun with seed = 0, now it is 1: choose another folder, or take that again")
+    )
 
 
 def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path: Path) -> None:

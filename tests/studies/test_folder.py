@@ -63,17 +63,16 @@ def test_pieces_tell_how_far_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "asked", "message"),
     [
-        ("survey", ASKED, "study = 'positions', asked for 'survey'"),
-        ("positions", {**ASKED, "seed": 1}, "seed = 0, asked for 1"),
-        ("positions", {**ASKED, "places": ("a",)}, r"places = \['a', 'b'\], asked for \['a'\]"),
-        ("positions", {**ASKED, "new": 5}, "new = None, asked for 5"),
-        ("positions", {"n": 3, "seed": 0}, "places = .*, asked for None"),
+        ("survey", ASKED, "study = 'positions', now it is 'survey'"),
+        ("positions", {**ASKED, "seed": 1}, "seed = 0, now it is 1"),
+        ("positions", {**ASKED, "places": ("a",)}, r"places = \['a', 'b'\], now it is \['a'\]"),
+        ("positions", {**ASKED, "sources": {"av": "ab"}}, "sources.av = 'cd', now it is 'ab'"),
     ],
 )
 def test_another_study_or_option_is_refused_by_its_name(
     tmp_path: Path, name: str, asked: dict[str, Any], message: str
 ) -> None:
-    begun = Folder(tmp_path / "s", "positions", ASKED)
+    begun = Folder(tmp_path / "s", "positions", {**ASKED, "sources": {"av": "cd"}})
     begun.table("one", lambda: rows([{"a": 1}]))
     with pytest.raises(UserError, match=message):
         Folder(tmp_path / "s", name, asked)
@@ -83,8 +82,21 @@ def test_another_study_or_option_is_refused_by_its_name(
 def test_what_was_asked_by_mistake_is_asked_again(tmp_path: Path) -> None:
     Folder(tmp_path / "s", "positions", ASKED)
     Folder(tmp_path / "s", "positions", {**ASKED, "seed": 1}).table("one", lambda: rows([{"a": 1}]))
-    with pytest.raises(UserError, match="seed = 1, asked for 0"):
+    with pytest.raises(UserError, match="seed = 1, now it is 0"):
         Folder(tmp_path / "s", "positions", ASKED)
+
+
+def test_options_of_the_analysis_never_refuse_a_folder(tmp_path: Path) -> None:
+    analysis = {"n": ("one",), "places": ()}
+    begun = Folder(tmp_path / "s", "positions", ASKED, analysis)
+    for name in ("one", "two"):
+        begun.table(name, lambda: rows([{"a": 1}]))
+    Folder(tmp_path / "s", "positions", {**ASKED, "places": ("c",)}, analysis)
+    assert {path.stem for path in (tmp_path / "s" / "tables").iterdir()} == {"one", "two"}
+    Folder(tmp_path / "s", "positions", {**ASKED, "n": 9}, analysis)
+    assert {path.stem for path in (tmp_path / "s" / "tables").iterdir()} == {"two"}, "the others are made anew"
+    with pytest.raises(UserError, match="seed = 0, now it is 1"):
+        Folder(tmp_path / "s", "positions", {**ASKED, "seed": 1}, analysis)
 
 
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -99,7 +111,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
 def test_an_empty_folder_is_taken_and_a_broken_one_is_named(tmp_path: Path) -> None:
     Folder(tmp_path, "positions", ASKED).table("one", lambda: rows([{"a": 1}]))
     (tmp_path / "study.json").write_text("{")
-    with pytest.raises(UserError, match=r"study\.json is not JSON"):
+    with pytest.raises(UserError, match=r"study\.json cannot be read"):
         Folder(tmp_path, "positions", ASKED)
 
 

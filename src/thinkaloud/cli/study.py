@@ -63,7 +63,10 @@ def main(asked: Asked[Any]) -> int:
     from thinkaloud.studies.folder import Folder
     from thinkaloud.studies.page import render
 
-    folder = Folder(study.out, study.name, study.asked())
+    sources = {} if asked.redraw else {"sources": study.sources()}
+    # Tables cannot be made anew without the model.
+    analysis = {option: tables for option, tables in study.analysis.items() if not (asked.redraw and tables)}
+    folder = Folder(study.out, study.name, {**study.asked(), **sources}, analysis)
     if not asked.redraw:
         from thinkaloud.pair.nla import NLA
 

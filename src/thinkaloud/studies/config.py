@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from thinkaloud.atomic import sha256_of
 from thinkaloud.errors import UserError
 from thinkaloud.registry import Registry
 
@@ -24,6 +25,8 @@ class Study:
 
     name: ClassVar[str]
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    analysis: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """Options that change the analysis alone, each with the tables that are made anew for it."""
 
     nla: str = "pocket"
     """The pair: pocket (the bundled one), a folder with av and ar in it, or a hub name."""
@@ -48,6 +51,18 @@ class Study:
     def asked(self) -> dict[str, Any]:
         """What decides the result."""
         return {key: value for key, value in asdict(self).items() if key not in ("out", "device")}
+
+    def sources(self) -> dict[str, str]:
+        """Which weights and files it is of, by hash: a pair that was trained again under its name is another one."""
+        from thinkaloud.fingerprint import weights_hash
+        from thinkaloud.pair.nla import pair_paths
+
+        parts = dict(zip(("av", "ar", "base"), pair_paths(self.nla), strict=True))
+        named = {name: Path(value) for name, value in asdict(self).items() if isinstance(value, str)}
+        files = {name: path for name, path in named.items() if name not in self.analysis and path.is_file()}
+        return {part: weights_hash(path) for part, path in parts.items() if path is not None} | {
+            name: sha256_of(path) for name, path in files.items()
+        }
 
     def check(self) -> None:
         """Refuse files that are not there before a model is loaded."""

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thinkaloud import ledger
 from thinkaloud.atomic import write_json, write_text, write_whole
 from thinkaloud.errors import UserError
 from thinkaloud.render import plots
@@ -31,30 +32,27 @@ Watch = Callable[[str, int, int], None]
 class Folder:
     """The folder of a study; UserError where `out` holds another one, or this one asked otherwise."""
 
-    def __init__(self, out: str | Path, name: str, asked: Mapping[str, Any]) -> None:
+    def __init__(
+        self, out: str | Path, name: str, asked: Mapping[str, Any], analysis: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """`asked` is what decides the tables; options of `analysis` may change, and the tables they name are then made
+        anew.
+        """
         self.out = Path(out)
-        now = {"study": name, **{key: _plain(value) for key, value in asked.items()}}
-        begun = any(path.is_file() for part in ("tables", "work") for path in (self.out / part).glob("*"))
-        if (self.out / CONFIG).is_file():
-            if begun:  # else nothing of it was made: what was asked may have been a mistake
-                self._same(now)
-        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+        path, now, analysis = self.out / CONFIG, {"study": name, **asked}, analysis or {}
+        begun = any(file.is_file() for part in ("tables", "work") for file in (self.out / part).glob("*"))
+        before = ledger.read(path) if self.out.is_dir() else {}
+        if not before and self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise UserError(f"{self.out} is there already and holds no study: choose another --out")
+        if begun:  # else nothing of it was made: what was asked may have been a mistake
+            ledger.check(self.out, before, now, tuple(analysis))
         for part in ("tables", "work", "figures"):
             (self.out / part).mkdir(parents=True, exist_ok=True)
-        write_json(self.out / CONFIG, now)
-
-    def _same(self, now: Mapping[str, Any]) -> None:
-        try:
-            before = json.loads((self.out / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{self.out / CONFIG} is not JSON: {error}; choose another --out") from None
-        for key in dict.fromkeys([*now, *before]):
-            if before.get(key) != now.get(key):
-                raise UserError(
-                    f"{self.out} holds a study with {key} = {before.get(key)!r}, asked for {now.get(key)!r}: "
-                    "choose another --out"
-                )
+        for option, tables in analysis.items():
+            if ledger.first_difference({option: before.get(option)}, ledger.plain({option: now.get(option)})):
+                for table in tables:
+                    (self.out / "tables" / f"{table}.parquet").unlink(missing_ok=True)
+        write_json(path, ledger.plain({**before, **now} if begun else now))
 
     def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
         """The table of this name: read if it is there, else made and kept."""
@@ -133,7 +131,3 @@ def rows(records: Sequence[Mapping[str, Any]]) -> pa.Table:
     if not records:
         raise UserError("nothing was found to make a table of")
     return pa.Table.from_pylist([dict(record) for record in records])
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -14,6 +14,11 @@ class Anchors(OfProblems):
     """How much does each sentence of an explanation decide about what follows it?"""
 
     name: ClassVar[str] = "anchors"
+    analysis: ClassVar = {
+        "threshold": ("importance",),
+        "thresholds": ("thresholds",),
+        "embedding": ("similarity", "importance", "thresholds"),
+    }
 
     n: int = 20
     """Problems to work, at most; an explanation is made at each place of each."""

@@ -12,6 +12,7 @@ class Answers(OfProblems):
     """Do explanations hold the answer of a problem that the model is working, and is it the right one?"""
 
     name: ClassVar[str] = "answers"
+    analysis: ClassVar = {"labelled": ()}
 
     samples: int = 4
     """Explanations sampled at each place, at temperature 1, beside the greedy one."""

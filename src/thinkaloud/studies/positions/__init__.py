@@ -12,6 +12,7 @@ class Positions(Study):
     """What persists in words along a text, and does a fact appear in them before the text states it?"""
 
     name: ClassVar[str] = "positions"
+    analysis: ClassVar = {"reach": ("persistence",)}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
     texts: str = "pocket"

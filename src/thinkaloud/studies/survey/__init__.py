@@ -12,6 +12,7 @@ class Survey(Study):
     """What do explanations look like, what in them carries the vector, and which tokens are hard?"""
 
     name: ClassVar[str] = "survey"
+    analysis: ClassVar = {"clusters": (), "browse": ()}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
     texts: str = "pocket"
