@@ -90,9 +90,10 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
     ledger = recipe.out / LEDGER
     done = _read(ledger)
     steps = {name: (arguments, _plain(arguments)) for name, arguments in recipe.steps()}
-    for name, (_, plain) in steps.items():
+    for name, (arguments, plain) in steps.items():
         if name in done:
-            _same(name, done[name], plain, recipe.out)
+            before = _plain(RL.from_dict(done[name])) if isinstance(arguments, RL) else done[name]
+            _same(name, before, plain, recipe.out)
     recipe.out.mkdir(parents=True, exist_ok=True)
     for name, (arguments, plain) in steps.items():
         if name in done:
@@ -126,7 +127,7 @@ def _write(ledger: Path, done: dict[str, Any]) -> None:
 
 def _plain(arguments: Any) -> dict[str, Any]:
     """A step's arguments as JSON holds them."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(arguments).items()}
+    return json.loads(json.dumps(asdict(arguments), default=str))
 
 
 def _same(name: str, before: dict[str, Any], now: dict[str, Any], out: Path) -> None:
