@@ -15,6 +15,7 @@ import argparse
 import gc
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from shapes import SHAPES, machine, make_model, make_tokenizer, matmul_ceiling
 
 from thinkaloud import NLA, extract, families
 from thinkaloud.contract import CLOSE
+from thinkaloud.injection import kind
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.pocket.world import episodes
 from thinkaloud.rollout.base import Prompt, Sampling
@@ -48,12 +50,8 @@ def of_a_shape(shape: str, device: torch.device, vectors: int) -> tuple[Any, Any
         embeds = families.embed(model, ids)
         found = torch.randn(vectors, embeds.shape[1], device=device, dtype=embeds.dtype)
 
-    def own(rows: slice) -> tuple[torch.Tensor, dict[str, Any]]:
-        after = embeds[SLOT:].expand(len(found[rows]), -1, -1).clone()
-        after[:, 0] = found[rows] * embeds[SLOT].norm() / found[rows].norm(dim=-1, keepdim=True)
-        return after, {}
-
-    return model, tokenizer, Prompt(embeds[:SLOT], own, PROMPT - SLOT, vectors)
+        ready = kind("replace").prepare(found[:, None], float(embeds[SLOT].norm()))
+    return model, tokenizer, Prompt(tuple(range(PROMPT)), (SLOT,), ready, kind("replace"))
 
 
 def time_lockstep(engine: Lockstep, prompt: Prompt, group: int, cap: int, seed: int) -> tuple[float, int]:
@@ -69,15 +67,16 @@ def time_generate(
 ) -> tuple[float, int]:
     """(seconds, tokens up to each row's end): `rows` rows at a time, each batch until its last row has ended."""
     options: dict[str, Any] = {"return_dict_in_generate": True, "output_logits": True} if logprobs else {}
-    shared, seconds, tokens = prompt.shared[None], 0.0, 0
-    ends = torch.tensor(families.end_ids(model, tokenizer), device=shared.device)
+    seconds, tokens = 0.0, 0
+    ends = torch.tensor(families.end_ids(model, tokenizer))
     if len(ends):
         options |= {"eos_token_id": ends.tolist(), "pad_token_id": int(ends[0])}
     step = rows // group
     for start in range(0, prompt.n, step):
         begin = time.perf_counter()
-        own, _ = prompt.own(slice(start, min(prompt.n, start + step)))
-        whole = torch.cat([shared.expand(len(own), -1, -1), own], dim=1).repeat_interleave(group, dim=0)
+        vectors = prompt.vectors[start : start + step]
+        embeds = families.embed(model, torch.tensor(prompt.ids, device=vectors.device)).expand(len(vectors), -1, -1)
+        whole = prompt.injection.apply(embeds, prompt.slots, vectors)[0].repeat_interleave(group, dim=0)
         mask = torch.ones(whole.shape[:2], dtype=torch.int64, device=whole.device)
         out = model.generate(
             inputs_embeds=whole,
@@ -130,7 +129,7 @@ def main() -> None:
     runs: dict[str, tuple[float, int] | None] = {}
     runs["lockstep"] = time_lockstep(engine, prompt, args.group, args.cap, seed=2)
     del engine  # its cache is as large as a peer's
-    few = Prompt(prompt.shared, prompt.own, prompt.own_length, min(vectors, args.rows // args.group))
+    few = replace(prompt, vectors=prompt.vectors[: args.rows // args.group])
     for name, both in (("with log-probabilities", True), ("tokens alone", False)):
         gc.collect()
         if device.type == "cuda":

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from thinkaloud.config.train import RL
 from thinkaloud.training import rl
-from thinkaloud.training.config import RL
 
 CLOCKS = ("seconds", "seconds_rollout", "seconds_eval", "tokens_per_second")
 

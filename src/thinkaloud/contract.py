@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from thinkaloud import injection as injections
 from thinkaloud.baseline import Baseline
 from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
@@ -22,7 +23,6 @@ from thinkaloud.site import Site
 FILE = "nla_meta.yaml"
 OPEN, CLOSE = "<explanation>", "</explanation>"
 ROLES = {"av": "av", "actor": "av", "ar": "ar", "critic": "ar"}
-INJECTIONS = ("replace", "add")
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ class Marker:
 class Contract:
     """Everything a checkpoint's weights rely on and cannot say themselves.
 
-    `injection`: "replace" puts v · scale/‖v‖ in place of the marker's embedding; "add" adds ‖h‖ · v/‖v‖ to the output
-    of block 1 at the marker. `scaled_state`: the AR scales the backbone state to √d before its head. `final_norm`: the
-    AR keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the training loss.
-    `prompt_hash` is `hash_ids` of the AV prompt; other projects' contracts have none.
+    `injection` is the name of an `Injection`. `scaled_state`: the AR scales the backbone state to √d before its head.
+    `final_norm`: the AR keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the
+    training loss. `prompt_hash` is `hash_ids` of the AV prompt; other projects' contracts have none.
 
     >>> Contract("ar", d_model=256, site=Site("resid_post", 5), ar_template="Said: {explanation} Meant:")
     Contract(ar, d_model 256, at resid_post:5)
@@ -73,14 +72,14 @@ class Contract:
     def __post_init__(self) -> None:
         if self.role not in ("av", "ar"):
             raise UserError(f"contract role must be av or ar, found {self.role!r}")
-        if self.injection not in INJECTIONS:
-            raise UserError(f"contract injection must be one of {', '.join(INJECTIONS)}, found {self.injection!r}")
+        takes_scale = injections.kind(self.injection).takes_scale
         if self.role == "av":
             _need(self.marker is not None, "an AV contract needs tokens.injection_char and its ids")
             _need(bool(self.av_template), "an AV contract needs prompt_templates.av")
             _need("{injection_char}" in (self.av_template or ""), "the AV template must hold {injection_char}")
-            if self.injection == "replace":
-                _need(self.injection_scale is not None, "an AV contract needs extraction.injection_scale")
+            _need(
+                self.injection_scale is not None or not takes_scale, "an AV contract needs extraction.injection_scale"
+            )
         else:
             _need(self.site is not None, "an AR contract needs its layer (critic.extraction_layer_index)")
             _need(bool(self.ar_template), "an AR contract needs prompt_templates.ar")

@@ -4,7 +4,8 @@ Everything else in the package reaches into a model only through the functions h
 """
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -12,31 +13,45 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from thinkaloud.errors import UserError
+from thinkaloud.site import Site
 
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture. `blocks`, `norm` and `embed` are attribute names on its decoder stack."""
+    """One architecture. `blocks`, `norm` and `embed` name modules of its decoder stack, `attn_out`, `mid` and `mlp_out`
+    modules of a block.
+    """
 
     name: str
     blocks: str = "layers"
     norm: str = "norm"
     embed: str = "embed_tokens"
+    attn_out: str = "self_attn"  # what it gives is added to the stream behind attention (TransformerLens attn_out)
+    mid: str = "post_attention_layernorm"  # what enters it is the stream between attention and MLP
+    mlp_out: str = "mlp"  # what it gives is added to the stream behind the MLP
     positions: str | None = None  # a learned position embedding that is added before block 0
     scales_embeddings: bool = False  # token embeddings are multiplied by √d inside the embedding module
     needs_bos: bool = False  # without BOS before a text its activations are not those of its training
 
 
+_GEMMA = Family(
+    "gemma2",
+    attn_out="post_attention_layernorm",
+    mid="pre_feedforward_layernorm",
+    mlp_out="post_feedforward_layernorm",
+    scales_embeddings=True,
+    needs_bos=True,
+)
 FAMILIES: dict[str, Family] = {
     "llama": Family("llama"),
     "mistral": Family("mistral"),
     "qwen2": Family("qwen2"),
     "qwen3": Family("qwen3"),
-    "gemma2": Family("gemma2", scales_embeddings=True, needs_bos=True),
-    "gemma3_text": Family("gemma3_text", scales_embeddings=True, needs_bos=True),
-    "gpt2": Family("gpt2", blocks="h", norm="ln_f", embed="wte", positions="wpe"),
-    "gpt_neox": Family("gpt_neox", norm="final_layer_norm", embed="embed_in"),
-    "olmo2": Family("olmo2"),
+    "gemma2": _GEMMA,
+    "gemma3_text": replace(_GEMMA, name="gemma3_text"),
+    "gpt2": Family("gpt2", blocks="h", norm="ln_f", embed="wte", attn_out="attn", mid="ln_2", positions="wpe"),
+    "gpt_neox": Family("gpt_neox", norm="final_layer_norm", embed="embed_in", attn_out="attention"),
+    "olmo2": Family("olmo2", attn_out="post_attention_layernorm", mid="mlp", mlp_out="post_feedforward_layernorm"),
     "phi3": Family("phi3"),
 }
 WRAPPERS = {"gemma3": "gemma3_text"}  # multimodal models with a text model of a known family inside
@@ -79,6 +94,18 @@ def blocks(model: nn.Module) -> nn.ModuleList:
     """The decoder blocks in order."""
     inner = text_model(model)
     return getattr(inner, family_of(inner.config).blocks)
+
+
+def place(model: nn.Module, site: Site) -> tuple[nn.Module, bool]:
+    """The module at a site, and whether the site is what enters it rather than what it gives."""
+    block, config = blocks(model)[site.layer], text_model(model).config
+    family = family_of(config)
+    if site.kind in ("resid_pre", "resid_post"):
+        return block, site.kind == "resid_pre"
+    if site.kind == "resid_mid" and getattr(config, "use_parallel_residual", False):
+        raise UserError(f"{site} is not there: attention and MLP of this model read the same stream")
+    name = {"attn_out": family.attn_out, "resid_mid": family.mid, "mlp_out": family.mlp_out}[site.kind]
+    return block.get_submodule(name), site.kind == "resid_mid"
 
 
 def n_blocks(model: nn.Module) -> int:
@@ -177,6 +204,21 @@ def end_ids(model: nn.Module, tokenizer: Any) -> tuple[int, ...]:
         value = getattr(source, "eos_token_id", None)
         ids.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
     return tuple(sorted(int(i) for i in ids))
+
+
+def merged_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every weight under its name in a plain model, with the active adapter's share added where there is one."""
+    base = unwrap(model)
+    for name, weight in base.named_parameters(remove_duplicate=False):  # a tied head too: vLLM keeps its own layout
+        module, _, last = name.rpartition(".")
+        if ".lora_" in name:
+            continue
+        if module.endswith(".base_layer"):
+            module = module.removesuffix(".base_layer")
+            if last == "weight":
+                adapted: Any = base.get_submodule(module)
+                weight = weight + adapted.get_delta_weight(cast(Any, model).active_adapter)
+        yield f"{module}.{last}", weight.detach()
 
 
 def context_length(model: nn.Module) -> int:

@@ -5,14 +5,16 @@ from typing import Any
 
 from thinkaloud.errors import UserError
 
-KINDS = ("resid_post",)
+KINDS = ("resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out")
 
 
 @dataclass(frozen=True, order=True)
 class Site:
     """A place in a model whose vectors are read.
 
-    `Site("resid_post", K)` is the output of decoder block K, counted from 0, after the residual add.
+    `Site("resid_post", K)` is the output of decoder block K, counted from 0, after the residual add. The other kinds
+    are called as TransformerLens calls them: what enters the block, what stands between its attention and its MLP, and
+    what each of the two adds to the stream.
 
     >>> Site("resid_post", 5).names()["Transformers hidden_states"]
     'hidden_states[6] (index 0 is the embedding)'
@@ -30,6 +32,8 @@ class Site:
     def names(self) -> dict[str, str]:
         """The same vector in each convention: convention -> name."""
         k = self.layer
+        if self.kind != "resid_post":
+            return {"thinkaloud": str(self), "TransformerLens": f"blocks.{k}.hook_{self.kind}"}
         return {
             "thinkaloud": f"{self.kind}:{k} (output of block {k}, counted from 0)",
             "TransformerLens": f"blocks.{k}.hook_resid_post",

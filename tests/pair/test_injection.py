@@ -1,5 +1,6 @@
 """Does a vector enter exactly where it should, at the norm it should, with the gradient it should have?"""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from thinkaloud import families
+from thinkaloud import families, injection
+from thinkaloud.config.train import AVWarmStart
 from thinkaloud.errors import UserError
-from thinkaloud.pair import injection
+from thinkaloud.pair.doctor.halves import check_verbalizer
+from thinkaloud.pair.formats.official import save_av
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout.base import Sampling
 
 FAMILIES = ["llama", "qwen2", "gemma2", "gemma3_text", "gemma3", "gpt2", "gpt_neox", "olmo2", "phi3"]
 TWO_SLOTS = "First [{injection_char}] and then [{injection_char}]."
@@ -234,7 +238,7 @@ def test_installing_twice_adds_once() -> None:
     with torch.no_grad():
         embeds, arguments = reader.inputs(reader.slot_vectors(vectors))
         once = states(reader.model, embeds, **arguments)[-1]
-        injection.install_add(reader.model)
+        reader.injection.install(reader.model)
         twice = states(reader.model, embeds, **arguments)[-1]
     assert torch.equal(once, twice)
 
@@ -254,7 +258,7 @@ def test_vectors_that_cannot_be_read_are_refused(change: Any, line: str) -> None
     assert str(caught.value) == line
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**31), st.floats(0.01, 1e5), st.sampled_from([1e-3, 1.0, 1e4])
 )
@@ -267,7 +271,34 @@ def test_scaling_and_slots(rows: int, slots: int, seed: int, norm: float, size: 
     torch.testing.assert_close(scaled.norm(dim=-1), torch.full((rows, slots), norm), rtol=1e-4, atol=0)
     cosine = torch.nn.functional.cosine_similarity(scaled, vectors, dim=-1)
     torch.testing.assert_close(cosine, torch.ones(rows, slots))
-    out = injection.replace_slots(embeds, places, scaled)
+    out, _ = injection.kind("replace").apply(embeds, places, scaled)
     for slot in range(6):
         wanted = scaled[:, places.index(slot)] if slot in places else embeds[:, slot]
         assert torch.equal(out[:, slot], wanted)
+
+
+def test_a_new_kind_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered from outside the package, it is read with, kept in a contract, checked and warm-started with."""
+    monkeypatch.setattr(injection, "KINDS", dict(injection.KINDS))
+    import new_injection
+
+    reader, vectors = av(injection="embedding_sum"), tiny.vectors(3)
+    with torch.no_grad():
+        embeds, _ = reader.inputs(reader.slot_vectors(vectors))
+        plain = families.embed(reader.model, reader.prompt_ids)
+        wanted = plain[None].repeat(3, 1, 1)
+        wanted[:, reader.slots[0]] += 3.0 * vectors / vectors.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(embeds, wanted)
+    found = reader.explain(vectors, sampling=Sampling(max_tokens=8))
+    by_hand = reader.model.generate(
+        inputs_embeds=wanted, attention_mask=torch.ones(wanted.shape[:2]), do_sample=False, max_new_tokens=8
+    )
+    for row, ids in zip(found, by_hand.tolist(), strict=True):
+        assert list(row[0].token_ids) == ids[: len(row[0].token_ids)]
+    save_av(reader, tmp_path / "av")
+    assert isinstance(Verbalizer.from_pretrained(tmp_path / "av").injection, new_injection.EmbeddingSum)
+    checks = {check.name: check for check in check_verbalizer(reader)}
+    assert checks["injection"].found == "added to the marker's embedding; nothing before the marker changes"
+    AVWarmStart(data="data", model="model", out="out", injection="embedding_sum")
+    with pytest.raises(UserError, match="injection must be one of replace, add, embedding_sum"):
+        AVWarmStart(data="data", model="model", out="out", injection="nowhere")

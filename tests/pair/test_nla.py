@@ -11,8 +11,10 @@ import torch
 
 import thinkaloud
 from thinkaloud import NLA, Baseline, Score, Site, UserError
+from thinkaloud.pair import nla as pair
 from thinkaloud.pair.formats import official
 from thinkaloud.pair.scores import cosine, direction_mse
+from thinkaloud.rollout import ending, lockstep
 
 TEXT = "Hello there, reader."
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Good day."}]
@@ -161,3 +163,20 @@ def test_ways_to_name_a_pair(folder: Path, nla: NLA, tmp_path: Path) -> None:
         NLA.from_pretrained(folder, av=folder / "av")
     with pytest.raises(UserError, match=r"is no pair: expected folders av and ar in it, av is not there"):
         NLA.from_pretrained(folder / "base")
+
+
+def test_set_up_is_paid_by_the_first_read_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models, tokenizers, the engine and its key-value cache are made once in a process."""
+    nla, made = NLA.from_pretrained(folder), []
+
+    def count(owner: object, name: str) -> None:
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, **k: (made.append(name), real(*a, **k))[1])
+
+    count(pair, "load_causal_lm")
+    count(pair, "load_tokenizer")
+    count(ending, "closing_tokens")
+    count(lockstep, "_Batch")
+    readings = [nla.read(TEXT, positions="last", max_tokens=5) for _ in range(5)]
+    assert sorted(made) == ["_Batch", "closing_tokens", "load_causal_lm", "load_tokenizer"]
+    assert len({reading.positions[0].explanations[0].raw for reading in readings}) == 1

@@ -1,5 +1,6 @@
 """Are responses drawn from the model's own distribution, the same for the same seed, and ended where they should be?"""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.rollout import lockstep
-from thinkaloud.rollout.base import Prompt, Sampling, uniforms
-from thinkaloud.rollout.lockstep import Lockstep, closing_tokens
+from thinkaloud.rollout import scheduler
+from thinkaloud.rollout.base import Sampling, uniforms
+from thinkaloud.rollout.ending import closing_tokens
+from thinkaloud.rollout.lockstep import Lockstep
 
 TOK = tiny.tokenizer()
 
@@ -35,6 +37,11 @@ def test_greedy_equals_transformers_token_by_token(name: str) -> None:
     for row, ids in zip(found, wanted.tolist(), strict=True):
         assert list(row[0].token_ids) == ids[: len(row[0].token_ids)]
         assert len(row[0].token_ids) == 20 or row[0].finish != "cut"
+
+
+def with_rows(av: Verbalizer, rows: int) -> Verbalizer:
+    """The same AV on an engine of its own that decodes so many rows at a time."""
+    return replace(av, engine=Lockstep(av.model, av.tokenizer, rows))
 
 
 def assert_same(found: list[list[Explanation]], wanted: list[list[Explanation]]) -> None:
@@ -93,7 +100,7 @@ def test_tokens_depend_on_seed_row_and_sample_alone(name: str) -> None:
     assert len(lengths) > 3, "rows leave the batch at different steps"
     assert tokens(av.explain(vectors, 3, sampling)) == tokens(whole)
     for batch in (3, 6, 7):
-        assert tokens(av.explain(vectors, 3, sampling, batch=batch)) == tokens(whole)
+        assert tokens(with_rows(av, batch).explain(vectors, 3, sampling)) == tokens(whole)
     assert tokens(av.explain(vectors, 1, sampling)) == [row[:1] for row in tokens(whole)], "samples do not mix"
     assert tokens(av.explain(vectors[:2], 3, sampling)) == tokens(whole)[:2]
     longer = av.explain(vectors, 3, Sampling(1.0, 40, seed=7))
@@ -111,7 +118,7 @@ def test_greedy_samples_are_alike() -> None:
 
 def test_watch_is_told_of_every_row() -> None:
     told: list[int] = []
-    often_ending().explain(tiny.vectors(4), 2, Sampling(1.0, 20), batch=4, watch=told.append)
+    with_rows(often_ending(), 4).explain(tiny.vectors(4), 2, Sampling(1.0, 20), watch=told.append)
     assert sum(told) == 8
     assert len(told) > 2
 
@@ -188,7 +195,7 @@ def test_a_row_goes_on_from_its_own_first_tokens(name: str, temperature: float, 
     cuts = iter([0, 15, 3, 11, 0, 1])
     prefixes = [[ids[: min(next(cuts), len(ids) - 1)] for ids in row] for row in whole]
     assert len({len(ids) for row in prefixes for ids in row}) > 3
-    found = av.explain(vectors, 2, sampling, prefixes, batch=5)
+    found = with_rows(av, 5).explain(vectors, 2, sampling, prefixes)
     assert tokens(found) == whole
     for row, given in zip(found, prefixes, strict=True):
         for explanation, ids in zip(row, given, strict=True):
@@ -202,7 +209,7 @@ def test_what_follows_foreign_tokens_is_drawn_behind_them(name: str, temperature
     av, vectors = tiny.verbalizer(name, injection=how), tiny.vectors(4)
     texts = [["", "so it was said"], ["a", ""], ["", ""], ["one thing", "the other"]]
     prefixes = [[TOK(text, add_special_tokens=False).input_ids for text in row] for row in texts]
-    found = av.explain(vectors, 2, Sampling(temperature, 18, seed=2), prefixes, batch=5)
+    found = with_rows(av, 5).explain(vectors, 2, Sampling(temperature, 18, seed=2), prefixes)
     for i, row in enumerate(found):
         for explanation, ids, text in zip(row, prefixes[i], texts[i], strict=True):
             assert list(explanation.token_ids[: len(ids)]) == ids
@@ -262,8 +269,8 @@ def test_rows_that_come_in_later_are_as_good(name: str, monkeypatch: pytest.Monk
     sampling = Sampling(1.0, 25, seed=4)
     whole = av.explain(vectors, 2, sampling)
     assert len({len(explanation.token_ids) for row in whole for explanation in row}) > 8
-    assert_same(av.explain(vectors, 2, sampling, batch=7), whole)
-    monkeypatch.setattr(lockstep, "_PREFILL_TOKENS", 3 * len(av.prompt_ids) + 1)
+    assert_same(with_rows(av, 7).explain(vectors, 2, sampling), whole)
+    monkeypatch.setattr(scheduler, "_PREFILL_TOKENS", 3 * len(av.prompt_ids) + 1)
     sizes = sizes_read(av, lambda: assert_same(av.explain(vectors, 2, sampling), whole))
     assert max(rows for rows, length in sizes if length > 1) == 3
 
@@ -272,7 +279,7 @@ def test_nothing_of_a_prompt_is_read_twice() -> None:
     av, vectors = often_ending(), tiny.vectors(7)
     before, own = av.slots[0], len(av.prompt_ids) - av.slots[0]
     assert min(before, own) > 1
-    sizes = sizes_read(av, lambda: av.explain(vectors, 3, Sampling(1.0, 20), batch=6))
+    sizes = sizes_read(av, lambda: with_rows(av, 6).explain(vectors, 3, Sampling(1.0, 20)))
     assert [size for size in sizes if size[1] == before] == [(1, before)]
     assert sum(rows for rows, length in sizes if length == own) == 7, "once for its three samples"
     assert {length for _, length in sizes} == {before, own, 1}
@@ -351,9 +358,6 @@ def test_vectors_stand_anywhere(name: str, slots: list[int], how: str) -> None:
     for i, row in enumerate(found):
         for explanation in row:
             check(av, vectors[i : i + 1], explanation, 1.0)
-    ready = av.slot_vectors(vectors)
-    apart = Prompt(ready.new_zeros(0, 32), lambda rows: av.inputs(ready[rows]), len(av.prompt_ids), 2)
-    assert_same(Lockstep(av.model, TOK).generate(apart, 2, sampling), found)
 
 
 def test_a_contract_of_two_slots_is_sampled() -> None:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from thinkaloud import families
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy, pack_rows
@@ -378,7 +378,7 @@ def test_in_bfloat16_the_divergence_from_itself_is_nothing(av: Callable[..., Ver
     assert policy.evaluate(VECTORS, RESPONSES, 100).kl.mean() > 1e-3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.integers(1, 6), st.integers(1, 5), st.integers(1, 20), st.integers(0, 90))
 def test_every_response_is_in_a_row_of_its_own_vector(
     data: st.DataObject, group: int, vectors: int, prompt: int, behind: int

@@ -14,10 +14,10 @@ from short_run import Run
 from torch import Tensor
 
 from thinkaloud.cli.train import parse
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.training import rewards, run_folder
-from thinkaloud.training.config import RL
 from thinkaloud.training.rewards import Rollouts, capped_mse, chosen, reward_term, total
 from thinkaloud.training.rl import resume, train
 

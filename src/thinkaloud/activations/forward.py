@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from thinkaloud import families
+from thinkaloud import families, hooks
 from thinkaloud.batching import length_batches
 from thinkaloud.site import Site
 
@@ -120,22 +120,13 @@ class Pass:
     def _run(
         self, ids: Int[Tensor, "n t"], rows: Int[Tensor, " m"]
     ) -> tuple[Float[Tensor, "m d"], Int[Tensor, "m k"] | None, Float[Tensor, "m k"] | None]:
+        with hooks.capture(self.model, self.site, keep=lambda hidden: hidden.flatten(0, 1)[rows]) as seen:
+            last = self.view(input_ids=ids, use_cache=False).last_hidden_state
         if not self.next_tokens:
-            hidden = self.view(input_ids=ids, use_cache=False).last_hidden_state
-            return hidden.flatten(0, 1)[rows], None, None
-        at_site: list[Tensor] = []
-
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            hidden = output[0] if isinstance(output, tuple) else output
-            at_site.append(hidden.flatten(0, 1)[rows])
-
-        hook = families.blocks(self.model)[self.site.layer].register_forward_hook(keep)
-        try:
-            final = self.view(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[rows]
-        finally:
-            hook.remove()
+            return seen[self.site], None, None
+        final = last.flatten(0, 1)[rows]
         tops = [
             torch.softmax(families.logits(self.model, part).float(), dim=-1).topk(self.next_tokens, dim=-1)
             for part in final.split(HEAD_ROWS)
         ]
-        return at_site[0], torch.cat([t.indices for t in tops]), torch.cat([t.values for t in tops])
+        return seen[self.site], torch.cat([t.indices for t in tops]), torch.cat([t.values for t in tops])

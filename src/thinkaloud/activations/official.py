@@ -17,7 +17,8 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.store import Activations, refuse_bad, with_defaults
+from thinkaloud.activations.store import refuse_bad, with_defaults
+from thinkaloud.activations.table import Activations
 from thinkaloud.atomic import write_whole
 from thinkaloud.contract import CLOSE, Contract, to_yaml
 from thinkaloud.errors import UserError
@@ -107,6 +108,8 @@ def write_official(
     site = activations.site
     if site is None:
         raise UserError("these activations do not say their site: an official data set needs the layer")
+    if site.kind != "resid_post":
+        raise UserError(f"these activations are of {site}: an official data set holds outputs of a block")
     if stage != "base" and (av is None or av.marker is None or av.av_template is None):
         raise UserError(f"stage {stage} needs the AV's contract: its marker and prompt go into the data set")
     if stage == "ar_sft" and (ar is None or ar.ar_template is None):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from thinkaloud.atomic import restore
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.injection import check_vectors
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
 from thinkaloud.pair.formats import read_contract
-from thinkaloud.pair.injection import check_vectors
 from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 
@@ -71,11 +73,12 @@ class NLA:
         base: str | Path | None = None,
         device: str | None = None,
         dtype: Any = None,
+        engine: str = "lockstep",
     ) -> "NLA":
         """Load a pair: "pocket", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
 
         A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
-        to the model that the contract names.
+        to the model that the contract names. `engine` samples the explanations: "lockstep" or "vllm".
 
         >>> NLA.from_pretrained("pocket").site
         Site(kind='resid_post', layer=5)
@@ -89,6 +92,8 @@ class NLA:
             raise UserError("a pair needs both av and ar, or the name of a pair")
         verbalizer = Verbalizer.from_pretrained(av, base=base, device=device, dtype=dtype)
         reconstructor = Reconstructor.from_pretrained(ar, base=base, device=device, dtype=dtype)
+        if engine != "lockstep":
+            verbalizer.engine = engines.make(engine, verbalizer.model, verbalizer.tokenizer)
         base = base or reconstructor.contract.base_model or verbalizer.contract.base_model
         return cls(verbalizer, reconstructor, base, str(name if name is not None else av))
 
@@ -116,6 +121,11 @@ class NLA:
         True
         """
         return self.baseline or Baseline.of(_tensor(vectors).float().numpy(), doc_ids, split)
+
+    @cached_property
+    def model_tokenizer(self) -> Any:
+        """M's own tokenizer; the AV's where the pair does not say which model it reads."""
+        return self.tokenizer if self.base is None else load_tokenizer(self.base)
 
     @property
     def model(self) -> Any:
@@ -199,7 +209,7 @@ class NLA:
         content = text if isinstance(text, str) else list(text)
         if not content or (isinstance(content, str) and not content.strip()):
             raise UserError("the text is empty: there is nothing to read")
-        tokenizer = load_tokenizer(self.base) if self.base is not None else self.tokenizer
+        tokenizer = self.model_tokenizer
         tokens = tokens_of(tokenizer, content)
         found = activations.extract(
             self.model, [content], self.site, positions, tokenizer, next_tokens=NEXT_TOKENS, window=window

@@ -1,7 +1,7 @@
 """The AV, activation verbalizer: vectors in, explanations out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from thinkaloud import contract as contracts
 from thinkaloud import families
+from thinkaloud import injection as injections
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair import injection
-from thinkaloud.rollout.base import Prompt, Sampling
+from thinkaloud.injection import Injection
+from thinkaloud.pair.formats import load_av
+from thinkaloud.rollout.base import Engine, Prefixes, Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 
 
@@ -24,6 +26,7 @@ class Verbalizer:
     """A causal language model, its tokenizer and the contract it was trained with.
 
     `prompt_ids` [T] and `slots` (the marker's places in it) are fixed by the contract and checked with the tokenizer.
+    `engine` samples; by default it is lockstep decoding on these weights, kept from one call to the next.
 
     >>> av = Verbalizer.from_pretrained("pocket/av")
     >>> av
@@ -35,6 +38,7 @@ class Verbalizer:
     model: Any
     tokenizer: Any
     contract: Contract
+    engine: Engine | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.contract.role != "av":
@@ -44,17 +48,15 @@ class Verbalizer:
             raise UserError(f"the AV's contract says d_model {self.contract.d_model}, its weights are {width} wide")
         ids, self.slots = contracts.check_marker(self.contract, self.tokenizer)
         self.prompt_ids: Int[Tensor, " t"] = torch.tensor(ids)
-        if self.contract.injection == "add":
-            injection.install_add(self.model)
+        self.injection.install(self.model)
+        self._lockstep: Lockstep | None = None
 
     @classmethod
     def from_pretrained(
         cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
     ) -> "Verbalizer":
         """Load an AV: a full checkpoint in the official layout, or an adapter together with its `base`."""
-        from thinkaloud.pair.formats import load_verbalizer
-
-        return load_verbalizer(path, base=base, device=device, dtype=dtype)
+        return cls(*load_av(path, base=base, device=device, dtype=dtype))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.model)).__name__, families.embedding(self.model).weight.dtype
@@ -62,62 +64,58 @@ class Verbalizer:
         return f"Verbalizer({kind}, d_model {self.contract.d_model}, {how})"
 
     @property
+    def injection(self) -> Injection:
+        return injections.kind(self.contract.injection)
+
+    @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
     def slot_vectors(self, vectors: Float[Tensor, "n d"] | Float[Tensor, "n s d"]) -> Float[Tensor, "n s d"]:
         """Checked vectors, one for each slot, at the norm they are injected with."""
-        injection.check_vectors(vectors, self.contract.d_model)
+        injections.check_vectors(vectors, self.contract.d_model)
         stacked = vectors[:, None] if vectors.ndim == 2 else vectors
         if stacked.shape[1] != len(self.slots):
             raise UserError(f"this AV takes {len(self.slots)} vectors a prompt, found {stacked.shape[1]}")
-        stacked = stacked.to(self.device, torch.float32)
-        return injection.scaled(stacked, self.contract.injection_scale) if self.contract.injection_scale else stacked
+        return self.injection.prepare(stacked.to(self.device, torch.float32), self.contract.injection_scale)
 
     def inputs(self, vectors: Float[Tensor, "n s d"]) -> tuple[Float[Tensor, "n t d"], dict[str, Any]]:
         """`inputs_embeds` of the prompts and the keyword arguments that inject, for vectors from `slot_vectors`.
 
-        Differentiable in `vectors`. With `replace` the embeddings hold the vectors; with `add` the arguments do.
+        Differentiable in `vectors`.
         """
         embeds = families.embed(self.model, self.prompt_ids.to(self.device))
-        embeds = embeds[None].expand(len(vectors), -1, -1)
-        if self.contract.injection == "replace":
-            return injection.replace_slots(embeds, self.slots, vectors), {}
-        return embeds, injection.add_arguments(self.slots, vectors.to(embeds.dtype))
+        return self.injection.apply(embeds[None].expand(len(vectors), -1, -1), self.slots, vectors)
 
     def prompt_embeds(self, vectors: Float[Tensor, "n d"] | Float[Tensor, "n s d"]) -> Float[Tensor, "n t d"]:
-        """The prompts as they enter block 0, vectors in place (with `add`, the vector comes in later, at block 1)."""
+        """The prompts as they enter block 0, vectors in place, unless their kind of injection lets them in later."""
         embeds, _ = self.inputs(self.slot_vectors(vectors))
         return families.entering_block_0(self.model, embeds)
 
     def prompt(self, vectors: Float[Tensor, "n d"] | Float[Tensor, "n s d"]) -> Prompt:
-        """The prompts with these vectors, as a rollout takes them: the part before the first vector apart."""
-        ready, first = self.slot_vectors(vectors), self.slots[0]
-        embeds = families.embed(self.model, self.prompt_ids.to(self.device))
-        slots = [slot - first for slot in self.slots]
-
-        def own(rows: slice) -> tuple[Tensor, dict[str, Any]]:
-            some = ready[rows]
-            after = embeds[first:].expand(len(some), -1, -1)
-            if self.contract.injection == "replace":
-                return injection.replace_slots(after, slots, some), {}
-            return after, injection.add_arguments(slots, some.to(after.dtype))
-
-        return Prompt(embeds[:first], own, len(embeds) - first, len(ready))
+        """The prompts with these vectors, as an engine takes them."""
+        ready = self.slot_vectors(vectors)
+        return Prompt(tuple(self.prompt_ids.tolist()), tuple(self.slots), ready, self.injection)
 
     def explain(
         self,
         vectors: Float[Tensor, "m d"] | Float[Tensor, "m s d"],
         n: int = 1,
         sampling: Sampling | None = None,
-        prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
-        batch: int = 256,
+        prefixes: Prefixes | None = None,
         watch: Callable[[int], None] = lambda rows: None,
     ) -> list[list[Explanation]]:
-        """`n` explanations of every vector; the same seed gives the same tokens. `batch` bounds the rows at a time.
+        """`n` explanations of every vector; the same seed gives the same tokens.
 
         `prefixes[i][j]` are token ids with which sample j of vector i begins.
         """
-        with torch.inference_mode():
-            prompt = self.prompt(vectors)
-        return Lockstep(self.model, self.tokenizer, batch).generate(prompt, n, sampling, prefixes, watch)
+        return self.sampler.generate(self.prompt(vectors), n, sampling, prefixes, watch)
+
+    @property
+    def sampler(self) -> Engine:
+        """The engine given, or lockstep decoding on these weights, made when it is first asked for."""
+        if self.engine is not None:
+            return self.engine
+        if self._lockstep is None:
+            self._lockstep = Lockstep(self.model, self.tokenizer)
+        return self._lockstep

@@ -1,8 +1,10 @@
-"""What is a rollout? Prompts that hold vectors go in, sampled explanations come out, by whichever engine."""
+"""Rollout engines: prompts that hold vectors go in, sampled explanations come out."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +12,9 @@ from torch import Tensor
 
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
+from thinkaloud.injection import Injection
+
+Prefixes = Sequence[Sequence[Sequence[int]]]
 
 
 @dataclass(frozen=True)
@@ -29,39 +34,109 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Prompt:
-    """`n` prompts as `inputs_embeds`: what stands before the first vector is the same for all of them.
+    """Prompts of the same token `ids` that differ in their `vectors`, which `injection` puts at the `slots`.
 
-    `own(rows)` gives what follows for a slice of them, `own_length` tokens with the vectors in place, and further
-    keyword arguments of the forward call over it.
+    The vectors are at the norm they are injected with: `Verbalizer.prompt` makes them so.
     """
 
-    shared: Float[Tensor, "s d"]
-    own: Callable[[slice], tuple[Float[Tensor, "m t d"], dict[str, Any]]]
-    own_length: int
-    n: int
+    ids: tuple[int, ...]
+    slots: tuple[int, ...]
+    vectors: Float[Tensor, "n s d"]
+    injection: Injection
+
+    @property
+    def n(self) -> int:
+        return len(self.vectors)
 
     @property
     def length(self) -> int:
         """Tokens of a prompt."""
-        return len(self.shared) + self.own_length
+        return len(self.ids)
 
 
-class Rollout(Protocol):
-    """An engine that samples responses. The same seed gives the same tokens on the same machine."""
+@dataclass(eq=False)
+class Request:
+    """`n` responses to every prompt, asked of an engine: `done[i, j]` is sample j of prompt i once it has ended."""
+
+    prompt: Prompt
+    n: int
+    sampling: Sampling
+    prefixes: Prefixes | None = None
+    done: dict[tuple[int, int], Explanation] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """Responses that have not ended."""
+        return self.prompt.n * self.n - len(self.done)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A response that has ended: sample `sample` of prompt `prompt` of its request."""
+
+    request: Request
+    prompt: int
+    sample: int
+    explanation: Explanation
+
+
+class Engine(ABC):
+    """Samples responses to requests that share its batches. The same seed gives the same tokens on the same machine.
+
+    `rows` bounds the responses decoded at once.
+    """
+
+    rows: int
+
+    def refresh(self) -> None:  # noqa: B027
+        """Sample from the model's weights as they are now, where the engine keeps others."""
+
+    @abstractmethod
+    def submit(
+        self, prompt: Prompt, n: int = 1, sampling: Sampling | None = None, prefixes: Prefixes | None = None
+    ) -> Request:
+        """Queue `n` responses a prompt; `prefixes[i][j]` are token ids with which sample j of prompt i begins."""
+
+    @abstractmethod
+    def advance(self) -> list[Finished]:
+        """`step`, inside `running`."""
+
+    @abstractmethod
+    def cancel(self, request: Request) -> None:
+        """Forget what of the request has not ended; its rows are free at once."""
+
+    def running(self) -> AbstractContextManager[Any]:
+        """What the engine needs around its steps."""
+        return nullcontext()
+
+    def step(self) -> list[Finished]:
+        """Go on with all requests by some tokens, and return what has ended."""
+        with self.running():
+            return self.advance()
 
     def generate(
         self,
         prompt: Prompt,
         n: int = 1,
         sampling: Sampling | None = None,
-        prefixes: Sequence[Sequence[Sequence[int]]] | None = None,
+        prefixes: Prefixes | None = None,
         watch: Callable[[int], None] = lambda rows: None,
     ) -> list[list[Explanation]]:
-        """`n` explanations for every prompt. `prefixes[i][j]` are token ids with which sample j of prompt i begins.
+        """`n` explanations for every prompt: one request, until it is done. Given tokens have log-probability nan.
 
         `watch` is told how many rows have ended since it was last called.
         """
-        ...
+        request = self.submit(prompt, n, sampling, prefixes)
+        try:
+            with self.running():
+                while request.left:
+                    ended = sum(one.request is request for one in self.advance())
+                    if ended:
+                        watch(ended)
+        finally:
+            if request.left:
+                self.cancel(request)
+        return [[request.done[i, j] for j in range(n)] for i in range(prompt.n)]
 
 
 def uniforms(seed: int, row: int, sample: int, n: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which token comes next? Greedy, or a distribution inverted at a uniform number, on the device and without a sync."""
+"""Next tokens: greedy, or by inverse-CDF sampling at given uniform numbers, on the device and without a sync."""
 
 import torch
 from jaxtyping import Float, Int
@@ -9,15 +9,20 @@ _BELOW_1 = 1 - 1e-12
 
 
 def draw(
-    logits: Float[Tensor, "n v"], temperature: float, u: Float[Tensor, " n"] | None
+    logits: Float[Tensor, "n v"], temperature: float | Float[Tensor, " n"], u: Float[Tensor, " n"] | None
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
-    """Next tokens and their log-probabilities (nats): greedy where `u` is None, else the distribution inverted at u.
+    """Next tokens and their log-probabilities (nats): greedy where `u` is None, else by inverse-CDF sampling at u.
 
-    The distribution is inverted in two steps, first among blocks of tokens and then within one, as the running sum of
-    a whole vocabulary in double precision would cost more than the model does.
+    With a temperature for each row, 0 is greedy, and its log-probability that of temperature 1. The distribution is
+    inverted in two steps, first among blocks of tokens and then within one, as the running sum of a whole vocabulary in
+    double precision would cost more than the model does.
     """
     logits = logits.float()
-    if temperature not in (0.0, 1.0):
+    greedy = None
+    if isinstance(temperature, Tensor):
+        greedy = temperature == 0
+        logits = logits / torch.where(greedy, 1.0, temperature)[:, None]
+    elif temperature not in (0.0, 1.0):
         logits = logits / temperature
     if u is None:
         ids = logits.argmax(dim=-1)
@@ -33,6 +38,8 @@ def draw(
     # Two ways of summing a block differ in the last bit; the target may not fall behind its end.
     place = _first_above(inside, torch.minimum(target - before, inside[:, -1] * _BELOW_1))
     ids = block * _BLOCK + place
+    if greedy is not None:
+        ids = torch.where(greedy, logits.argmax(dim=-1), ids)
     return ids, (_at(weights, ids).double() / sums[:, -1]).log().float()
 
 

@@ -1,4 +1,4 @@
-"""What does M answer, and where in its solution? Problems with known answers, worked by M, and places by name."""
+"""Word problems: what M answers, and named places in its solutions."""
 
 import json
 import lzma
@@ -17,7 +17,6 @@ from thinkaloud import families
 from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.chat import chat_text
 from thinkaloud.errors import UserError
-from thinkaloud.loading import load_tokenizer
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
@@ -226,11 +225,6 @@ class Place:
     solution: int
     name: str
     token: int
-
-
-def tokenizer_of(nla: NLA) -> Any:
-    """M's own tokenizer; the AV's where the pair does not say which model it reads."""
-    return load_tokenizer(nla.base) if nla.base is not None else nla.tokenizer
 
 
 def read_places(

@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from thinkaloud.batching import length_batches
+from thinkaloud.config.train import RL, in_bfloat16
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import Reconstructor, pad
 from thinkaloud.pair.scores import direction_mse
-from thinkaloud.training.config import RL, in_bfloat16
 from thinkaloud.training.reference import Reference
 
 

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
 from thinkaloud.batching import length_batches
+from thinkaloud.config.train import RL, in_bfloat16
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.rollout.lockstep import Lockstep
-from thinkaloud.training.config import RL, in_bfloat16
 from thinkaloud.training.losses import full_kl, k3, policy_loss
 from thinkaloud.training.memory import logits_in_pieces
 from thinkaloud.training.reference import Reference
@@ -76,16 +76,20 @@ class Policy:
         self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
         self.sampler = verbalizer
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
-            self.sampler = replace(verbalizer, model=_plain_copy(self.model))
+            if config.engine == "lockstep":  # another engine keeps a copy anyway
+                self.sampler = replace(verbalizer, model=_plain_copy(self.model))
             adapters.cast_by_autocast(self.model)
         self.reference = Reference(self.model)
         self.reference_verbalizer = replace(verbalizer, model=self.reference.module)
-        self.engine = Lockstep(self.sampler.model, verbalizer.tokenizer, config.rollout_rows)
+        dtype = torch.bfloat16 if self.bfloat16 else None
+        tokenizer = verbalizer.tokenizer
+        self.engine = engines.make(config.engine, self.sampler.model, tokenizer, config.rollout_rows, dtype)
 
     def refresh(self) -> None:
         """Let the sampler see the weights as they are now."""
         if self.sampler is not self.verbalizer:
             _copy_weights(self.model, self.sampler.model)
+        self.engine.refresh()
 
     def sample(
         self, vectors: Float[Tensor, "n d"], n: int, sampling: Sampling, rows: int | None = None
@@ -94,11 +98,8 @@ class Policy:
 
         `rows` bounds the explanations sampled at once from now on; it changes nothing about what is drawn.
         """
-        if rows is not None and rows != self.engine.rows:
-            self.engine = Lockstep(self.sampler.model, self.verbalizer.tokenizer, rows)
-        with torch.inference_mode():
-            prompt = self.sampler.prompt(vectors)
-        return self.engine.generate(prompt, n, sampling)
+        self.engine.rows = rows or self.engine.rows
+        return self.engine.generate(self.sampler.prompt(vectors), n, sampling)
 
     def update(
         self,
@@ -287,11 +288,5 @@ def _plain_copy(model: Any) -> Any:
 
 @torch.no_grad()
 def _copy_weights(model: Any, plain: Any) -> None:
-    if not hasattr(model, "peft_config"):
-        for ours, theirs in zip(plain.parameters(), model.parameters(), strict=True):
-            ours.copy_(theirs)
-        return
-    for name, module in model.get_base_model().named_modules():
-        if hasattr(module, "get_delta_weight"):
-            delta = module.get_delta_weight(model.active_adapter)
-            plain.get_submodule(name).weight.copy_(module.base_layer.weight + delta)
+    for name, weight in families.merged_weights(model):
+        plain.get_parameter(name).copy_(weight)

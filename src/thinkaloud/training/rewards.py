@@ -20,10 +20,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
+from thinkaloud.evals.prose import repeated_items, stutters, without_quotations
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair.prose import repeated_items, stutters, without_quotations
-from thinkaloud.training.config import RL
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -22,18 +22,18 @@ from torch import Tensor, nn
 
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
+from thinkaloud.config.train import RL, cosine_lr
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, rewards, run_folder
-from thinkaloud.training.config import RL, cosine_lr
 from thinkaloud.training.critic import Critic, explanation_mse, valid_explanations
 from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
 from thinkaloud.training.rewards import Rollouts
-from thinkaloud.training.rl_setup import Setup, identity, prepare, same_identity, save_pair
+from thinkaloud.training.rl_setup import FREE, Setup, identity, prepare, same_command, same_identity, save_pair
 from thinkaloud.training.trainer import Part, Trainer
 from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
 
@@ -45,17 +45,16 @@ def train(
     watch: Watch = lambda metrics: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log, and where a resumed
-    run goes on.
+    """Begin a run, or go on with the one in `config.out`; returns its folder, which is a pair. `watch` sees every line
+    of its log, and where a resumed run goes on. UserError where the run in the folder was begun otherwise.
 
     `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`.
     """
     out = Path(config.out)
+    if (out / run_folder.CONFIG).exists():
+        same_command(out, config)
+        return _go_on(out, {name: getattr(config, name) for name in FREE}, watch, stop)
     with held(out):
-        if (out / run_folder.CONFIG).exists():
-            state = run_folder.status(out) or "begun"
-            next_step = f"go on with thinkaloud train --resume {out}, or give another --out"
-            raise UserError(f"{out} holds a run already ({state}): {next_step}")
         setup = prepare(config)
         run = _Run(setup, watch, stop)  # reads and checks all there is to read, before anything is written
         begun = {"config": setup.config.to_dict(), **identity(setup)}
@@ -69,16 +68,25 @@ def resume(
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Go on with the run in `out` where it stopped, as if it had not; a finished one is left as it is."""
-    begun = run_folder.begun_with(Path(out))
+    return _go_on(Path(out), {"out": str(out)}, watch, stop)
+
+
+def _go_on(
+    out: Path,
+    changes: Mapping[str, Any],
+    watch: Watch,
+    stop: Callable[[], bool],
+) -> Path:
+    begun = run_folder.begun_with(out)
     if "nla" not in begun.get("config", {}):
         raise UserError(f"{out} is a warm start: run the same thinkaloud warmstart command again to go on with it")
     if begun.get("terms"):
         raise UserError(f"{out} has reward terms of an earlier version, {begun['terms']}: begin another run")
-    if run_folder.status(Path(out)) in ("finished", "collapsed"):
-        return Path(out)
-    with held(Path(out)):
-        setup = prepare(RL.from_dict({**begun["config"], "out": str(out)}), begun.get("revisions", {}))
-        same_identity(Path(out), begun, setup)
+    if run_folder.status(out) in ("finished", "collapsed"):
+        return out
+    with held(out):
+        setup = prepare(RL.from_dict({**begun["config"], **changes}), begun.get("revisions", {}))
+        same_identity(out, begun, setup)
         return _Run(setup, watch, stop).go()
 
 

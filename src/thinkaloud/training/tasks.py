@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from thinkaloud import contract as contracts
 from thinkaloud import families
+from thinkaloud import injection as injections
+from thinkaloud.config.train import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
@@ -20,8 +22,8 @@ from thinkaloud.pair.reconstructor import Reconstructor, pad
 from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
+from thinkaloud.rollout.lockstep import Lockstep
 from thinkaloud.site import Site
-from thinkaloud.training.config import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
@@ -104,7 +106,9 @@ class AVTask(Task[AVWarmStart]):
         samples: list[dict[str, Any]] = []
         if self.critic is not None:
             some = self.held.take(range(min(self.config.eval_texts, n)))
-            explained = [row[0] for row in self.verbalizer.explain(some.vectors, 1, Sampling(max_tokens=self._cap()))]
+            av, sampling = self.verbalizer, Sampling(max_tokens=self._cap())
+            engine = Lockstep(av.model, av.tokenizer)  # not the AV's own: its cache would stay while the AV learns
+            explained = [row[0] for row in engine.generate(av.prompt(some.vectors), 1, sampling)]
             valid = valid_explanations(explained, self.critic)
             of = self.critic.reconstruct
             mse = explanation_mse(explained, valid, some.vectors, of, FAIL_MSE)
@@ -269,7 +273,7 @@ def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], 
         marker=marker,
         prompt_hash=contracts.hash_ids(ids),
         injection=config.injection,
-        injection_scale=scale if config.injection == "replace" else None,
+        injection_scale=scale if injections.kind(config.injection).takes_scale else None,
         **common,
     )
 

@@ -1,13 +1,12 @@
-"""What is a check, and what do all of them need: probe texts, distances, and a look at what passes through blocks."""
+"""A check of a model or a pair, and what all of them need: probe texts and distances."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from thinkaloud import families
 from thinkaloud.errors import UserError
@@ -53,34 +52,3 @@ def relative(found: Float[Tensor, "..."], wanted: Float[Tensor, "..."]) -> float
 def tolerance(x: Tensor) -> float:
     """How far two ways of the same sum may be apart: a few roundings of the dtype."""
     return 16 * torch.finfo(x.dtype).eps
-
-
-@contextmanager
-def behind(block: nn.Module) -> Iterator[list[Tensor]]:
-    """What comes out of `block` during the `with`."""
-    seen: list[Tensor] = []
-
-    def note(_module: nn.Module, _args: Any, out: Any) -> None:
-        seen.append(out[0] if isinstance(out, tuple) else out)
-
-    hook = block.register_forward_hook(note)
-    try:
-        yield seen
-    finally:
-        hook.remove()
-
-
-@contextmanager
-def entering(blocks: nn.ModuleList) -> Iterator[list[Tensor]]:
-    """What enters each of `blocks` during the `with`."""
-    seen: list[Tensor] = []
-
-    def note(_module: nn.Module, args: tuple, kwargs: dict) -> None:
-        seen.append(args[0] if args else kwargs["hidden_states"])
-
-    hooks = [block.register_forward_pre_hook(note, with_kwargs=True) for block in blocks]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

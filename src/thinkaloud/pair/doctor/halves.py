@@ -7,15 +7,13 @@ import torch
 from torch import nn
 
 from thinkaloud import contract as contracts
-from thinkaloud import families
+from thinkaloud import families, hooks
 from thinkaloud.contract import Contract
 from thinkaloud.pair.doctor.check import (
     OTHER,
     TEXT,
     Check,
     attempt,
-    behind,
-    entering,
     probe_ids,
     relative,
     tolerance,
@@ -24,6 +22,7 @@ from thinkaloud.pair.doctor.model import check_bos, check_weights
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.pair.verdict import recorded
+from thinkaloud.site import Site
 
 ROOM = 64  # tokens an explanation should at least have behind the prompt
 _RANDOM_HEAD = 0.05  # cosine with the identity, which every known AR head starts from; a random head has about 1/d
@@ -95,30 +94,30 @@ def _injection(av: Verbalizer) -> Check:
     """Two different vectors: alike before the marker, different at it from the block on where they enter, and after."""
     vectors = torch.randn(2, av.contract.d_model, generator=torch.Generator().manual_seed(0))
     embeds, arguments = av.inputs(av.slot_vectors(vectors[:, None].expand(-1, len(av.slots), -1)))
-    with entering(families.blocks(av.model)) as seen:
+    sites = [Site("resid_pre", layer) for layer in range(families.n_blocks(av.model))]
+    with hooks.capture(av.model, *sites) as seen:
         families.text_model(av.model)(inputs_embeds=embeds, use_cache=False, **arguments)
     place = next(i for i, token in enumerate(av.prompt_ids.tolist()) if token == _marker_id(av))
-    entry = 0 if av.contract.injection == "replace" else 2
+    entry = av.injection.entry_block
     advice = "attention is not causal here, or another hook touches the stream"
-    for layer, states in enumerate(seen):
-        a, b = states
+    for layer, site in enumerate(sites):
+        a, b = seen[site]
         if not torch.equal(a[:place], b[:place]):
             return Check("injection", False, f"changes tokens before the marker at block {layer}", advice)
         if torch.equal(a[place], b[place]) != (layer < entry):
             return Check(
                 "injection", False, f"the vector is {'not ' if layer >= entry else ''}there at block {layer}", advice
             )
-    if torch.equal(seen[-1][0, -1], seen[-1][1, -1]):
+    if torch.equal(*seen[sites[-1]][:, -1]):
         return Check("injection", False, "the end of the prompt does not feel the vector", advice)
-    how = "in place of the marker's embedding" if entry == 0 else "added behind block 1"
-    return Check("injection", True, f"{how}; nothing before the marker changes")
+    return Check("injection", True, f"{av.injection.place}; nothing before the marker changes")
 
 
 def _injected_norm(av: Verbalizer) -> Check:
     usual = float(families.embed(av.model, av.prompt_ids.to(av.device)).float().norm(dim=-1).median())
-    if av.contract.injection == "add":
+    norm = av.contract.injection_scale
+    if not av.injection.takes_scale or norm is None:
         return Check("injected norm", True, "that of the stream, by construction")
-    norm = av.contract.injection_scale or float("nan")
     return Check("injected norm", True, f"{norm:.4g}; embeddings of the prompt have about {usual:.4g}")
 
 
@@ -136,9 +135,10 @@ def _head(ar: Reconstructor) -> Check:
 
 def _end(ar: Reconstructor) -> Check:
     kept, site = ar.contract.final_norm, ar.contract.site
-    with behind(families.blocks(ar.backbone)[-1]) as seen:
+    last = Site("resid_post", families.n_blocks(ar.backbone) - 1)
+    with hooks.capture(ar.backbone, last) as seen:
         out = ar.backbone(input_ids=probe_ids(ar.backbone, ar.tokenizer), use_cache=False).last_hidden_state
-    normed = not torch.equal(out, seen[0])
+    normed = not torch.equal(out, seen[last])
     found = f"{families.n_blocks(ar.backbone)} blocks, read at {site}, {'behind' if normed else 'without'} a final norm"
     return Check("AR end", normed == kept, found, "the contract's final_norm says otherwise")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from thinkaloud import families
+from thinkaloud import families, hooks
 from thinkaloud.chat import chat_ids
-from thinkaloud.pair.doctor.check import TEXT, Check, attempt, behind, leading, probe_ids, relative, tolerance
+from thinkaloud.pair.doctor.check import TEXT, Check, attempt, leading, probe_ids, relative, tolerance
 from thinkaloud.site import Site
 
 
@@ -43,10 +43,10 @@ def _site(model: Any, site: Site) -> Check:
 def _truncation(model: Any, tokenizer: Any, site: Site) -> Check:
     layer = min(site.layer, families.n_blocks(model) - 1)
     probe = probe_ids(model, tokenizer)
-    with behind(families.blocks(model)[layer]) as seen:
+    with hooks.capture(model, Site("resid_post", layer)) as seen:
         families.text_model(model)(input_ids=probe, use_cache=False)
     cut = families.truncated(model, layer)(input_ids=probe, use_cache=False).last_hidden_state
-    off = relative(cut, seen[0])
+    off = relative(cut, seen[Site("resid_post", layer)])
     advice = "a hook, dropout or wrapper changes one of the two; load the plain model in evaluation mode"
     return Check("truncated forward", off <= tolerance(cut), f"full forward at block {layer}, off by {off:.1e}", advice)
 
