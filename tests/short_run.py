@@ -15,7 +15,7 @@ CLOCKS = ("seconds", "seconds_rollout", "seconds_eval", "tokens_per_second")
 class Run:
     """A run that has not begun, and what it says."""
 
-    def __init__(self, pair: Path, data: Path, out: Path, terms: Any = None, **changes: Any) -> None:
+    def __init__(self, pair: Path, data: Path, out: Path, **changes: Any) -> None:
         out.mkdir()
         given = {
             "prompts": 6, "group": 4, "max_tokens": 16, "lr": 3e-3, "ar_lr": 3e-3, "warmup": 1, "eval_rows": 12,
@@ -23,7 +23,7 @@ class Run:
         }  # fmt: skip
         self.seen: list[dict[str, Any]] = []
         config = RL(nla=str(pair), data=str(data), out=str(out), **given)
-        self.run = rl._Run(rl.prepare(config), self.seen.append, lambda: False, terms or {})
+        self.run = rl._Run(rl.prepare(config), self.seen.append, lambda: False)
         self.gradients: list[torch.Tensor] = []
         update = self.run.trainer.update
 

@@ -122,6 +122,24 @@ def test_a_step_done_otherwise_is_refused_before_anything_runs(place: Path) -> N
     assert again.asked == []
 
 
+def test_a_step_done_under_earlier_names_is_done(place: Path) -> None:
+    train = RL(nla="", data="data", out="rl", steps=2, mismatch_every=9)
+    recipe = replace(load(Path("recipe.py")), train=train)
+    asked: list[Any] = []
+    verbs = {name: asked.append for name, _ in recipe.steps()}
+    follow(recipe, verbs)
+    ledger = Path("pair/recipe.json")
+    done = json.loads(ledger.read_text())
+    assert (done["train"].pop("reward"), done["train"].pop("mismatch_every")) == ([], 9)
+    done["train"] |= {"advantage": "group", "reward": "mse", "parity_every": 9}
+    ledger.write_text(json.dumps(done))
+    asked.clear()
+    follow(recipe, verbs)
+    assert not asked
+    with pytest.raises(UserError, match=r"pair was begun with train.reward = \[\], now it is \['unquoted'\]"):
+        follow(replace(recipe, train=replace(train, reward=("unquoted",))), verbs)
+
+
 def test_a_step_done_on_another_device_is_done(place: Path) -> None:
     follow(load(Path("recipe.py")), Steps().verbs())
     moved = run.parse(["recipe.py", "--av.device", "cpu"])

@@ -55,7 +55,7 @@ def test_a_config_is_written_with_its_role() -> None:
 def test_a_run_of_reinforcement_learning_is_read_under_earlier_names() -> None:
     now = RL(nla="n", data="d", out="o", mismatch_every=3, mismatch_bound=0.1)
     assert RL.from_dict(now.to_dict()) == now
-    before = {**now.to_dict(), "parity_every": 3, "parity_bound": 0.1}
+    before = {**now.to_dict(), "parity_every": 3, "parity_bound": 0.1, "reward": "mse", "advantage": "group"}
     del before["mismatch_every"], before["mismatch_bound"]
     assert RL.from_dict(before) == now
 

@@ -15,6 +15,7 @@ from thinkaloud.errors import UserError
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy
+from thinkaloud.training.rewards import Rollouts, reward_term
 
 
 def ran_out() -> torch.OutOfMemoryError:
@@ -165,11 +166,12 @@ def test_a_step_of_the_optimizer_is_never_made_twice(
 def test_further_terms_are_asked_once(pair: Path, data: Path, tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def term(texts: Any, vectors: Any, contexts: Any) -> list[float]:
-        asked.append(len(texts))
-        return [0.0] * len(texts)
+    @reward_term("asked_once")
+    def term(rollouts: Rollouts) -> list[float]:
+        asked.append(len(rollouts.said))
+        return [0.0] * len(rollouts.said)
 
-    tight = Run(pair, data, tmp_path / "tight", {"none": (1.0, term)})
+    tight = Run(pair, data, tmp_path / "tight", reward=("reconstruction", "asked_once"))
     short_of_memory(tight.run.policy.model, torch.is_grad_enabled, tokens, 300)
     tight.step()
     assert tight.notes()

@@ -196,7 +196,7 @@ def test_rows_and_micro_batches_change_nothing(
 def test_logits_in_pieces_and_blocks_run_again_change_nothing(
     name: str, tokens: int, checkpointing: bool, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thinkaloud.training.policy._LOGITS", tokens * tiny.VOCABULARY)
+    monkeypatch.setattr("thinkaloud.training.memory.LOGITS", {"cpu": tokens * tiny.VOCABULARY})
     policy, wanted = begun(whole(name, "add"), kl_form=form), plain(whole, name, "add", kl_form=form)
     if checkpointing:
         checkpointed(policy.model)

@@ -1,6 +1,4 @@
-"""Are rewards, advantages and divergences what their formulas say, also where a text failed or a group is all alike?"""
-
-import math
+"""Advantages and divergences are what their formulas say, also where a group is all alike."""
 
 import numpy as np
 import pytest
@@ -9,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from thinkaloud.training.losses import advantages, full_kl, k3, length_penalty, policy_loss, rewards
-
-NAN = float("nan")
+from thinkaloud.training.losses import advantages, full_kl, k3, policy_loss
 
 
 def close(found: Tensor, wanted: list[float] | list[list[float]] | Tensor, atol: float = 1e-6) -> None:
@@ -23,48 +19,6 @@ def groups(data: st.DataObject) -> Tensor:
     shape = data.draw(st.integers(1, 4)), data.draw(st.integers(2, 9))
     numbers = st.lists(st.integers(-256, 256), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1])
     return torch.tensor(data.draw(numbers)).view(shape) / 64
-
-
-def test_a_reward_is_minus_the_error_or_its_logarithm() -> None:
-    mse, closed = torch.tensor([0.5, 1.0, 0.1]), torch.tensor([True, True, False])
-    close(rewards(mse, closed, 2.0, False), [-0.5, -1.0, -2.0])
-    close(rewards(mse, closed, 2.0, True), [math.log(2), 0.0, -math.log(2)])
-
-
-@pytest.mark.parametrize("logarithm", [False, True])
-def test_what_failed_counts_as_failed_whatever_was_measured(logarithm: bool) -> None:
-    closed = torch.tensor([True, False, False, True, False])
-    wanted = rewards(torch.full((5,), 0.3), closed, 1.5, logarithm)
-    assert torch.equal(rewards(torch.tensor([0.3, NAN, torch.inf, 0.3, 0.0]), closed, 1.5, logarithm), wanted)
-    assert set(wanted.tolist()) == {wanted[0].item(), wanted[1].item()}
-    assert wanted[1] < wanted[0]
-
-
-@settings(max_examples=200)
-@given(
-    st.lists(st.tuples(st.floats(0, 4, width=32), st.booleans()), min_size=1, max_size=9),
-    st.floats(0.25, 4, width=32),
-    st.booleans(),
-)
-def test_what_failed_never_earns_more_than_what_closed(
-    drawn: list[tuple[float, bool]], fail_mse: float, logarithm: bool
-) -> None:
-    mse, valid = torch.tensor([value for value, _ in drawn]), torch.tensor([right for _, right in drawn])
-    found = rewards(mse, valid, fail_mse, logarithm)
-    failed = -math.log(fail_mse) if logarithm else -fail_mse
-    close(found[~valid], [failed] * int((~valid).sum()))
-    assert (found[valid] >= failed - 1e-6).all()
-    better = valid & (mse < fail_mse)
-    close(found[better], -mse[better].clamp_min(1e-6).log() if logarithm else -mse[better])
-
-
-def test_a_perfect_text_has_a_finite_logarithm() -> None:
-    close(rewards(torch.zeros(1), torch.tensor([True]), 2.0, True), [-math.log(1e-6)], 1e-5)
-
-
-@pytest.mark.parametrize(("free", "wanted"), [(0, [0.1, 0.5, 1.0]), (5, [0.0, 0.0, 0.5]), (99, [0.0, 0.0, 0.0])])
-def test_length_costs_beyond_what_is_free(free: int, wanted: list[float]) -> None:
-    close(length_penalty(torch.tensor([1, 5, 10]), 0.1, free), wanted)
 
 
 def test_advantages_by_hand() -> None:

@@ -161,7 +161,7 @@ def test_logits_in_pieces_are_the_same_loss(data: Path, monkeypatch: pytest.Monk
     assert embedding.grad is not None
     whole = embedding.grad.clone()
     made.module.zero_grad()
-    monkeypatch.setattr("thinkaloud.training.tasks._LOGITS", {"cpu": 7 * tiny.VOCABULARY})
+    monkeypatch.setattr("thinkaloud.training.memory.LOGITS", {"cpu": 7 * tiny.VOCABULARY})
     made.loss([0, 1]).backward()
     torch.testing.assert_close(embedding.grad, whole, atol=1e-4, rtol=1e-4)
 

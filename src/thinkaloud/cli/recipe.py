@@ -4,6 +4,7 @@ Nothing here imports torch, so that a laptop can check a recipe meant for a larg
 """
 
 import importlib.util
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from thinkaloud import ledger
 from thinkaloud.atomic import write_json
 from thinkaloud.config.recipe import Recipe
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 
 LEDGER = "recipe.json"
@@ -46,6 +48,8 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
     done = ledger.read(path)
     steps = dict(recipe.steps())
     plain = {name: _plain(arguments) for name, arguments in steps.items()}
+    for name in [name for name in done if isinstance(steps.get(name), RL)]:
+        done[name] = _plain(RL.from_dict(done[name]))  # its options may have had other names
     ledger.check(recipe.out, done, plain, [f"{name}.{field}" for name in steps for field in FREE])
     recipe.out.mkdir(parents=True, exist_ok=True)
     for name, arguments in steps.items():
@@ -66,4 +70,4 @@ def done_of(recipe: Recipe) -> list[str]:
 
 def _plain(arguments: Any) -> dict[str, Any]:
     """A step's arguments as JSON holds them."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(arguments).items()}
+    return json.loads(json.dumps(asdict(arguments), default=str))

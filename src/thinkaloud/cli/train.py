@@ -35,7 +35,8 @@ def parse(args: list[str]) -> RL | Resume:
     """A new run, or with --resume one that goes on."""
     resumes = any(arg == "--resume" or arg.startswith("--resume=") for arg in args)
     what = f"{__doc__}\n\nTo go on with a run: thinkaloud train --resume RUN"
-    return arguments.parse(Resume if resumes else RL, args, "thinkaloud train", what, known=Options)
+    kind = Resume if resumes else tyro.conf.UseAppendAction[RL]
+    return arguments.parse(kind, args, "thinkaloud train", what, known=tyro.conf.UseAppendAction[Options])
 
 
 def main(args: RL | Resume) -> int:

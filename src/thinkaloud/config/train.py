@@ -170,19 +170,20 @@ class RL:
     """Both learning rates at the last step, as a share of the first (a cosine)."""
     warmup: int = 5
     """Steps of linear warm-up."""
-    reward: Literal["mse", "log_mse"] = "mse"
-    """Minus the direction MSE, or minus its logarithm."""
+    reward: tuple[str, ...] = ()
+    """Term of the reward as NAME=WEIGHT, repeatable: reconstruction (or mse; the default), log_reconstruction (or
+    log_mse), unquoted, length, repetition, or one of your own, FILE.py:NAME. Those given are the whole reward."""
     fail_mse: float = FAIL_MSE
     """Direction MSE that an explanation counts with if it does not close, or if the AR cannot read it; one that closes
     never earns less."""
     length_penalty: float = 0.0
-    """Reward taken off for each token of an explanation beyond `length_free`; one that failed pays for `max_tokens`."""
+    """Weight of the term length, a token of an explanation beyond `length_free`; what failed pays for `max_tokens`."""
     length_free: int = 0
     """Tokens that cost nothing: 0 makes the penalty linear, more makes it a hinge."""
     repetition_penalty: float = 0.0
-    """Reward taken off for each item that a list of an explanation names again, and for each stretch said over."""
-    advantage: Literal["group", "mean"] = "group"
-    """Reward less its group's mean, divided by the group's deviation or not."""
+    """Weight of the term repetition, an item that a list names again or a stretch that is said over."""
+    advantage: Literal["grpo", "dr_grpo"] = "grpo"
+    """Reward less its group's mean, divided by the group's standard deviation (GRPO) or not (Dr. GRPO)."""
     kl: float = 0.01
     """KL coefficient to the reference policy, the warm-started AV; nats a token. 0 leaves the reference out."""
     kl_form: Literal["k3", "full"] = "k3"
@@ -236,6 +237,12 @@ class RL:
     """What is computed in; default: bfloat16 on an accelerator, float32 on a CPU."""
 
     def __post_init__(self) -> None:
+        given: Any = self.reward  # an earlier version's is a single name; a mapping has the weights by name
+        if isinstance(given, Mapping):
+            given = [f"{name}={weight!r}" for name, weight in given.items()]
+        given = (given,) if isinstance(given, str) else tuple(given)
+        object.__setattr__(self, "reward", () if given == ("mse",) else given)
+        object.__setattr__(self, "advantage", _EARLIER_VALUES.get(self.advantage, self.advantage))
         at_least_one = ("steps", "prompts", "max_tokens", "eval_every", "eval_rows", "save_every", "keep")
         for name in (*at_least_one, "mismatch_every", "micro_tokens", "rollout_rows", "adapter_rank"):
             if getattr(self, name) < 1:
@@ -255,6 +262,27 @@ class RL:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} must be 0 or more, found {value}")
+        self.reward_weights()
+
+    def reward_weights(self) -> dict[str, float]:
+        """The terms of the reward by name, each with its weight, those of the short forms among them."""
+        short = {"length": self.length_penalty, "repetition": self.repetition_penalty}
+        given = list(self.reward or ("reconstruction",))
+        given += [f"{name}={value!r}" for name, value in short.items() if value]
+        weights: dict[str, float] = {}
+        for term in given:
+            name, _, weight = term.partition("=")
+            name = _EARLIER_VALUES.get(name, name)
+            try:
+                value = float(weight or 1)
+            except ValueError:
+                value = math.nan
+            if not name or not math.isfinite(value):
+                raise UserError(f"reward must be NAME or NAME=WEIGHT, found {term}")
+            if name in weights:
+                raise UserError(f"the reward term {name} is given twice")
+            weights[name] = value
+        return weights
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -266,6 +294,7 @@ class RL:
 
 
 _EARLIER = {"parity_every": "mismatch_every", "parity_bound": "mismatch_bound"}
+_EARLIER_VALUES = {"group": "grpo", "mean": "dr_grpo", "mse": "reconstruction", "log_mse": "log_reconstruction"}
 
 
 def in_bfloat16(dtype: str, device: str) -> bool:

@@ -92,6 +92,11 @@ def quoted(text: str) -> float:
     return sum(len(match.group()) for match in _QUOTED.finditer(text)) / len(text) if text else 0.0
 
 
+def without_quotations(text: str) -> str:
+    """The text with what stands in double quotes replaced by an ellipsis, the quotes kept."""
+    return _QUOTED.sub('"…"', text)
+
+
 def measures(texts: Sequence[str]) -> dict[str, float]:
     """The mean of each share over texts; `repeating` is the share of texts with a list that names an item again."""
     return {name: sum(map(of, texts)) / len(texts) for name, of in MEASURES.items()}

@@ -1,7 +1,7 @@
 """Training losses: pure functions on tensors."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from thinkaloud.pair.scores import direction_mse
@@ -12,28 +12,11 @@ def response_cross_entropy(logits: Float[Tensor, "m v"], targets: Int[Tensor, " 
     return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
-def rewards(
-    mse: Float[Tensor, " n"], valid: Bool[Tensor, " n"], fail_mse: float, logarithm: bool
-) -> Float[Tensor, " n"]:
-    """−MSE of valid explanations, or −log MSE; the others, whatever they say, are taken to have `fail_mse`.
-
-    A direction MSE goes up to 4. Beyond `fail_mse` a valid explanation counts as `fail_mse` too, in both forms: one
-    that closes never earns less than one that fails, so ending badly is at no time the better choice.
-    """
-    counted = torch.where(valid, mse.clamp_max(fail_mse), torch.full_like(mse, fail_mse))
-    return -counted.clamp_min(1e-6).log() if logarithm else -counted
-
-
-def length_penalty(lengths: Int[Tensor, " n"], weight: float, free: int) -> Float[Tensor, " n"]:
-    """What `lengths` in tokens cost: `weight` for each token beyond `free` (0: linear, more: a hinge)."""
-    return weight * (lengths - free).clamp_min(0).float()
-
-
 def advantages(rewards: Float[Tensor, "p g"], normalise: bool) -> Float[Tensor, "p g"]:
     """Rewards less their group's mean, divided by its standard deviation if `normalise`; 0 where a group is all alike.
 
-    GRPO: Shao et al., "DeepSeekMath", 2024, section 4.1; without the division: Liu et al., "Understanding R1-Zero-Like
-    Training", 2025.
+    GRPO: Shao et al., "DeepSeekMath", 2024, section 4.1; Dr. GRPO, without the division: Liu et al., "Understanding
+    R1-Zero-Like Training", 2025.
     """
     rewards = rewards.double()  # the mean of equal numbers is then that number, without a rounding to be blown up
     centred = rewards - rewards.mean(dim=1, keepdim=True)
@@ -62,10 +45,11 @@ def full_kl(logits: Float[Tensor, "m v"], reference: Float[Tensor, "m v"]) -> Fl
 def policy_loss(
     logprobs: Float[Tensor, " m"], advantages: Float[Tensor, " m"], kl: Float[Tensor, " m"], kl_weight: float
 ) -> Float[Tensor, ""]:
-    """Summed over tokens; divide by a count that does not depend on what was sampled.
+    """Policy gradient on on-policy rollouts with a KL penalty, summed over tokens.
 
-    There is one update to a rollout, so the ratio of new to old probability is 1 and its gradient that of the
-    log-probability: nothing is clipped, and no old log-probabilities are needed.
+    Divide by a count that does not depend on what was sampled (Dr. GRPO's denominator). There is one update to a
+    rollout, so the ratio of new to old probability is 1 and its gradient that of the log-probability: nothing is
+    clipped, and no old log-probabilities are needed.
     """
     return (kl_weight * kl - advantages * logprobs).sum()
 

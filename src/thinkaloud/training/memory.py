@@ -1,15 +1,19 @@
-"""Work on an accelerator whose memory runs out: done again in smaller pieces, which the run then keeps to."""
+"""Work in pieces that fit into memory: smaller ones after a failure, and logits of a bounded number of tokens."""
 
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from thinkaloud import families
 from thinkaloud.errors import UserError
 
 T = TypeVar("T")
+LOGITS = {"cpu": 1 << 26, "cuda": 1 << 28}  # held at once: in float32 256 MiB, 1 GiB
 
 
 @dataclass
@@ -46,3 +50,17 @@ class PieceSize:
         if self.size < before:
             self.note(f"out of memory: going on with {self.name} {self.size}")
         return done
+
+
+def logits_in_pieces(model: nn.Module, work: Callable[..., Any], *tensors: Tensor | None) -> list[Any]:
+    """What `work`, which makes logits of `model`, returns for all rows of `tensors`, a bounded number at a time.
+
+    Where that is more than one piece, the backward pass makes each piece's logits again.
+    """
+    (first, *_), inner = tensors, families.text_model(model)
+    assert first is not None  # it says how many rows there are
+    rows = max(1, LOGITS[first.device.type] // inner.config.vocab_size)
+    if len(first) <= rows:
+        return [work(*tensors)]
+    pieces = [[None if each is None else each[i : i + rows] for each in tensors] for i in range(0, len(first), rows)]
+    return [checkpoint(work, *piece, use_reentrant=False) for piece in pieces]

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
@@ -27,9 +26,8 @@ from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training.losses import full_kl, k3, policy_loss
+from thinkaloud.training.memory import logits_in_pieces
 from thinkaloud.training.reference import Reference
-
-_LOGITS = 1 << 28  # logits held at once (1 GiB in float32); they are made in pieces and recomputed
 
 
 @dataclass(frozen=True)
@@ -179,12 +177,7 @@ class Policy:
                     kl = full_kl(logits, other)
                 return policy_loss(logprobs, advantages, kl, self.config.kl), logprobs.detach(), kl.detach()
 
-            size = self._pieces()
-            pieces: list[Any] = []
-            for i in range(0, len(states), size):
-                j = slice(i, i + size)
-                given = (states[j], batch.targets[j], advantages[j], None if reference is None else reference[j])
-                pieces.append(checkpoint(piece, *given, use_reentrant=False) if len(states) > size else piece(*given))
+            pieces = logits_in_pieces(self.model, piece, states, batch.targets, advantages, reference)
         losses, logprobs, kl = zip(*pieces, strict=True)
         return torch.stack(losses).sum(), torch.cat(logprobs), torch.cat(kl)
 
@@ -204,20 +197,17 @@ class Policy:
         return hidden[batch.row, batch.column]
 
     def _logprobs(self, model: Any, states: Float[Tensor, "m d"], targets: Tensor) -> Float[Tensor, " m"]:
-        out = []
-        for some, ids in zip(states.split(self._pieces()), targets.split(self._pieces()), strict=True):
-            logits = families.logits(model, some).float() / self.config.temperature
-            out.append(torch.log_softmax(logits, dim=-1).gather(1, ids[:, None])[:, 0])
-        return torch.cat(out)
+        def piece(states: Tensor, targets: Tensor) -> Tensor:
+            logits = families.logits(model, states).float() / self.config.temperature
+            return torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
+
+        return torch.cat(logits_in_pieces(model, piece, states, targets))
 
     @contextmanager
     def _packed_attention(self) -> Iterator[None]:
         """Inside, the model and its reference attend within the segments of packed rows."""
         with attention.switched_on(self.model), attention.switched_on(self.reference.module):
             yield
-
-    def _pieces(self) -> int:
-        return max(1, _LOGITS // families.text_model(self.model).config.vocab_size)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

@@ -1,4 +1,4 @@
-"""By what code was a run made? Package versions, and the commit where the package lies in a checkout of its own."""
+"""Provenance of a run: package versions, and the commit where the package lies in a checkout of its own."""
 
 import subprocess
 from pathlib import Path

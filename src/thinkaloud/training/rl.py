@@ -17,50 +17,47 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.config.train import RL, cosine_lr
 from thinkaloud.errors import UserError
-from thinkaloud.evals.prose import repeated_items, stutters
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training import checkpoint, losses, run_folder
-from thinkaloud.training.critic import Critic, valid_explanations
+from thinkaloud.training import checkpoint, losses, rewards, run_folder
+from thinkaloud.training.critic import Critic, explanation_mse, valid_explanations
 from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
+from thinkaloud.training.rewards import Rollouts
 from thinkaloud.training.rl_setup import FREE, Setup, identity, prepare, same_command, same_identity, save_pair
 from thinkaloud.training.trainer import Part, Trainer
 from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
 
 Watch = Callable[[dict[str, Any]], None]
-# A further term of the reward: from texts, vectors [n, d] and the texts up to them, a number for each.
-Term = Callable[[Sequence[str], Tensor, Sequence[str]], Sequence[float]]
 
 
 def train(
     config: RL,
     watch: Watch = lambda metrics: None,
     stop: Callable[[], bool] = lambda: False,
-    terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
     """Begin a run, or go on with the one in `config.out`; returns its folder, which is a pair. `watch` sees every line
     of its log, and where a resumed run goes on. UserError where the run in the folder was begun otherwise.
 
-    `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`. `terms` are
-    further terms of the reward, each with its weight; they are named in the log.
+    `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`.
     """
     out = Path(config.out)
     if (out / run_folder.CONFIG).exists():
         same_command(out, config)
-        return _go_on(out, {name: getattr(config, name) for name in FREE}, watch, stop, terms or {})
+        return _go_on(out, {name: getattr(config, name) for name in FREE}, watch, stop)
     with held(out):
         setup = prepare(config)
-        run = _Run(setup, watch, stop, terms or {})  # reads and checks all there is to read, before anything is written
-        begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
+        run = _Run(setup, watch, stop)  # reads and checks all there is to read, before anything is written
+        begun = {"config": setup.config.to_dict(), **identity(setup)}
         write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
         return run.go()
 
@@ -69,10 +66,9 @@ def resume(
     out: str | Path,
     watch: Watch = lambda metrics: None,
     stop: Callable[[], bool] = lambda: False,
-    terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
     """Go on with the run in `out` where it stopped, as if it had not; a finished one is left as it is."""
-    return _go_on(Path(out), {"out": str(out)}, watch, stop, terms or {})
+    return _go_on(Path(out), {"out": str(out)}, watch, stop)
 
 
 def _go_on(
@@ -80,32 +76,30 @@ def _go_on(
     changes: Mapping[str, Any],
     watch: Watch,
     stop: Callable[[], bool],
-    terms: Mapping[str, tuple[float, Term]],
 ) -> Path:
     begun = run_folder.begun_with(out)
     if "nla" not in begun.get("config", {}):
         raise UserError(f"{out} is a warm start: run the same thinkaloud warmstart command again to go on with it")
-    if begun["terms"] != sorted(terms):
-        raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms)}")
+    if begun.get("terms"):
+        raise UserError(f"{out} has reward terms of an earlier version, {begun['terms']}: begin another run")
     if run_folder.status(out) in ("finished", "collapsed"):
         return out
     with held(out):
         setup = prepare(RL.from_dict({**begun["config"], **changes}), begun.get("revisions", {}))
         same_identity(out, begun, setup)
-        return _Run(setup, watch, stop, terms).go()
+        return _Run(setup, watch, stop).go()
 
 
 class _Run:
     """The state of a run between its steps."""
 
-    def __init__(
-        self, setup: Setup, watch: Watch, stop: Callable[[], bool], terms: Mapping[str, tuple[float, Term]]
-    ) -> None:
-        self.config, self.watch, self.stop, self.terms = setup.config, watch, stop, terms
+    def __init__(self, setup: Setup, watch: Watch, stop: Callable[[], bool]) -> None:
+        self.config, self.terms, self.watch, self.stop = setup.config, setup.terms, watch, stop
         config = self.config
         self.out = Path(config.out)
         self.policy, self.critic = Policy(setup.verbalizer, config), Critic(setup.reconstructor, config)
-        self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, bool(terms))
+        contexts = any(term.contexts for _, term in self.terms)
+        self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, contexts)
         self.selection, self.held = load_held(config.data, config.eval_rows)
         self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.critic.module})
         self.trainer = Trainer(
@@ -196,10 +190,21 @@ class _Run:
         if not valid.any():
             raise UserError(_all_failed(said, config))
         targets = vectors.repeat_interleave(config.group, dim=0)
+        mse = self.micro_tokens.fit(lambda tokens: self._read(said, valid, targets, tokens))
         contexts = [self.contexts[row] for row in rows for _ in range(config.group)] if self.contexts else []
-        texts = [one.text for one in said]
-        further = {name: torch.tensor(list(term(texts, targets, contexts))) for name, (_, term) in self.terms.items()}
-        metrics, stats = self.micro_tokens.fit(lambda tokens: self._learn(vectors, said, valid, further, tokens))
+        rollouts = Rollouts(said, valid, targets, mse, contexts, config, lambda other: self._mse_of(other, targets))
+        reward, terms = rewards.total(self.terms, rollouts)
+        advantages = losses.advantages(reward.view(-1, config.group), config.advantage == "grpo").flatten()
+        stats = self.micro_tokens.fit(lambda tokens: self._learn(vectors, said, advantages, tokens))
+        v = self.held.baseline.v
+        metrics: dict[str, Any] = {
+            "reward": float(reward.mean()),
+            **terms,
+            "mse": float(mse[valid].mean()),
+            "train_fve": 1 - float(mse.mean()) / v if v > 0 else None,
+            "kl": float(stats.kl.mean()),
+            "entropy": -float(stats.logprobs.mean()),
+        }
         if step % config.mismatch_every == 0:
             bound = config.mismatch_bound or MISMATCH_BOUND["bfloat16" if self.policy.bfloat16 else "float32"]
             metrics["mismatch"] = check_mismatch(stats.logprobs, said, bound)
@@ -211,7 +216,6 @@ class _Run:
             "step": step + 1,
             "steps": config.steps,
             **metrics,
-            **{f"term_{name}": float(value.float().mean()) for name, value in further.items()},
             "train_closed": closed / len(said),
             "train_refused": (closed - int(valid.sum())) / len(said),
             "train_length": tokens / len(said),
@@ -222,48 +226,32 @@ class _Run:
             "tokens_per_second": round(tokens / seconds),
         }
 
-    def _learn(
-        self,
-        vectors: Tensor,
-        said: Sequence[Explanation],
-        valid: Tensor,
-        further: Mapping[str, Tensor],
-        micro_tokens: int,
-    ) -> tuple[dict[str, Any], TokenStats]:
-        """The gradients of a step: the AR's pass over the words, then the AV's over its own.
+    def _read(
+        self, said: Sequence[Explanation], valid: Tensor, targets: Tensor, micro_tokens: int
+    ) -> Float[Tensor, " n"]:
+        """Direction MSE of the valid explanations by the AR, whose gradient is added; of the others `fail_mse`.
 
-        It begins by dropping gradients and changes nothing else, so that it can be called again where it failed.
+        It begins by dropping the AR's gradients, so that it can be called again where it failed.
         """
-        config, v = self.config, self.held.baseline.v
-        self.trainer.optimizer.zero_grad(set_to_none=True)
+        self.critic.module.zero_grad(set_to_none=True)
         which = valid.nonzero()[:, 0].tolist()
-        mse = torch.full((len(said),), config.fail_mse)
-        targets = vectors.repeat_interleave(config.group, dim=0)
+        mse = torch.full((len(said),), self.config.fail_mse)
         mse[which] = self.critic.score([said[i].text for i in which], targets[which], micro_tokens)
-        reward = self._reward(said, valid, mse, further)
-        advantages = losses.advantages(reward.view(-1, config.group), config.advantage == "group").flatten()
-        stats = self.policy.update(vectors, [one.token_ids for one in said], advantages, micro_tokens)
-        metrics = {
-            "reward": float(reward.mean()),
-            "mse": float(mse[which].mean()),
-            "train_fve": 1 - float(mse.mean()) / v if v > 0 else None,
-            "kl": float(stats.kl.mean()),
-            "entropy": -float(stats.logprobs.mean()),
-        }
-        return metrics, stats
+        return mse
 
-    def _reward(self, said: Sequence[Explanation], valid: Tensor, mse: Tensor, further: Mapping[str, Tensor]) -> Tensor:
-        """Minus the direction MSE or its logarithm, less the penalties, plus the further terms by their weights.
+    def _mse_of(self, said: Sequence[Explanation], targets: Tensor) -> Float[Tensor, " n"]:
+        """Direction MSE of other explanations of the step's vectors, without a gradient."""
+        valid, fail = valid_explanations(said, self.critic.reconstructor), self.config.fail_mse
+        return self.micro_tokens.fit(
+            lambda tokens: explanation_mse(
+                said, valid, targets, partial(self.critic.reconstruct, batch_tokens=tokens), fail
+            )
+        )
 
-        What failed pays for the whole cap, lest ending early without the tag be cheaper than closing.
-        """
-        config = self.config
-        lengths = torch.tensor([len(one.token_ids) for one in said]).where(valid, config.max_tokens)
-        reward = losses.rewards(mse, valid, config.fail_mse, config.reward == "log_mse")
-        reward = reward - losses.length_penalty(lengths, config.length_penalty, config.length_free)
-        again = torch.tensor([repeated_items(one.text) + stutters(one.text) for one in said])
-        reward = reward - config.repetition_penalty * again
-        return reward + sum(weight * further[name].float() for name, (weight, _) in self.terms.items())
+    def _learn(self, vectors: Tensor, said: Sequence[Explanation], advantages: Tensor, micro_tokens: int) -> TokenStats:
+        """The AV's gradient on its own explanations; begins by dropping it, as `_read` does."""
+        self.policy.model.zero_grad(set_to_none=True)
+        return self.policy.update(vectors, [one.token_ids for one in said], advantages, micro_tokens)
 
     def _judge(self, metrics: dict[str, Any]) -> str:
         """Validate, log, note the best step; why to stop, if there is a reason."""

@@ -22,7 +22,7 @@ from thinkaloud.pair.nla import NLA, pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
-from thinkaloud.training import run_folder
+from thinkaloud.training import rewards, run_folder
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.plan import default_lr
 from thinkaloud.training.provenance import provenance
@@ -41,6 +41,8 @@ class Setup:
     manifest: dict[str, Any]
     paths: dict[str, str | Path]
     """Where `av` and `ar` were loaded from, and `av_base` and `ar_base` where they are adapters; hub names pinned."""
+    terms: list[tuple[float, rewards.Term]]
+    """The terms of the reward, each with its weight."""
 
 
 def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> Setup:
@@ -48,6 +50,7 @@ def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> 
 
     `revisions` are the commits of what comes from the hub, as `identity` notes them.
     """
+    terms = rewards.chosen(config.reward_weights())
     manifest = read_manifest(config.data)
     torch.manual_seed(config.seed)  # of an adapter that starts afresh
     device = pick_device(config.device)
@@ -77,10 +80,11 @@ def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> 
         config,
         nla=_from_anywhere(config.nla),
         data=_from_anywhere(config.data),
+        reward=tuple(_file_from_anywhere(term) for term in config.reward),
         lr=_default_lr("av", whole, verbalizer.model) if config.lr is None else config.lr,
         ar_lr=_default_lr("ar", whole, verbalizer.model) if config.ar_lr is None else config.ar_lr,
     )
-    return Setup(resolved, verbalizer, reconstructor, manifest, paths)
+    return Setup(resolved, verbalizer, reconstructor, manifest, paths, terms)
 
 
 def _default_lr(part: str, whole: Mapping[str, bool], model: Any) -> float:
@@ -91,6 +95,12 @@ def _default_lr(part: str, whole: Mapping[str, bool], model: Any) -> float:
 def _from_anywhere(path: str) -> str:
     """A folder by its whole path, so that the run goes on from wherever it is resumed; other names as they are."""
     return str(Path(path).expanduser().resolve()) if Path(path).expanduser().is_dir() else path
+
+
+def _file_from_anywhere(term: str) -> str:
+    """A reward term with the whole path of the file that registers it, where one does."""
+    file, colon, rest = term.rpartition(":")
+    return f"{Path(file).expanduser().resolve()}{colon}{rest}" if colon else term
 
 
 def check_pair(nla: NLA, config: RL) -> None:
@@ -144,7 +154,9 @@ def same_command(out: Path, config: RL) -> None:
     """Refuse to go on with a run under another configuration; what `config` leaves open is as the run has it."""
     given = {name: value for name, value in config.to_dict().items() if value is not None}
     given |= {"nla": _from_anywhere(config.nla), "data": _from_anywhere(config.data)}
-    ledger.check(out, run_folder.begun_with(out)["config"], given, FREE)
+    given["reward"] = [_file_from_anywhere(term) for term in config.reward]
+    before = RL.from_dict(run_folder.begun_with(out)["config"])  # its options may have had other names
+    ledger.check(out, before.to_dict() | {"reward": list(before.reward)}, given, FREE)
 
 
 def same_identity(out: Path, begun: Mapping[str, Any], setup: Setup) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import contract as contracts
 from thinkaloud import families
@@ -29,11 +28,8 @@ from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
+from thinkaloud.training.memory import logits_in_pieces
 from thinkaloud.training.start import going_on, load_start
-
-# Logits held at once (in float32 256 MiB, 1 GiB); beyond it they are made in pieces and recomputed.
-_LOGITS = {"cpu": 1 << 26, "cuda": 1 << 28}
-
 
 C = TypeVar("C", bound=WarmStart)
 
@@ -95,12 +91,7 @@ class AVTask(Task[AVWarmStart]):
         def piece(states: Tensor, targets: Tensor) -> Tensor:
             return response_cross_entropy(families.logits(model, states), targets)
 
-        size = max(1, _LOGITS[device.type] // families.text_model(model).config.vocab_size)
-        if len(states) <= size:
-            return piece(states, targets)
-        pieces = zip(states.split(size), targets.split(size), strict=True)
-        losses: list[Any] = [checkpoint(piece, s, t, use_reentrant=False) for s, t in pieces]
-        return torch.stack(losses).sum()
+        return torch.stack(logits_in_pieces(model, piece, states, targets)).sum()
 
     @torch.no_grad()
     def evaluate(self) -> tuple[dict[str, float], list[dict[str, Any]]]:

@@ -1,0 +1,148 @@
+"""The reward of an explanation: a weighted sum of terms, chosen by name and registered by decorator.
+
+A term of one's own is a function in any file, `reward_term` above it, and `--reward FILE.py:NAME=WEIGHT`:
+
+    from thinkaloud.training.rewards import Rollouts, reward_term
+
+    @reward_term("questions")
+    def questions(rollouts: Rollouts) -> list[float]:
+        return [-float(one.text.count("?")) for one in rollouts.said]
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from thinkaloud.config.train import RL
+from thinkaloud.errors import UserError
+from thinkaloud.evals.prose import repeated_items, stutters, without_quotations
+from thinkaloud.explanation import Explanation
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The explanations of a step, a group for each vector end to end, and what a reward may depend on.
+
+    `mse` is the direction MSE of the vectors that the AR rebuilds, `fail_mse` where an explanation is not `valid`.
+    `contexts` are the texts up to the vectors, where a term asks for them. `mse_of` lets the AR read other explanations
+    of the same vectors; what it cannot read has `fail_mse`.
+    """
+
+    said: Sequence[Explanation]
+    valid: Bool[Tensor, " n"]
+    vectors: Float[Tensor, "n d"]
+    mse: Float[Tensor, " n"]
+    contexts: Sequence[str]
+    config: RL
+    mse_of: Callable[[Sequence[Explanation]], Tensor]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the reward: a number for each explanation, the higher the better."""
+
+    name: str
+    of: Callable[[Rollouts], Tensor | Sequence[float]]
+    contexts: bool
+
+
+_terms: dict[str, Term] = {}
+_files: set[Path] = set()
+
+
+def reward_term(name: str, contexts: bool = False) -> Callable[[Any], Any]:
+    """Register the function below as the reward term `name`; `contexts` says that it reads the texts up to vectors."""
+
+    def register(of: Callable[[Rollouts], Tensor | Sequence[float]]) -> Callable[[Rollouts], Any]:
+        if name in _terms:
+            raise UserError(f"there is a reward term {name} already: give this one another name")
+        _terms[name] = Term(name, of, contexts)
+        return of
+
+    return register
+
+
+def chosen(weights: Mapping[str, float]) -> list[tuple[float, Term]]:
+    """The terms of these names, each with its weight. A name FILE.py:NAME is a term that the file registers."""
+    return [(weight, _find(name)) for name, weight in weights.items()]
+
+
+def total(terms: Sequence[tuple[float, Term]], rollouts: Rollouts) -> tuple[Float[Tensor, " n"], dict[str, float]]:
+    """The reward of each explanation, and the mean of each term before its weight, as the log has it."""
+    reward, means = torch.zeros(len(rollouts.said)), {}
+    for weight, term in terms:
+        values = torch.as_tensor(term.of(rollouts), dtype=torch.float32)
+        if values.shape != reward.shape or not values.isfinite().all():
+            found = f"{tuple(values.shape)}" if values.shape != reward.shape else "NaN or infinity"
+            raise UserError(f"the reward term {term.name} gave {found}: expected {len(reward)} finite numbers")
+        reward += weight * values
+        means[f"reward/{term.name}"] = float(values.mean())
+    return reward, means
+
+
+def _find(name: str) -> Term:
+    file, _, name = name.rpartition(":")
+    if file and (path := Path(file).expanduser().resolve()) not in _files:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise UserError(f"no Python file {file}: expected one with @reward_term({name!r}) in it")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(path.stem, module)  # where a dataclass in it looks itself up
+        spec.loader.exec_module(module)
+        _files.add(path)
+    if name not in _terms:
+        raise UserError(f"no reward term {name!r}: expected one of {', '.join(_terms)}, or FILE.py:NAME")
+    return _terms[name]
+
+
+def capped_mse(mse: Float[Tensor, " n"], valid: Bool[Tensor, " n"], fail_mse: float) -> Float[Tensor, " n"]:
+    """Direction MSE of valid explanations; the others, whatever they say, have `fail_mse`.
+
+    A direction MSE goes up to 4. Beyond `fail_mse` a valid explanation counts as `fail_mse` too: one that closes never
+    earns less than one that fails, so ending badly is at no time the better choice.
+    """
+    return torch.where(valid, mse.clamp_max(fail_mse), torch.full_like(mse, fail_mse))
+
+
+@reward_term("reconstruction")
+def reconstruction(rollouts: Rollouts) -> Tensor:
+    """Minus the direction MSE."""
+    return -capped_mse(rollouts.mse, rollouts.valid, rollouts.config.fail_mse)
+
+
+@reward_term("log_reconstruction")
+def log_reconstruction(rollouts: Rollouts) -> Tensor:
+    """Minus the logarithm of the direction MSE."""
+    return -capped_mse(rollouts.mse, rollouts.valid, rollouts.config.fail_mse).clamp_min(1e-6).log()
+
+
+@reward_term("unquoted")
+def unquoted(rollouts: Rollouts) -> Tensor:
+    """Minus the direction MSE when the AR reads the explanation with its quotations masked: copying earns nothing."""
+    masked = [replace(one, text=without_quotations(one.text)) for one in rollouts.said]
+    return -capped_mse(rollouts.mse_of(masked), rollouts.valid, rollouts.config.fail_mse)
+
+
+@reward_term("length")
+def length(rollouts: Rollouts) -> Tensor:
+    """Minus the tokens beyond `length_free` (0: linear, more: a hinge).
+
+    What failed pays for the whole cap, lest ending early without the tag be cheaper than closing.
+    """
+    tokens = torch.tensor([len(one.token_ids) for one in rollouts.said]).where(
+        rollouts.valid, rollouts.config.max_tokens
+    )
+    return -(tokens - rollouts.config.length_free).clamp_min(0).float()
+
+
+@reward_term("repetition")
+def repetition(rollouts: Rollouts) -> list[float]:
+    """Minus the items that a list of the explanation names again, and the stretches said over."""
+    return [-float(repeated_items(one.text) + stutters(one.text)) for one in rollouts.said]
