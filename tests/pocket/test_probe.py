@@ -228,8 +228,8 @@ class Solver(torch.nn.Module):
         self.say = say
         self.asked: list[str] = []
 
-    def parameters(self, recurse: bool = True) -> Iterator[torch.Tensor]:
-        return iter([torch.zeros(1)])
+    def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+        return iter([torch.nn.Parameter(torch.zeros(1))])
 
     def generate(self, ids: torch.Tensor, **options: Any) -> torch.Tensor:
         assert options["attention_mask"].equal(torch.ones_like(ids))
