@@ -25,6 +25,7 @@ from peers import nanonla_step
 from shapes import LAYER, SHAPES, machine, make_model, make_tokenizer, matmul_ceiling
 
 from thinkaloud import families
+from thinkaloud.config.train import RL
 from thinkaloud.contract import Contract, Marker
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats.official import head_from
@@ -33,7 +34,6 @@ from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 from thinkaloud.training import losses
-from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy

@@ -7,18 +7,22 @@ Its vectors all point nearly the same way (V is about 0.03), so cosines near 1 m
 
 from pathlib import Path
 
-from thinkaloud.cli import explain, extract, score
-from thinkaloud.cli.recipe import Recipe
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.config.data import Explain, Extract
+from thinkaloud.config.eval import Score
+from thinkaloud.config.recipe import Recipe
+from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart
 
 SHARED = {"data": "data", "mode": "adapter", "lr": 1e-4, "final_lr": 1e-5, "checkpointing": True, "micro_tokens": 8192}
 
 
 def recipe() -> Recipe:
-    """Ten positions a document, explained by rule; one epoch for both halves."""
+    """Ten positions a document, explained by rule; one epoch for both halves, then RL.
+
+    Group, learning rates and KL are those of the public runs on models of this size, the adapters being continued.
+    """
     return Recipe(
         out=Path("runs/gemma3_12b"),
-        extract=extract.Args(
+        extract=Extract(
             corpus="texts",
             out=Path("data"),
             model="google/gemma-3-12b-it",
@@ -26,8 +30,22 @@ def recipe() -> Recipe:
             window=1536,
             next_tokens=6,
         ),
-        explain=explain.Args(data=Path("data"), workers=8),
+        explain=Explain(data=Path("data"), workers=8),
         ar=ARWarmStart(**SHARED, out="ar"),
         av=AVWarmStart(**SHARED, out="av", ar="ar"),
-        score=score.Args(data=Path("data")),
+        train=RL(
+            nla="",  # the pair of the steps before
+            data="data",
+            out="rl",
+            steps=150,
+            prompts=128,
+            group=8,
+            lr=1e-4,
+            ar_lr=8e-5,
+            kl=0.01,
+            repetition_penalty=0.3,
+            checkpointing=True,
+            micro_tokens=8192,
+        ),
+        score=Score(data=Path("data")),
     )

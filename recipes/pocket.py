@@ -7,9 +7,10 @@ thinkaloud run recipes/pocket.py --extract.corpus texts --out runs/pocket
 from dataclasses import replace
 from pathlib import Path
 
-from thinkaloud.cli import explain, extract, score
-from thinkaloud.cli.recipe import Recipe
-from thinkaloud.training.config import RL, ARWarmStart, AVWarmStart
+from thinkaloud.config.data import Explain, Extract
+from thinkaloud.config.eval import Score
+from thinkaloud.config.recipe import Recipe
+from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart
 
 # A small model learns whole and fast; large learning rates would ruin a large one.
 POCKET = {"data": "data", "mode": "full", "batch": 256, "eval_every": 500, "store": "int8"}
@@ -41,7 +42,7 @@ def recipe() -> Recipe:
     )
     return Recipe(
         out=Path("runs/pocket"),
-        extract=extract.Args(
+        extract=Extract(
             corpus="texts",
             out=Path("data"),
             model="pocket/base",
@@ -51,7 +52,7 @@ def recipe() -> Recipe:
             window=256,
             next_tokens=8,
         ),
-        explain=explain.Args(data=Path("data"), workers=2),
+        explain=Explain(data=Path("data"), workers=2),
         ar=ARWarmStart(
             **POCKET,
             out="ar",
@@ -73,5 +74,5 @@ def recipe() -> Recipe:
         refine=replace(
             rl, out="pair", steps=110, temperature=0.5, warmup=5, kl=0.05, repetition_penalty=3.0, eval_every=55
         ),
-        score=score.Args(data=Path("data"), limit=2000, max_tokens=120),
+        score=Score(data=Path("data"), limit=2000, max_tokens=120),
     )

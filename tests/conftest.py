@@ -3,11 +3,15 @@
 import os
 from pathlib import Path
 
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("patient")
 
 SRC = Path(__file__).parent.parent / "src"
 

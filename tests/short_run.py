@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from thinkaloud.config.train import RL
 from thinkaloud.training import rl
-from thinkaloud.training.config import RL
 
 CLOCKS = ("seconds", "seconds_rollout", "seconds_eval", "tokens_per_second")
 
@@ -25,13 +25,13 @@ class Run:
         config = RL(nla=str(pair), data=str(data), out=str(out), **given)
         self.run = rl._Run(rl.prepare(config), self.seen.append, lambda: False, terms or {})
         self.gradients: list[torch.Tensor] = []
-        optimize = self.run._optimize
+        update = self.run.trainer.update
 
         def watched(step: int) -> dict[str, Any]:
             self.gradients = [p.grad.clone() for p in self.run.module.parameters() if p.grad is not None]
-            return optimize(step)
+            return update(step)
 
-        self.run._optimize = watched  # type: ignore[method-assign]
+        self.run.trainer.update = watched  # type: ignore[method-assign]
 
     def notes(self) -> list[str]:
         return [line["note"] for line in self.seen if "note" in line]
@@ -41,7 +41,7 @@ class Run:
         return {name: value for name, value in self.run._step(0).items() if name not in CLOCKS}
 
     def optimizer_steps(self) -> set[float]:
-        return {float(slots["step"]) for slots in self.run.optimizer.state.values()}
+        return {float(slots["step"]) for slots in self.run.trainer.optimizer.state.values()}
 
 
 def close(found: dict[str, Any], wanted: dict[str, Any]) -> None:

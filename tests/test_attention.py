@@ -38,7 +38,7 @@ def softmax_attention(
     return torch.einsum("nhqk,nhkw->nqhw", weights, value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.integers(0, 2**31))
 def test_attend_equals_a_plain_softmax(data: st.DataObject, seed: int) -> None:
     def count(low: int, high: int) -> int:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from thinkaloud import contract as contracts
 from thinkaloud.baseline import Baseline
+from thinkaloud.config.train import AV_TEMPLATE, MARKERS
 from thinkaloud.contract import Contract, Marker, check_marker, find_marker, from_dict, hash_ids, to_dict, to_yaml
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_tokenizer
 from thinkaloud.site import Site
-from thinkaloud.training.config import AV_TEMPLATE, MARKERS
 
 TOK = tiny.tokenizer()
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="{}"), max_size=20)

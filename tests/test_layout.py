@@ -1,74 +1,60 @@
 """Is the house as docs/architecture.md draws it, and does the code keep to the rules every file shares?"""
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "thinkaloud"
-ARCHITECTURE = ROOT / "docs" / "architecture.md"
 MODULES = sorted(path.relative_to(SRC) for path in SRC.rglob("*.py"))
 FILES = [path for path in MODULES if path.name != "__init__.py"]
 
 
-def drawn() -> list[str]:
-    """The paths of the drawing in reading order: `folder/` or `folder/file.py`, relative to src/thinkaloud."""
-    block = ARCHITECTURE.read_text(encoding="utf-8").split("## The files")[1].split("```")[1]
-    paths, parents = [], [""]
-    for line in block.strip("\n").splitlines():
-        name = line.split()[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        parents[depth + 1 :] = [parents[depth] + name]
-        paths.append(parents[depth] + name)
-    return paths
+spec = importlib.util.spec_from_file_location("draw_architecture", ROOT / "docs" / "draw_architecture.py")
+assert spec is not None
+assert spec.loader is not None
+architecture = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(architecture)
+IMPORTS: dict[str, set[str]] = architecture.imports()
 
 
-def storey(path: str) -> str:
-    """What a file's place in the order is called: its top folder with a slash, or the file itself."""
-    return path.split("/")[0] + "/" if "/" in path else path
+def storey(module: str) -> int:
+    """Which folder a module lies in, counted from above; files outside folders come first, the package itself last."""
+    top = module.split(".")[0]
+    return architecture.FOLDERS.index(top) if top in architecture.FOLDERS else -1 if top else len(architecture.FOLDERS)
 
 
-ORDER = [path for path in drawn() if storey(path) == path]
+def test_the_drawing_is_that_of_the_files() -> None:
+    assert architecture.drawn() == architecture.drawing(), "run: python docs/draw_architecture.py --refresh"
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Files and folders of the package that the module imports, anywhere in it, as the drawing writes them."""
-    package = ["thinkaloud", *path.parent.parts]
-    for node in ast.walk(ast.parse((SRC / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            names = [f"{module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in names:
-            parts = name.split(".")
-            if parts[0] != "thinkaloud" or parts[1:] in ([], ["__version__"]):
-                continue
-            if (SRC / parts[1]).is_dir():
-                yield parts[1] + "/"
-            elif (SRC / f"{parts[1]}.py").is_file():
-                yield parts[1] + ".py"
-            else:
-                yield "__init__.py"
+def test_every_folder_has_its_place_in_the_order() -> None:
+    assert {path.parts[0] for path in FILES if len(path.parts) > 1} == set(architecture.FOLDERS)
 
 
-def test_the_drawing_names_what_exists() -> None:
-    missing = [path for path in drawn() if not (SRC / path).exists()]
-    assert not missing, f"docs/architecture.md draws what does not exist: {missing}"
+def test_lazy_and_type_checking_imports_are_seen(tmp_path: Path) -> None:
+    source = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from thinkaloud.site import Site\n"
+        "def f():\n    from thinkaloud import errors\n    import thinkaloud.atomic\n    from . import show\n"
+    )
+    (tmp_path / "x.py").write_text(source)
+    known = architecture.modules()
+    found = set(architecture._imported("pair.x", tmp_path / "x.py", known))
+    assert found == {"site", "errors", "atomic", "pair.show"}
 
 
-def test_everything_that_exists_is_drawn() -> None:
-    folders = {f"{parent.as_posix()}/" for path in FILES for parent in path.parents if parent != Path()}
-    missing = ({path.as_posix() for path in FILES} | folders) - set(drawn())
-    assert not missing, f"docs/architecture.md does not draw {sorted(missing)}"
+def test_circles_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"f"}, "f": {"e", "a"}}
+    assert architecture.circles(graph) == [["b", "c"], ["e", "f"]]
+
+
+def test_no_two_files_import_each_other_in_a_circle() -> None:
+    assert architecture.circles(IMPORTS) == []
 
 
 def test_every_path_in_the_docs_exists() -> None:
@@ -81,12 +67,10 @@ def test_every_path_in_the_docs_exists() -> None:
         assert not missing, f"{page.name} names what does not exist: {missing}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_imports_point_upwards(path: Path) -> None:
-    own = storey(path.as_posix())
-    allowed = {own, *ORDER[: ORDER.index(own)]}
-    wrong = set(imported(path)) - allowed
-    assert not wrong, f"{path} imports {sorted(wrong)}, which docs/architecture.md draws below {own}"
+@pytest.mark.parametrize("module", IMPORTS)
+def test_imports_point_upwards(module: str) -> None:
+    wrong = {other for other in IMPORTS[module] if storey(other) > storey(module)}
+    assert not wrong, f"{module} imports {sorted(wrong)}, which come after it in docs/draw_architecture.py"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
@@ -117,7 +101,7 @@ def modules_after(code: str) -> set[str]:
     [
         "import thinkaloud",
         "from thinkaloud.cli import main; main(['--help'])",
-        "import thinkaloud.training.config",
+        "import thinkaloud.config.train",
     ],
     ids=["import", "help", "config"],
 )

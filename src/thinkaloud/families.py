@@ -4,7 +4,7 @@ Everything else in the package reaches into a model only through the functions h
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -158,14 +158,9 @@ def head(model: nn.Module) -> nn.Module:
     return found
 
 
-def logits(
-    model: nn.Module, hidden: Float[Tensor, "... d"], weights: Mapping[str, Tensor] | None = None
-) -> Float[Tensor, "... v"]:
-    """Logits of final (normed) hidden states, with the family's soft cap where its configuration has one.
-
-    `weights` take the place of the head's own, by their names in it.
-    """
-    out = torch.func.functional_call(head(model), dict(weights), (hidden,)) if weights else head(model)(hidden)
+def logits(model: nn.Module, hidden: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
+    """Logits of final (normed) hidden states, with the family's soft cap where its configuration has one."""
+    out = head(model)(hidden)
     cap = getattr(text_model(model).config, "final_logit_softcapping", None)
     return cap * torch.tanh(out / cap) if cap else out
 

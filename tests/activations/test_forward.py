@@ -3,10 +3,8 @@
 import pytest
 import tiny
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from thinkaloud.activations.forward import Pass, length_bound, plan
+from thinkaloud.activations.forward import Pass, length_bound
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 
@@ -80,15 +78,6 @@ def test_angles_that_depend_on_the_length_are_read_uncut_and_unpadded() -> None:
         alone.append(states[2][0, places])
     torch.testing.assert_close(found, torch.cat(alone), rtol=1e-5, atol=1e-5)
     assert not length_bound(tiny.model("llama"))
-
-
-@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200), st.booleans())
-def test_every_sequence_is_in_one_batch_under_the_budget(lengths: list[int], budget: int, equal: bool) -> None:
-    batches = plan(lengths, budget, equal)
-    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
-        assert not equal or len({lengths[i] for i in batch}) == 1
 
 
 def test_a_layer_out_of_range_is_refused() -> None:

@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from thinkaloud.activations import Activations, read_official, write_official
-from thinkaloud.activations.official import sidecar_path, unwrap, wrap
+from thinkaloud.activations.official import _explanations, sidecar_path
 from thinkaloud.errors import UserError
+from thinkaloud.explanation import wrap
 from thinkaloud.site import Site
 
 D, N = 8, 5
@@ -191,7 +192,10 @@ def test_a_stage_without_what_it_needs_is_refused(tmp_path: Path) -> None:
 
 
 def test_tags_are_taken_off_and_put_on() -> None:
-    assert unwrap(wrap("a\n\nb")) == "a\n\nb"
-    assert unwrap("thinking <explanation> one </explanation> <explanation>two</explanation>") == "one"
-    assert unwrap("<explanation> cut off") is None
-    assert unwrap("no tags") is None
+    responses = {
+        wrap("a\n\nb"): "a\n\nb",
+        "thinking <explanation> one </explanation> <explanation>two</explanation>": "one",
+        "<explanation> cut off": None,
+        "no tags": None,
+    }
+    assert _explanations(pa.table({"response": list(responses)}), {}) == list(responses.values())

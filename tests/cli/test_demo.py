@@ -9,7 +9,7 @@ import tiny
 
 from thinkaloud import cli
 from thinkaloud.cli import demo
-from thinkaloud.pair import controls
+from thinkaloud.evals import controls
 from thinkaloud.pair.formats.official import save_ar, save_av
 from thinkaloud.pair.nla import NLA
 

@@ -124,11 +124,28 @@ def test_mistakes_are_one_line_and_write_nothing(
 
 def test_a_writer_nobody_knows_exits_with_2(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = tree(data)
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["explain", "--data", str(data), "--writer", "parrot"])
-    assert stop.value.code == 2
-    assert "heuristic" in capsys.readouterr().err
+    assert cli.main(["explain", "--data", str(data), "--writer", "parrot"]) == 2
+    assert "no writer 'parrot': expected one of heuristic" in capsys.readouterr().err
     assert tree(data) == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_new_writer_is_one_file(data: Path, tmp_path: Path, workers: int) -> None:
+    """`parrot` is registered from outside the package, and other processes find it too."""
+    (tmp_path / "parrot_writer.py").write_text(
+        "from thinkaloud.writers.base import writer\n\n\n"
+        "@writer\n"
+        "class Parrot:\n"
+        "    name = 'parrot/1'\n\n"
+        "    def write(self, contexts):\n"
+        "        return [f'Ends on {context.token!r}.' for context in contexts]\n"
+    )
+    command = [sys.executable, "-m", "thinkaloud.cli", "explain", "--data", str(data), "--workers", str(workers)]
+    done = subprocess.run([*command, "--writer", str(tmp_path / "parrot_writer.py")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = Activations.load(data)
+    assert found.column("explanation") == [f"Ends on {token!r}." for token in found.column("token")]
+    assert set(found.column("writer")) == {"parrot/1"}
 
 
 def test_the_next_command_can_be_pasted(extractions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +156,7 @@ def test_the_next_command_can_be_pasted(extractions: Path, tmp_path: Path, capsy
     assert shlex.split(line)[:4] == ["warmstart", "ar", "--data", str(data)]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_the_shards_that_are_done_and_says_how_to_go_on(
     tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

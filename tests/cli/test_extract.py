@@ -101,7 +101,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("kept", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [True, False])
 def test_ctrl_c_says_what_is_kept_and_the_command_to_go_on(tmp_path: Path, model: Path, kept: bool) -> None:
     corpus, out = tmp_path / "the corpus.jsonl", tmp_path / "data"
     corpus.write_text("".join(json.dumps({"text": f"document {i} and so on"}) + "\n" for i in range(2000)))

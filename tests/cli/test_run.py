@@ -12,28 +12,29 @@ from thinkaloud import cli
 from thinkaloud.activations import read_corpus, split_of
 from thinkaloud.cli import run
 from thinkaloud.cli.recipe import follow, load
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
-from thinkaloud.training.config import RL
 
 RECIPE = '''"""A run as small as it can be."""
 
 from pathlib import Path
 
-from thinkaloud.cli import explain, extract, score
-from thinkaloud.cli.recipe import Recipe
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.config.data import Explain, Extract
+from thinkaloud.config.eval import Score
+from thinkaloud.config.recipe import Recipe
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
 
 def recipe():
     return Recipe(
         out=Path("pair"),
-        extract=extract.Args(
+        extract=Extract(
             corpus="texts.jsonl", out=Path("data"), model="model", layer=2, positions=4, next_tokens=4, heldout=0.3
         ),
-        explain=explain.Args(data=Path("data")),
+        explain=Explain(data=Path("data")),
         ar=ARWarmStart(data="data", out="ar", batch=16, warmup=1),
         av=AVWarmStart(data="data", out="av", ar="ar", batch=16, warmup=1, eval_texts=2, injection_scale=3.0),
-        score=score.Args(data=Path("data"), limit=4, max_tokens=8),
+        score=Score(data=Path("data"), limit=4, max_tokens=8),
     )
 '''
 
@@ -116,7 +117,7 @@ def test_a_step_done_otherwise_is_refused_before_anything_runs(place: Path) -> N
     changed = run.parse(["recipe.py", "--ar.lr", "1e-3"])
     assert changed is not None
     again = Steps()
-    with pytest.raises(UserError, match=r"the step ar of pair was done with lr = None, asked for 0.001"):
+    with pytest.raises(UserError, match=r"pair was begun with ar.lr = None, now it is 0.001"):
         follow(changed, again.verbs())
     assert again.asked == []
 
@@ -168,7 +169,7 @@ def test_a_broken_ledger_is_one_line(place: Path, capsys: pytest.CaptureFixture[
     (place / "pair").mkdir()
     (place / "pair" / "recipe.json").write_text("{")
     assert cli.main(["run", "recipe.py"]) == 2
-    assert "recipe.json is not JSON" in capsys.readouterr().err
+    assert "recipe.json cannot be read" in capsys.readouterr().err
 
 
 def test_help_needs_no_recipe(capsys: pytest.CaptureFixture[str]) -> None:

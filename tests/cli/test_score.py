@@ -131,3 +131,26 @@ def test_a_pair_that_reads_nothing_is_called_so(folder: Path, capsys: pytest.Cap
     assert out.count("Give it more rows") == 2
     assert score(folder, "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["verdicts"]) == 2
+
+
+def test_more_evaluations_look_at_the_same_explanations(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new evaluation is one file: `brevity` is registered from outside the package."""
+    (tmp_path / "brevity.py").write_text(
+        "from thinkaloud.evals.explained import evaluation\n\n\n"
+        "@evaluation\n"
+        "def brevity(found):\n"
+        "    return {'letters': found.share(len), 'documents': len(set(found.column('doc_id')))}\n"
+    )
+    outside = str(tmp_path / "brevity.py")
+    assert score(folder, "--json", "--also", "text_stats", "degenerate", outside) == 0
+    found = json.loads(capsys.readouterr().out)["also"]
+    assert set(found) == {"text_stats", "degenerate", outside}
+    assert found[outside]["documents"] == 3
+    assert found[outside]["letters"]["n"] == 9
+    assert sum(share["value"] for share in found["degenerate"].values()) == pytest.approx(1)
+    assert score(folder, "--also", "text_stats", outside) == 0
+    assert "letters" in capsys.readouterr().out
+    assert score(folder, "--also", "text_stat") == 2
+    assert "no evaluation 'text_stat': did you mean text_stats?" in capsys.readouterr().err

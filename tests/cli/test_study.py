@@ -1,17 +1,25 @@
 """Does a person get a study by its name, with presets, files and limits in that order, and one line for a mistake?"""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from thinkaloud import NLA
 from thinkaloud.cli import main
 from thinkaloud.cli.study import parse
 from thinkaloud.errors import UserError
-from thinkaloud.studies.config import STUDIES, Anchors, Survey
+from thinkaloud.studies.anchors import Anchors
+from thinkaloud.studies.config import study as STUDIES
+from thinkaloud.studies.survey import Survey
 
 
-def test_a_small_study_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_study_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "study"
     command = [
         *("study", "anchors", "--preset", "pocket", "--limit", "1", "--rollouts", "2", "--solution-tokens", "40"),
@@ -29,6 +37,12 @@ def test_a_small_study_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     assert "<svg" in (out / "index.html").read_text()
     assert not main(command)
     assert capsys.readouterr().out == first.out, "what is made is read"
+    page = (out / "index.html").read_bytes()
+    (out / "index.html").unlink()
+    monkeypatch.setattr(NLA, "from_pretrained", None)  # a page is drawn again without a model
+    assert not main([*command, "--redraw"])
+    assert capsys.readouterr().out == first.out
+    assert (out / "index.html").read_bytes() == page
     assert main([*command, "--seed", "1"]) == 2
     assert capsys.readouterr().err.strip().endswith("holds a study with seed = 0, asked for 1: choose another --out")
 
@@ -36,11 +50,12 @@ def test_a_small_study_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
 def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"rollouts": 7, "seed": 5, "thresholds": [0.5, 0.9]}))
-    study = parse(["anchors", "--preset", "pocket", "--config", str(file), "--out", "o", "--seed", "6", "--limit", "3"])
+    args = ["--preset", "pocket", "--config", str(file), "--out", "o", "--seed", "6", "--limit", "3"]
+    study = parse(["anchors", *args]).study
     assert isinstance(study, Anchors)
     assert (study.max_tokens, study.rollouts, study.seed, study.n) == (120, 7, 6, 3)
     assert study.thresholds == (0.5, 0.9)
-    assert isinstance(parse(["survey", "--out", "o"]), Survey)
+    assert isinstance(parse(["survey", "--out", "o"]).study, Survey)
     file.write_text(json.dumps({"n": "5"}))
     with pytest.raises(UserError, match="n must be int, found '5'"):
         parse(["survey", "--config", str(file), "--out", "o"])
@@ -49,7 +64,7 @@ def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path: Pa
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (["nothing"], "no study 'nothing': expected one of answers, anchors, survey, positions"),
+        (["nothing"], "no study 'nothing': expected one of anchors, answers, positions, survey"),
         (["anchors", "--config", "no.json", "--out", "o"], "no file no.json"),
         (["anchors", "--limit", "0", "--out", "o"], "n must be 1 or more, found 0"),
         (["anchors", "--temperature", "0", "--out", "o"], "temperature must be above 0, found 0.0"),
@@ -91,3 +106,77 @@ def test_bad_problems_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
         args = ["--problems", str(file), "--out", str(tmp_path / "out"), "--device", "cpu"]
         assert main(["study", "anchors", *args]) == 2
         assert line in capsys.readouterr().err
+
+
+OUTSIDE = '''
+"""How long explanations are."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from thinkaloud.stats import estimate, mean
+from thinkaloud.studies.config import Study, study
+from thinkaloud.studies.folder import rows
+from thinkaloud.studies.page import told
+
+PAGE = """
+{% set title %}How long?{% endset %}
+{% set question %}How long is what is said?{% endset %}
+{% set answer %}{{ shown(words) }} words & no more.{% endset %}
+{% call section("Words", table) %}The words of each explanation.{% endcall %}
+{% call limits() %}What they mean.{% endcall %}
+"""
+
+
+@study
+@dataclass(frozen=True, kw_only=True)
+class Brevity(Study):
+    """How long are explanations?"""
+
+    name: ClassVar[str] = "brevity"
+
+    text: str = "The sea was calm that night."
+    """The text."""
+
+    def run(self, folder, nla, watch):
+        reading = nla.read(self.text, max_tokens=self.max_tokens)
+        said = [{"position": p.position, "words": len(p.explanations[0].text.split())} for p in reading]
+        folder.table("said", lambda: rows(said))
+        folder.keep({"Pair": nla.name})
+
+    def page(self, folder):
+        said = folder.kept("said")
+        words = estimate(mean([row["words"] for row in said]), [row["position"] for row in said])
+        return told(PAGE, folder, words=words, table=said)
+'''
+
+
+def test_a_new_study_is_one_file(tmp_path: Path) -> None:
+    (tmp_path / "brevity.py").write_text(OUTSIDE)
+
+    def run(*more: str) -> str:
+        command = [sys.executable, "-m", "thinkaloud.cli", "study", str(tmp_path / "brevity.py"), "--max-tokens", "20"]
+        command += ["--device", "cpu", "--out", str(tmp_path / "out"), *more]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    printed = run()
+    assert "How long?" in printed
+    page = (tmp_path / "out" / "index.html").read_text()
+    table = pq.read_table(tmp_path / "out" / "tables" / "said.parquet").to_pylist()
+    assert f"{sum(row['words'] for row in table) / len(table):.3f}" in page
+    assert "words &amp; no more." in page
+    assert page.count("<td") == 2 * len(table)
+    assert run("--redraw") == printed
+
+
+def test_a_file_that_registers_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none.py").write_text("")
+    assert main(["study", str(tmp_path / "none.py"), "--out", "o"]) == 2
+    assert "none.py registers 0 parts of the kind study: expected one" in capsys.readouterr().err
+    assert main(["study", str(tmp_path / "gone.py"), "--out", "o"]) == 2
+    assert "gone.py: a study is a name, or a Python file that registers one" in capsys.readouterr().err
+
+
+def test_a_study_that_was_never_run_is_not_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "positions", "--out", str(tmp_path / "o"), "--redraw"]) == 2
+    assert "holds no finished study to draw: run it without --redraw first" in capsys.readouterr().err

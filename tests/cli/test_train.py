@@ -25,10 +25,10 @@ from thinkaloud.cli import progress, runs
 from thinkaloud.cli.progress import Pace, TimeLeft
 from thinkaloud.cli.run import verbs
 from thinkaloud.cli.train import Panel, parse, view
+from thinkaloud.config.train import RL, ARWarmStart
 from thinkaloud.pair.formats.official import save_ar, save_av
 from thinkaloud.site import Site
 from thinkaloud.training import checkpoint, run_folder
-from thinkaloud.training.config import RL, ARWarmStart
 
 N = 36
 SMALL = ["--steps", "2", "--prompts", "3", "--group", "2", "--max-tokens", "16", "--eval-rows", "6", "--device", "cpu"]
@@ -82,8 +82,10 @@ def test_a_run_says_what_it_reached_and_what_comes_next(
     assert NLA.from_pretrained(out).read
     assert cli.main(["train", "--resume", str(out)]) == 0
     assert capsys.readouterr().out.startswith(f"{out}: finished; the pair is of step ")
-    assert begun(folder, out) == 2
-    assert f"thinkaloud: {out} holds a run already (finished): go on with" in capsys.readouterr().err
+    assert begun(folder, out) == 0, "the same command again"
+    assert capsys.readouterr().out.startswith(f"{out}: finished; the pair is of step ")
+    assert begun(folder, out, "--seed", "1") == 2
+    assert capsys.readouterr().err.startswith(f"thinkaloud: {out} was begun with seed = 0, now it is 1: choose another")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from thinkaloud import families
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_backbone, load_causal_lm
-from thinkaloud.pair.formats import adapters, load_reconstructor, load_verbalizer, official
+from thinkaloud.pair.formats import adapters, official
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
@@ -131,7 +131,7 @@ def test_a_foreign_av_adds_at_block_1(family: str, targets: Any, tmp_path: Path)
     tensors = foreign_av(tmp_path, family, targets)
     settings = handmade.config(family, 5)
     vectors = tiny.vectors(3)
-    av = load_verbalizer(tmp_path / "av", device="cpu")
+    av = Verbalizer.from_pretrained(tmp_path / "av", device="cpu")
     assert av.contract.injection == "add"
     assert av.contract.site == Site("resid_post", LAYER)
     ids, place = handmade.av_ids()
@@ -155,7 +155,7 @@ def test_a_foreign_av_adds_at_block_1(family: str, targets: Any, tmp_path: Path)
 def test_a_foreign_ar_scales_its_state(family: str, stripped: bool | None, tmp_path: Path) -> None:
     tensors, head = foreign_ar(tmp_path, family, final_norm_stripped=stripped)
     settings = handmade.config(family, LAYER + 1)
-    ar = load_reconstructor(tmp_path / "ar", base=tmp_path / "base", device="cpu")
+    ar = Reconstructor.from_pretrained(tmp_path / "ar", base=tmp_path / "base", device="cpu")
     wanted = []
     for text in TEXTS:
         stream = plain.blocks(tensors, settings, plain.embed(tensors, settings, handmade.ar_ids(text)), 0, LAYER)
@@ -170,24 +170,24 @@ def test_a_foreign_ar_scales_its_state(family: str, stripped: bool | None, tmp_p
 
 def test_a_foreign_ar_with_another_scale(tmp_path: Path) -> None:
     foreign_ar(tmp_path, "llama")
-    usual = load_reconstructor(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
+    usual = Reconstructor.from_pretrained(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
     dataset_sidecar(tmp_path / "ar", mse_scale=3.0)
-    scaled = load_reconstructor(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
+    scaled = Reconstructor.from_pretrained(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
     torch.testing.assert_close(scaled, usual * 3.0 / handmade.D**0.5)
     dataset_sidecar(tmp_path / "ar", mse_scale=None)
-    raw = load_reconstructor(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
+    raw = Reconstructor.from_pretrained(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
     assert not torch.allclose(raw.norm(dim=1), usual.norm(dim=1), rtol=0.01)
     torch.testing.assert_close(*(torch.nn.functional.normalize(x, dim=-1) for x in (raw, usual)))
 
 
 def test_a_critic_of_a_training_run_finds_the_runs_sidecar(tmp_path: Path) -> None:
     foreign_ar(tmp_path, "llama")
-    wanted = load_reconstructor(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
+    wanted = Reconstructor.from_pretrained(tmp_path / "ar", base=tmp_path / "base").reconstruct(TEXTS)
     critic = tmp_path / "run" / "iter_000100" / "critic"
     critic.parent.mkdir(parents=True)
     (tmp_path / "ar").rename(critic)
     (critic / "nla_meta.yaml").rename(tmp_path / "run" / "nla_meta.yaml")
-    assert torch.equal(load_reconstructor(critic, base=tmp_path / "base").reconstruct(TEXTS), wanted)
+    assert torch.equal(Reconstructor.from_pretrained(critic, base=tmp_path / "base").reconstruct(TEXTS), wanted)
 
 
 def change_state(file: Path, change: Any) -> None:
@@ -229,7 +229,7 @@ def test_a_foreign_ar_that_is_not_whole_is_refused(meta: dict, change: Any, line
     if change is not None:
         change_state(tmp_path / "ar" / "ar_lora_value_head.safetensors", change)
     with pytest.raises(UserError, match=line):
-        load_reconstructor(tmp_path / "ar", base=tmp_path / "base")
+        Reconstructor.from_pretrained(tmp_path / "ar", base=tmp_path / "base")
 
 
 def test_an_av_adapter_that_is_not_whole_is_refused(tmp_path: Path) -> None:
@@ -237,13 +237,13 @@ def test_an_av_adapter_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     weights = tmp_path / "av" / "adapter_model.safetensors"
     change_state(weights, lambda state: state.pop("base_model.model.model.layers.0.mlp.up_proj.lora_A.weight"))
     with pytest.raises(UserError, match=r"lacks 1 tensors, layers\.0\.mlp\.up_proj\.lora_A\.weight first"):
-        load_verbalizer(tmp_path / "av")
+        Verbalizer.from_pretrained(tmp_path / "av")
     weights.rename(tmp_path / "av" / "adapter_model.bin")
     with pytest.raises(UserError, match=r"holds adapter_model\.bin: pickled weights can run code"):
-        load_verbalizer(tmp_path / "av")
+        Verbalizer.from_pretrained(tmp_path / "av")
     (tmp_path / "av" / "adapter_model.bin").unlink()
     with pytest.raises(UserError, match=r"no adapter_model\.safetensors"):
-        load_verbalizer(tmp_path / "av")
+        Verbalizer.from_pretrained(tmp_path / "av")
 
 
 def test_an_adapter_of_another_kind_is_refused(tmp_path: Path) -> None:
@@ -251,13 +251,13 @@ def test_an_adapter_of_another_kind_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "av" / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "peft_type": "IA3"}))
     with pytest.raises(UserError, match="is of peft type 'IA3': only LORA adapters are read"):
-        load_verbalizer(tmp_path / "av")
+        Verbalizer.from_pretrained(tmp_path / "av")
 
 
 def test_an_adapter_without_a_base_says_so(tmp_path: Path) -> None:
     foreign_ar(tmp_path, "llama")
     with pytest.raises(UserError, match="does not say over which model it was trained: give base"):
-        load_reconstructor(tmp_path / "ar")
+        Reconstructor.from_pretrained(tmp_path / "ar")
 
 
 def adapted(model: Any, targets: Any) -> Any:
@@ -298,7 +298,10 @@ def test_our_adapters_save_and_load(family: str, packed: bool, tmp_path: Path) -
         "value_head.safetensors",
     ]
 
-    av2, ar2 = load_verbalizer(tmp_path / "av", device="cpu"), load_reconstructor(tmp_path / "ar", device="cpu")
+    av2, ar2 = (
+        Verbalizer.from_pretrained(tmp_path / "av", device="cpu"),
+        Reconstructor.from_pretrained(tmp_path / "ar", device="cpu"),
+    )
     assert (av2.contract, ar2.contract) == (av.contract, ar.contract)
     assert av2.explain(vectors) == av.explain(vectors)
     assert torch.equal(ar2.reconstruct(TEXTS), ar.reconstruct(TEXTS))
@@ -314,7 +317,7 @@ def test_roles_are_not_mixed_up(tmp_path: Path) -> None:
     av = Verbalizer(adapted(load_causal_lm(tmp_path / "base"), LIST), tok, contract)
     adapters.save_av_adapter(av, tmp_path / "av")
     with pytest.raises(UserError, match="is an AV: expected an AR"):
-        load_reconstructor(tmp_path / "av")
+        Reconstructor.from_pretrained(tmp_path / "av")
 
 
 @pytest.mark.parametrize("name", sorted(tiny.CONFIGS))

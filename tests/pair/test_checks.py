@@ -112,7 +112,7 @@ ANYTHING = st.text(st.sampled_from('ab "“”.,\n12AB’-') | st.characters(), 
 
 
 @given(ANYTHING, ANYTHING)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_marks_change_no_character(make_reading: Any, said: str, token: str) -> None:
     said = f'Ends on "{said}"; next is {said}\n{said}'
     reading = make_reading([token], {0: [(said, 0.1)] * 2}, text=token or "x", coming={0: [(token, 0.5)]})

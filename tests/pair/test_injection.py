@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from thinkaloud import families, injection
+from thinkaloud.config.train import AVWarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.pair.doctor.halves import check_verbalizer
 from thinkaloud.pair.formats.official import save_av
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.config import AVWarmStart
 
 FAMILIES = ["llama", "qwen2", "gemma2", "gemma3_text", "gemma3", "gpt2", "gpt_neox", "olmo2", "phi3"]
 TWO_SLOTS = "First [{injection_char}] and then [{injection_char}]."
@@ -258,7 +258,7 @@ def test_vectors_that_cannot_be_read_are_refused(change: Any, line: str) -> None
     assert str(caught.value) == line
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**31), st.floats(0.01, 1e5), st.sampled_from([1e-3, 1.0, 1e4])
 )

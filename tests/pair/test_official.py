@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud.errors import UserError
-from thinkaloud.pair.formats import load_reconstructor, load_verbalizer, official
+from thinkaloud.pair.formats import official
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
 
 BAR = 1e-5
@@ -77,7 +79,7 @@ def double(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def test_injected_embeddings_equal_plain_pytorch(family: str, spelling: str, tmp_path: Path) -> None:
     tensors = double(write_av(tmp_path, family, spelling))
     vectors = tiny.vectors(3)
-    av = load_verbalizer(tmp_path, device="cpu")
+    av = Verbalizer.from_pretrained(tmp_path, device="cpu")
     ids, place = handmade.av_ids()
     settings = handmade.config(family, 5)
     wanted = torch.stack([plain.embed(tensors, settings, ids)] * 3)
@@ -102,7 +104,7 @@ def test_injected_embeddings_equal_plain_pytorch(family: str, spelling: str, tmp
 def test_reconstructions_equal_plain_pytorch(family: str, spelling: str, tmp_path: Path) -> None:
     saved, head = write_ar(tmp_path, family, spelling)
     tensors = double(saved)
-    ar = load_reconstructor(tmp_path, device="cpu")
+    ar = Reconstructor.from_pretrained(tmp_path, device="cpu")
     settings = handmade.config(family, LAYER + 1)
     wanted = []
     for text in TEXTS:
@@ -119,10 +121,16 @@ def test_reconstructions_equal_plain_pytorch(family: str, spelling: str, tmp_pat
 def test_a_saved_pair_loads_as_it_was(family: str, tmp_path: Path) -> None:
     write_av(tmp_path / "av", family)
     write_ar(tmp_path / "ar", family)
-    av, ar = load_verbalizer(tmp_path / "av", device="cpu"), load_reconstructor(tmp_path / "ar", device="cpu")
+    av, ar = (
+        Verbalizer.from_pretrained(tmp_path / "av", device="cpu"),
+        Reconstructor.from_pretrained(tmp_path / "ar", device="cpu"),
+    )
     official.save_av(av, tmp_path / "av2")
     official.save_ar(ar, tmp_path / "ar2")
-    av2, ar2 = load_verbalizer(tmp_path / "av2", device="cpu"), load_reconstructor(tmp_path / "ar2", device="cpu")
+    av2, ar2 = (
+        Verbalizer.from_pretrained(tmp_path / "av2", device="cpu"),
+        Reconstructor.from_pretrained(tmp_path / "ar2", device="cpu"),
+    )
     assert (av2.contract, ar2.contract) == (av.contract, ar.contract)
     assert torch.equal(ar2.reconstruct(TEXTS), ar.reconstruct(TEXTS))
     vectors = tiny.vectors(2)
@@ -152,7 +160,7 @@ def test_both_key_names_of_the_gemma_wrapper_load(names: str, tmp_path: Path) ->
         save_file(state, str(tmp_path / "model.safetensors"), metadata={"format": "pt"})
     tiny.tokenizer().save_pretrained(str(tmp_path))
     contracts.write(tiny.av_contract(tiny.tokenizer()), tmp_path)
-    av = load_verbalizer(tmp_path, device="cpu")
+    av = Verbalizer.from_pretrained(tmp_path, device="cpu")
     ids = av.prompt_ids[None]
     with torch.no_grad():
         assert torch.equal(av.model(input_ids=ids).logits, model(input_ids=ids).logits)
@@ -163,14 +171,17 @@ def test_eight_bit_pairs_load(family: str, tmp_path: Path) -> None:
     av, ar = tiny.verbalizer(family), tiny.reconstructor(family)
     official.save_av(av, tmp_path / "av", packed=True)
     official.save_ar(ar, tmp_path / "ar", packed=True)
-    av2, ar2 = load_verbalizer(tmp_path / "av", device="cpu"), load_reconstructor(tmp_path / "ar", device="cpu")
+    av2, ar2 = (
+        Verbalizer.from_pretrained(tmp_path / "av", device="cpu"),
+        Reconstructor.from_pretrained(tmp_path / "ar", device="cpu"),
+    )
     cosine = torch.nn.functional.cosine_similarity(ar2.reconstruct(TEXTS), ar.reconstruct(TEXTS))
     assert cosine.min() > 0.99
     with torch.no_grad():
         weight, stored = families.embedding(av.model).weight, families.embedding(av2.model).weight
     assert (weight - stored).abs().max() <= weight.abs().max() / 127
     official.save_av(av2, tmp_path / "again", packed=True)
-    third = load_verbalizer(tmp_path / "again", device="cpu")
+    third = Verbalizer.from_pretrained(tmp_path / "again", device="cpu")
     assert all(torch.equal(a, b) for a, b in zip(third.model.parameters(), av2.model.parameters(), strict=True)), (
         "what has been packed once packs to the same"
     )
@@ -179,16 +190,16 @@ def test_eight_bit_pairs_load(family: str, tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_checkpoint_is_said(tmp_path: Path) -> None:
     write_ar(tmp_path, "llama")
     with pytest.raises(UserError, match="is an AR: expected an AV"):
-        load_verbalizer(tmp_path)
+        Verbalizer.from_pretrained(tmp_path)
     (tmp_path / "value_head.safetensors").unlink()
     with pytest.raises(UserError, match=r"no value_head\.safetensors .* useless without its head"):
-        load_reconstructor(tmp_path)
+        Reconstructor.from_pretrained(tmp_path)
     save_file({"weight": torch.eye(8)}, str(tmp_path / "value_head.safetensors"))
     with pytest.raises(UserError, match=r"is \(8, 8\), the contract says d_model 32"):
-        load_reconstructor(tmp_path)
+        Reconstructor.from_pretrained(tmp_path)
     save_file({"head": torch.eye(32)}, str(tmp_path / "value_head.safetensors"))
     with pytest.raises(UserError, match="must hold the key 'weight' alone, found head"):
-        load_reconstructor(tmp_path)
+        Reconstructor.from_pretrained(tmp_path)
 
 
 def test_weights_of_another_depth_than_the_config_are_refused(tmp_path: Path) -> None:
@@ -199,4 +210,4 @@ def test_weights_of_another_depth_than_the_config_are_refused(tmp_path: Path) ->
     data["critic"] = {"extraction_layer_index": 4}
     (tmp_path / "nla_meta.yaml").write_text(yaml.safe_dump(data, allow_unicode=True))
     with pytest.raises(UserError, match=r"lacks 9 weights that its config\.json names, model\.layers\.4"):
-        load_reconstructor(tmp_path)
+        Reconstructor.from_pretrained(tmp_path)

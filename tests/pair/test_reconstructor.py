@@ -5,13 +5,11 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from thinkaloud import families
 from thinkaloud.errors import UserError
 from thinkaloud.pair import reconstructor
-from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
+from thinkaloud.pair.reconstructor import Reconstructor, pad
 
 TEXTS = ["a short one", "", "the clause names a river and expects where it flows next", "x", "Ünïcode, 日本 too"] * 3
 
@@ -95,15 +93,6 @@ def test_an_end_token_that_the_tokenizer_adds_is_dropped() -> None:
     )
     assert ar.tokenizer("hello")["input_ids"][-1] == 257
     assert ar.encode(["hello"]) == plain
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
-def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    batches = length_batches(lengths, budget)
-    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= budget
 
 
 @pytest.mark.parametrize(

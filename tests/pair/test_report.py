@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thinkaloud.pair.controls import Control
 from thinkaloud.pair.report import report, title_of
+from thinkaloud.pair.scores import Control
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- \" ' & <img src=x onerror=alert(2)> "
@@ -205,6 +205,6 @@ def test_hostile_text_stays_text_everywhere(make_reading: Any) -> None:
 
 
 @given(st.text(st.characters(), max_size=30), st.text(st.characters(), max_size=60))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_text_at_all_stays_text(make_reading: Any, token: str, said: str) -> None:
     check_inert(report([make_reading([token], {0: [(said, 0.1)]}, text=token or "x")], title=said))

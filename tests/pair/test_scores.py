@@ -1,6 +1,7 @@
 """Are cosine, direction MSE, V and FVE what their definitions say, held against numpy in float64?"""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
-from thinkaloud.pair.scores import Score, Scores, cosine, direction_mse, fve
+from thinkaloud.pair.scores import Score, Scores, cosine, direction_mse, fve, text_mse
 
 
 def pair(n: int, d: int, seed: int, noise: float, offset: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,7 +27,7 @@ def to_root_d(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True) * math.sqrt(x.shape[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 20), st.integers(2, 40), st.integers(0, 2**31), st.floats(0, 10), st.floats(-3, 3))
 def test_the_definitions(n: int, d: int, seed: int, noise: float, offset: float) -> None:
     pred, target = pair(n, d, seed, noise, offset)
@@ -80,7 +81,7 @@ def test_rescaling_the_mean_would_inflate_fve() -> None:
     assert 0.05 < inflation < 0.15
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(0, 2**31), st.integers(1, 7))
 def test_v_does_not_depend_on_blocks_or_sizes(n: int, seed: int, block: int) -> None:
     _, target = pair(n, 12, seed, 0.0, 1.0)
@@ -127,3 +128,16 @@ def test_scores_are_a_sequence() -> None:
     assert scores[0].fve == pytest.approx(1 - scores[0].mse / 0.5)
     assert scores[0].to_dict() == {"cos": scores[0].cos, "mse": scores[0].mse, "fve": scores[0].fve}
     assert math.isnan(Scores((), baseline).fve)
+
+
+def test_empty_texts_have_no_error_and_are_never_reconstructed() -> None:
+    seen: list[str] = []
+
+    def reconstruct(texts: Sequence[str]) -> torch.Tensor:
+        seen.extend(texts)
+        return torch.ones(len(texts), 4)
+
+    found = text_mse(reconstruct, ["", "a", " \n"], torch.tensor([[1.0] * 4, [-1.0] * 4, [1.0] * 4]))
+    assert found.tolist() == pytest.approx([math.nan, 4.0, math.nan], nan_ok=True)
+    assert seen == ["a"]
+    assert text_mse(reconstruct, [""], torch.ones(1, 4)).isnan().all()

@@ -60,7 +60,7 @@ def test_prose_is_read_in_the_order_of_its_shards(folder: Path) -> None:
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=40).filter(lambda t: "<|doc|>" not in t)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(texts, min_size=1, max_size=6))
 def test_documents_are_parted_as_any_other_corpus_parts_them(texts: list[str]) -> None:
     with TemporaryDirectory() as place:

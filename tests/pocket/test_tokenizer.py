@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkaloud import contract
+from thinkaloud.config.train import AR_TEMPLATE, AV_TEMPLATE
 from thinkaloud.explanation import wrap
 from thinkaloud.loading import load_tokenizer
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket.chat import BOS, END, ROLES, render
 from thinkaloud.pocket.tokenizer import CONTEXT, MARKER, VOCABULARY, save, train
-from thinkaloud.training.config import AR_TEMPLATE, AV_TEMPLATE
 
 SIZE = 600
 TEXTS = [corpus.as_text(document) for document in corpus.world(0, 150)]
@@ -33,7 +33,6 @@ def pieces(text: str) -> list[str]:
     return [TOKENIZER.decode([i]) for i in ids(text)]
 
 
-@settings(deadline=None)
 @given(any_text)
 def test_every_text_comes_back(text: str) -> None:
     with_bos = TOKENIZER(text)["input_ids"]
@@ -41,7 +40,6 @@ def test_every_text_comes_back(text: str) -> None:
     assert TOKENIZER.decode(with_bos) == BOS + text
 
 
-@settings(deadline=None)
 @given(st.text("0123456789 ,.abé", max_size=30))
 def test_a_number_is_its_digits(text: str) -> None:
     tokens = pieces(text)
@@ -54,7 +52,6 @@ def test_common_words_are_one_token_and_rare_ones_are_not() -> None:
     assert len(ids(" ".join(TEXTS))) < len(" ".join(TEXTS)) / 2
 
 
-@settings(deadline=None)
 @given(chats)
 def test_a_chat_is_the_same_tokens_by_template_and_as_text(messages: list[dict[str, str]]) -> None:
     by_template = TOKENIZER.apply_chat_template(messages, return_dict=True)["input_ids"]

@@ -50,7 +50,7 @@ def test_a_draw_inverts_the_distribution(v: int, temperature: float) -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=9),
     st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=5),
@@ -86,7 +86,7 @@ def test_the_only_possible_token_is_drawn(v: int, impossible: float) -> None:
     assert torch.equal(logprobs, torch.zeros(len(wanted)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 520), st.integers(0, 2**31), st.sampled_from([0.01, 0.1, 0.6]), st.sampled_from([1.0, 30.0]))
 def test_an_impossible_token_is_never_drawn(v: int, seed: int, share: float, spread: float) -> None:
     """At the very edges between tokens too, where u falls on the running sum itself."""

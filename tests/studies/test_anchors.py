@@ -11,11 +11,12 @@ import torch
 
 from thinkaloud import NLA
 from thinkaloud.explanation import Explanation
-from thinkaloud.studies import anchors
-from thinkaloud.studies.anchors import centred, first_sentence, importances, sentence_ends, without
-from thinkaloud.studies.anchors_page import of, page
-from thinkaloud.studies.config import Anchors
-from thinkaloud.studies.embeddings import embedder
+from thinkaloud.studies.anchors import Anchors
+from thinkaloud.studies.anchors import run as anchors
+from thinkaloud.studies.anchors.analysis import importances, of
+from thinkaloud.studies.anchors.embeddings import embedder
+from thinkaloud.studies.anchors.page import drawn
+from thinkaloud.studies.anchors.run import centred, first_sentence, sentence_ends, without
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import render
 
@@ -131,7 +132,9 @@ def pocket() -> NLA:
 def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anchors, "PIECE", 2)
     whole, broken = config(tmp_path / "whole"), config(tmp_path / "broken")
-    text = render(anchors.run(whole, Folder(whole.out, "anchors", whole.asked()), pocket, lambda *_: None))
+    folder = Folder(whole.out, "anchors", whole.asked())
+    whole.run(folder, pocket, lambda *_: None)
+    text = render(whole.page(folder))
     assert "Which sentence of an explanation decides?" in text
 
     def stop(what: str, done: int, of: int) -> None:
@@ -153,9 +156,9 @@ def test_everything_right_leaves_nothing_to_compare(tmp_path: Path) -> None:
     for row in data["explained"]:
         row["right"] = True
     found = importances(**data, threshold=0.8)
-    shown = page(
-        found, [{"threshold": 0.8, **r} for r in found], [found, found], [], [], {}, Folder(tmp_path / "s", "a", {})
-    )
+    folder = Folder(tmp_path / "s", "a", {})
+    folder.keep({})
+    shown = drawn(found, [{"threshold": 0.8, **r} for r in found], found, found, folder)
     text = render(shown)
     assert "every problem was worked rightly, so there is nothing to compare" in text
 
@@ -165,9 +168,9 @@ def test_explanations_of_one_sentence(tmp_path: Path) -> None:
     data["explained"] = [{**row, "sentences": row["sentences"][:1]} for row in data["explained"]]
     found = importances(**data, threshold=0.8)
     assert {row["of"] for row in found} == {1}
-    shown = page(
-        found, [{"threshold": 0.8, **r} for r in found], [found, found], [], [], {}, Folder(tmp_path / "s", "a", {})
-    )
+    folder = Folder(tmp_path / "s", "a", {})
+    folder.keep({})
+    shown = drawn(found, [{"threshold": 0.8, **r} for r in found], found, found, folder)
     assert "5 of 5 explanations" in shown.answer
 
 

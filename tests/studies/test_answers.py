@@ -12,10 +12,13 @@ import torch
 
 from thinkaloud import NLA
 from thinkaloud.errors import UserError
-from thinkaloud.studies import answers, answers_analysis, answers_page
-from thinkaloud.studies.answers import edits, piece_seed, run, score
-from thinkaloud.studies.config import Answers
-from thinkaloud.studies.estimates import Estimate
+from thinkaloud.pair.scores import text_mse
+from thinkaloud.stats import Estimate
+from thinkaloud.studies.answers import Answers
+from thinkaloud.studies.answers import analysis as answers_analysis
+from thinkaloud.studies.answers import page as answers_page
+from thinkaloud.studies.answers import run as answers
+from thinkaloud.studies.answers.run import edits, piece_seed
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.numbers import numbers
 from thinkaloud.studies.page import Page, render
@@ -210,7 +213,9 @@ def config(out: Path, **changes: Any) -> Answers:
 
 
 def studied(asked: Answers, nla: NLA | None = None) -> Page:
-    return run(asked, Folder(asked.out, "answers", asked.asked()), nla or pocket(), lambda what, done, of: None)
+    folder = Folder(asked.out, "answers", asked.asked())
+    asked.run(folder, nla or pocket(), lambda what, done, of: None)
+    return asked.page(folder)
 
 
 def tables(out: Path) -> list[Any]:
@@ -319,24 +324,22 @@ def test_one_problem_gives_no_intervals_and_no_crash(tmp_path: Path) -> None:
 
 def test_an_empty_explanation_has_no_score() -> None:
     vectors = torch.ones(2, pocket().reconstructor.contract.d_model)
-    baseline = pocket().baseline
-    assert baseline is not None
-    (empty, _), (full, _) = score(pocket(), [" ", "Twelve."], vectors, baseline)
+    empty, full = text_mse(pocket().reconstruct, [" ", "Twelve."], vectors).tolist()
     assert empty != empty
-    assert full == full
+    assert full == pytest.approx(pocket().score(["Twelve."], vectors[:1]).mse)
 
 
 def test_pieces_have_seeds_of_their_own() -> None:
     assert len({piece_seed(seed, start) for seed in (0, 1, -1) for start in (0, 32, 64)}) == 9
 
 
-def test_verdicts_name_direction_and_size(tmp_path: Path) -> None:
-    asked = config(tmp_path)
+def test_verdicts_name_direction_and_size() -> None:
     both = [{"right": True}, {"right": False}]
-    results = answers_page.Results(asked, "p", "s", "b", both, [], [], [])
+    nothing = answers_page.nothing_to_compare(both)
+    assert not nothing
 
     def said(value: float, low: float, high: float) -> str:
-        return answers_page.worse_verdict(results, Estimate(value, low, high, 10, 5))
+        return answers_page.worse_verdict(nothing, Estimate(value, low, high, 10, 5))
 
     assert "holds here (" in said(1.3, 1.1, 1.5)
     assert "the direction holds here, the size does not" in said(2.0, 1.8, 2.2)
@@ -346,9 +349,9 @@ def test_verdicts_name_direction_and_size(tmp_path: Path) -> None:
 
 
 def test_classes_are_checked_on_the_held_out_half_or_on_ones_own_texts(tmp_path: Path) -> None:
-    bundled = answers.check_classes(None)
+    bundled = answers_analysis.check_classes(None)
     assert len({record["texts"] for record in bundled}) == 2
     assert bundled[0]["texts"].startswith("held out")
     (tmp_path / "l.jsonl").write_text('{"text": "So it is.", "label": "fine"}\n')
-    own = answers.check_classes(str(tmp_path / "l.jsonl"))
+    own = answers_analysis.check_classes(str(tmp_path / "l.jsonl"))
     assert {record["texts"] for record in own} == {"all (1)"}

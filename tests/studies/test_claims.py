@@ -2,7 +2,7 @@
 
 import pytest
 
-from thinkaloud.studies.claims import KINDS, claims, content_words, words
+from thinkaloud.studies.positions.claims import KINDS, claims, content_words, words
 
 POCKET = (
     "A word problem, worked, about the hotel, guests and the snow.\n"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkaloud.studies.clusters import Clustering, cluster, sentences, skeletons, telling
+from thinkaloud.studies.survey.clusters import Clustering, cluster, sentences, skeletons, telling
 
 RIVER = ["the river rose over the bank", "a river and its bank", "water of the river", "the bank by the water"]
 BREAD = ["bread from the oven", "the baker kneads bread", "an oven full of bread", "flour for the baker"]

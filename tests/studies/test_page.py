@@ -5,7 +5,7 @@ import re
 import pytest
 
 from thinkaloud.render.page import asset
-from thinkaloud.studies.estimates import Estimate
+from thinkaloud.stats import Estimate
 from thinkaloud.studies.page import Example, Page, Section, at_quartiles, render
 
 HOSTILE = "<script>alert('x')</script>\"&"

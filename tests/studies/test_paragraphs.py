@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from thinkaloud.studies.paragraphs import choose, commonest, effects, errors, split, variants
-from thinkaloud.studies.survey_page import judged, last_verdict
+from thinkaloud.pair.scores import text_mse
+from thinkaloud.studies.survey.page import judged, last_verdict
+from thinkaloud.studies.survey.paragraphs import choose, commonest, effects, split, variants
 
 PIECES = st.lists(st.text("ab .\t", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=5)
 
@@ -71,19 +72,6 @@ def test_variants_take_from_an_explanation_of_another_document_with_as_many_para
     assert by[3, "without", 2] == "d1\nd3"
 
 
-def test_empty_texts_have_no_error_and_are_never_reconstructed() -> None:
-    seen: list[str] = []
-
-    def reconstruct(texts: Sequence[str]) -> Tensor:
-        seen.extend(texts)
-        return torch.ones(len(texts), 4)
-
-    found = errors(reconstruct, ["", "a", " \n"], torch.tensor([[1.0] * 4, [-1.0] * 4, [1.0] * 4]))
-    assert found == [None, pytest.approx(4.0), None]
-    assert seen == ["a"]
-    assert errors(reconstruct, [""], torch.ones(1, 4)) == [None]
-
-
 # A world of 60 explanations of 30 documents: three paragraphs, each of which names its vector by number.
 TEXTS = [f"opening {i}\nmiddle {i}\nclosing {i}" for i in range(60)]
 DOCUMENTS = [f"d{i // 2}" for i in range(60)]
@@ -92,7 +80,7 @@ VECTORS = torch.randn(60, 16, generator=torch.Generator().manual_seed(0))
 
 def ablated(reconstruct: Callable[[Sequence[str]], Tensor]) -> list[dict]:
     made = variants(TEXTS, DOCUMENTS, range(60), seed=1)
-    found = errors(reconstruct, [r["text"] for r in made], VECTORS[[r["row"] for r in made]])
+    found = text_mse(reconstruct, [r["text"] for r in made], VECTORS[[r["row"] for r in made]])
     return [{**r, "doc_id": DOCUMENTS[r["row"]], "mse": e} for r, e in zip(made, found, strict=True)]
 
 

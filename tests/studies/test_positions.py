@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from thinkaloud import NLA, Baseline, UserError
-from thinkaloud.studies import positions, read_texts
-from thinkaloud.studies.claims import KINDS
-from thinkaloud.studies.config import Positions
-from thinkaloud.studies.estimates import estimate
+from thinkaloud.stats import estimate
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.mentions import NEVER, Mention, facts_named, when, words_named
 from thinkaloud.studies.page import render
-from thinkaloud.studies.persistence import VECTOR, above, claims_kept, half_life, kept, vectors_kept
-from thinkaloud.studies.positions_found import fve_of, share
-from thinkaloud.studies.positions_page import bin_of
-from thinkaloud.studies.read_texts import Known, Said, Text
+from thinkaloud.studies.positions import Positions, read_texts
+from thinkaloud.studies.positions import run as positions
+from thinkaloud.studies.positions.analysis import bin_of, fve_of, share
+from thinkaloud.studies.positions.claims import KINDS
+from thinkaloud.studies.positions.mentions import NEVER, Mention, facts_named, when, words_named
+from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, half_life, kept, vectors_kept
+from thinkaloud.studies.positions.read_texts import Known, Said, Text
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -294,7 +293,8 @@ def nla() -> NLA:
 def study(nla: NLA, out: Path, **changes: Any) -> str:
     config = Positions(out=str(out), **{"n": 6, "longest": 12, "max_tokens": 40, "reach": 3, **changes})
     folder = Folder(out, "positions", config.asked())
-    return render(positions.run(config, folder, nla, lambda *now: None))
+    config.run(folder, nla, lambda *now: None)
+    return render(config.page(folder))
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_tables(
@@ -340,7 +340,7 @@ def test_one_text_says_that_there_is_no_chance_level(nla: NLA, tmp_path: Path) -
 
 def test_places_and_facts_of_episodes_are_where_the_text_has_them(nla: NLA) -> None:
     table = read_texts.text_table(Positions(out="x", n=12, longest=256), nla)
-    for text in read_texts.texts_of(table):
+    for text in read_texts.texts_of(table.to_pylist()):
         assert len(text.ids) == len(text.ends) == len(text.tokens)
         assert text.ends[-1] == len(text.text)
         assert not any(text.tokens[place].startswith("<|") for place in text.places)

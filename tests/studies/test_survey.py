@@ -19,13 +19,14 @@ from thinkaloud.activations.corpus import Document
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
-from thinkaloud.studies import browse, difficulty, form, survey
-from thinkaloud.studies.config import Survey
+from thinkaloud.render.page import asset
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import Page, Section, render
-from thinkaloud.studies.published import COLUMNS
-from thinkaloud.studies.sources import Chooser, Source, cut, documents, with_own_turns
-from thinkaloud.studies.survey_page import hard_verdict
+from thinkaloud.studies.survey import Survey, browse, difficulty, form
+from thinkaloud.studies.survey import run as survey
+from thinkaloud.studies.survey.page import hard_verdict
+from thinkaloud.studies.survey.published import COLUMNS
+from thinkaloud.studies.survey.sources import Chooser, Source, cut, documents, with_own_turns
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -38,7 +39,8 @@ def made(out: Path, nla: NLA, **changes: Any) -> tuple[Page, Folder]:
     fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, "clusters": 3, "browse": 10, **changes}
     config = Survey(out=str(out), **fields)
     folder = Folder(out, "survey", config.asked())
-    return survey.run(config, folder, nla, quiet), folder
+    config.run(folder, nla, quiet)
+    return config.page(folder), folder
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,9 @@ def test_datasets_and_duckdb_read_what_was_published(done: tuple[Page, Folder], 
     assert sum(n for _, n, _ in counted) == 24
     assert all(f"`{name}`" in card for name in COLUMNS)
     assert "resid_post:5" in card
-    assert "V 0.8470" in card
+    baseline = NLA.from_pretrained("pocket").baseline
+    assert baseline is not None
+    assert f"V {baseline.v:.4f}" in card
 
 
 def test_every_section_says_what_it_shows_and_what_not_and_published_claims_are_judged(
@@ -405,7 +409,7 @@ def test_the_page_filters_and_sorts_in_a_browser(tmp_path: Path) -> None:
     })();
     """
     section = Section("Browse", "x", "y", markup=browse.markup(rows_to_browse()))
-    page = Page("t", "q", "a", {}, [section], script=browse.script() + drive)
+    page = Page("t", "q", "a", {}, [section], script=asset("browse.js") + drive)
     path = tmp_path / "page.html"
     path.write_text(render(page), encoding="utf-8")
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]

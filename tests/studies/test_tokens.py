@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
-from thinkaloud.studies.tokens import CLASSES, TokenClasses, class_of, is_byte_level, spelled, token_class
+from thinkaloud.studies.survey.tokens import CLASSES, TokenClasses, class_of, is_byte_level, spelled, token_class
 
 
 def byte_spelling(raw: bytes) -> str:

@@ -11,10 +11,10 @@ import torch
 from short_run import Run, close, same_gradients
 
 from thinkaloud import NLA, families
+from thinkaloud.config.train import RL, AVWarmStart
 from thinkaloud.pair.formats import official
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.training import run_folder
-from thinkaloud.training.config import RL, AVWarmStart
 from thinkaloud.training.rl import resume, train
 from thinkaloud.training.sft import warm_start
 

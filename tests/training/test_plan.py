@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.training.plan import MICRO_TOKENS, RATES, announcement, decide, default_lr, duration, memory
 
 AR, AV = ARWarmStart(data="d", out="o"), AVWarmStart(data="d", out="o")

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from thinkaloud import families
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy, pack_rows
@@ -201,8 +201,9 @@ def test_logits_in_pieces_and_blocks_run_again_change_nothing(
     if checkpointing:
         checkpointed(policy.model)
     calls: list[int] = []
-    block: Any = families.blocks(policy.model)[2]
-    block.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    for model in (policy.model, policy.reference.module):
+        block: Any = families.blocks(model)[2]
+        block.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
     stats = policy.update(VECTORS, RESPONSES, WORTH, 100_000)
     assert len(calls) == 2 + checkpointing, "the reference, the policy, and once more for the backward pass"
     torch.testing.assert_close(stats.kl, wanted.kl, atol=3e-5, rtol=1e-4)
@@ -247,7 +248,8 @@ def test_an_evaluation_is_exact_and_learns_nothing(form: str) -> None:
     """Its KL is over the vocabulary whatever the loss takes: k3 is none on tokens that were not sampled."""
     policy, wanted = begun(whole(), kl=0.0, kl_form=form), plain(whole, kl_form="full")
     kept: list[bool] = []
-    families.text_model(policy.model).register_forward_pre_hook(lambda *_: kept.append(torch.is_grad_enabled()))
+    for model in (policy.model, policy.reference.module):
+        families.text_model(model).register_forward_pre_hook(lambda *_: kept.append(torch.is_grad_enabled()))
     stats = policy.evaluate(VECTORS, RESPONSES, 100_000)
     assert kept == [False, False], "nothing is kept for a backward pass"
     torch.testing.assert_close(stats.logprobs, wanted.logprobs, atol=3e-5, rtol=0)
@@ -259,7 +261,8 @@ def test_an_evaluation_is_exact_and_learns_nothing(form: str) -> None:
 def test_without_weight_the_reference_is_not_read(form: str) -> None:
     policy, wanted = begun(whole(), kl=0.0, kl_form=form), plain(whole, kl=0.0, kl_form=form)
     calls: list[int] = []
-    families.text_model(policy.model).register_forward_pre_hook(lambda *_: calls.append(1))
+    for model in (policy.model, policy.reference.module):
+        families.text_model(model).register_forward_pre_hook(lambda *_: calls.append(1))
     stats = policy.update(VECTORS, RESPONSES, WORTH, 100_000)
     assert len(calls) == 1
     assert torch.equal(stats.kl, torch.zeros(len(stats.logprobs)))
@@ -375,7 +378,7 @@ def test_in_bfloat16_the_divergence_from_itself_is_nothing(av: Callable[..., Ver
     assert policy.evaluate(VECTORS, RESPONSES, 100).kl.mean() > 1e-3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.integers(1, 6), st.integers(1, 5), st.integers(1, 20), st.integers(0, 90))
 def test_every_response_is_in_a_row_of_its_own_vector(
     data: st.DataObject, group: int, vectors: int, prompt: int, behind: int

@@ -40,7 +40,7 @@ def test_what_failed_counts_as_failed_whatever_was_measured(logarithm: bool) -> 
     assert wanted[1] < wanted[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.floats(0, 4, width=32), st.booleans()), min_size=1, max_size=9),
     st.floats(0.25, 4, width=32),
@@ -73,7 +73,7 @@ def test_advantages_by_hand() -> None:
     close(advantages(given_rewards, True), [[-1.0, 0.0, 1.0], [-1 / 3**0.5, -1 / 3**0.5, 2 / 3**0.5]], 5e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.booleans(), st.integers(-8, 8), st.sampled_from([0.25, 8.0]))
 def test_advantages_sum_to_nothing_and_know_no_origin_nor_unit(
     data: st.DataObject, normalise: bool, shift: int, scale: float
@@ -90,13 +90,13 @@ def test_advantages_sum_to_nothing_and_know_no_origin_nor_unit(
         close(found[wide].square().sum(dim=1), torch.full((int(wide.sum()),), table.shape[1] - 1.0), 1e-2)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(-4, 4, width=32), st.integers(2, 17), st.booleans())
 def test_a_group_all_alike_teaches_nothing(value: float, size: int, normalise: bool) -> None:
     assert not advantages(torch.full((2, size), value), normalise).any()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.floats(-30, 0), st.floats(-30, 0)), min_size=1, max_size=9), st.floats(0.01, 20))
 def test_k3_is_its_formula_and_clamped_where_it_would_overflow(pairs: list[tuple[float, float]], clamp: float) -> None:
     policy, reference = torch.tensor(pairs).unbind(1)

@@ -8,10 +8,12 @@ import pytest
 import tiny
 import torch
 
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.errors import UserError
-from thinkaloud.pair.formats import load_reconstructor, load_verbalizer, official, read_contract
+from thinkaloud.pair.formats import official, read_contract
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
 from thinkaloud.training.data import load_rows
 from thinkaloud.training.sft import warm_start
 from thinkaloud.training.tasks import build
@@ -29,7 +31,7 @@ def made(data: Path, role: str, start: Path | str, **changes: Any) -> Any:
 @pytest.mark.parametrize("name", ["pair", "half"])
 def test_it_begins_with_the_weights_and_the_contract_of_the_start(data: Path, pair: Path, role: str, name: str) -> None:
     task = made(data, role, pair if name == "pair" else pair / role)
-    before = (load_verbalizer if role == "av" else load_reconstructor)(pair / role)
+    before = (Verbalizer.from_pretrained if role == "av" else Reconstructor.from_pretrained)(pair / role)
     weights = (before.model if role == "av" else before.backbone).state_dict()
     ours = (task.verbalizer.model if role == "av" else task.reconstructor.backbone).state_dict()
     assert ours.keys() == weights.keys()
@@ -52,7 +54,7 @@ def test_it_learns_from_there_and_can_be_gone_on_from_again(data: Path, pair: Pa
     assert contract.provenance["start"] == str(tmp_path / "one")
     assert contract.provenance["rows"] == 16
     assert contract.provenance["heldout"].keys() >= {"heldout_fve", "heldout_fve_shuffled_pairs"}
-    one, two = load_reconstructor(first), load_reconstructor(second)
+    one, two = Reconstructor.from_pretrained(first), Reconstructor.from_pretrained(second)
     assert not torch.equal(one.head.weight, two.head.weight)
 
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from thinkaloud import families
 from thinkaloud.activations import Activations
+from thinkaloud.batching import length_batches
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.contract import hash_ids
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
 from thinkaloud.pair.formats import official
-from thinkaloud.pair.reconstructor import length_batches
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
 from thinkaloud.training.data import load_rows
 from thinkaloud.training.tasks import ARTask, AVTask, _marked_prompt, build, template_suffix
 

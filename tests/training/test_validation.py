@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from thinkaloud.baseline import Baseline
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic
 from thinkaloud.training.data import Held
 from thinkaloud.training.learner import require_gradients

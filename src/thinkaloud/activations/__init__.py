@@ -5,7 +5,8 @@ from thinkaloud.activations.extract import extract, extract_to
 from thinkaloud.activations.official import read_official, write_official
 from thinkaloud.activations.positions import choose_positions, parse_positions
 from thinkaloud.activations.settings import ExtractOptions
-from thinkaloud.activations.store import Activations, iter_shards, read_manifest, write_explanations
+from thinkaloud.activations.store import iter_shards, read_manifest, write_explanations
+from thinkaloud.activations.table import Activations
 
 __all__ = [
     "Activations",

@@ -22,7 +22,7 @@ from thinkaloud.activations.positions import allowed_positions, choose_positions
 from thinkaloud.activations.progress import Progress
 from thinkaloud.activations.settings import SETTINGS, ExtractOptions, abandon, begin, settings_of
 from thinkaloud.activations.shards import Prepared, ShardMaker, rows_table, with_next
-from thinkaloud.activations.store import Activations
+from thinkaloud.activations.table import Activations
 from thinkaloud.activations.tokens import Reader, Window, encode, windows_to_read
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from thinkaloud import families, hooks
+from thinkaloud.batching import length_batches
 from thinkaloud.models import lm
 from thinkaloud.site import Site
 
@@ -37,22 +38,6 @@ def length_bound(model: nn.Module) -> bool:
     rope = getattr(families.text_model(model).config, "rope_parameters", None) or {}
     kinds = [rope] if "rope_type" in rope else [value for value in rope.values() if isinstance(value, dict)]
     return any(kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds)
-
-
-def plan(lengths: Sequence[int], batch_tokens: int, equal: bool = False) -> list[list[int]]:
-    """Indices of the sequences of each batch, longest first: rows × longest length ≤ `batch_tokens`, at least one row.
-
-    With `equal`, all the rows of a batch have the same length.
-    """
-    batches: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches:
-            longest = lengths[batches[-1][0]]
-            if longest * (len(batches[-1]) + 1) <= batch_tokens and not (equal and lengths[i] != longest):
-                batches[-1].append(i)
-                continue
-        batches.append([i])
-    return batches
 
 
 class Pass:
@@ -85,7 +70,7 @@ class Pass:
             firsts.append(firsts[-1] + count)
         used = [i for i, count in enumerate(counts) if count]
         runs = [sequences[i] if self.length_bound else sequences[i][: max(positions[i]) + 1] for i in used]
-        batches = plan([len(run) for run in runs], batch_tokens, equal=self.length_bound)
+        batches = length_batches([len(run) for run in runs], batch_tokens, equal=self.length_bound)
 
         total, cuda = firsts[-1], self.device.type == "cuda"
         vectors = torch.empty(total, self.d_model, dtype=self.dtype, pin_memory=cuda)

@@ -17,10 +17,12 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.store import Activations, refuse_bad, with_defaults
+from thinkaloud.activations.store import refuse_bad, with_defaults
+from thinkaloud.activations.table import Activations
 from thinkaloud.atomic import write_whole
-from thinkaloud.contract import CLOSE, OPEN, Contract, to_yaml
+from thinkaloud.contract import CLOSE, Contract, to_yaml
 from thinkaloud.errors import UserError
+from thinkaloud.explanation import unwrap, wrap
 from thinkaloud.site import Site
 
 STAGES = ("base", "av_sft", "ar_sft", "rl")
@@ -146,18 +148,6 @@ def write_official(
     return path
 
 
-def wrap(explanation: str) -> str:
-    """An explanation as the AV's response: between its tags, each on a line of its own."""
-    return f"{OPEN}\n{explanation}\n{CLOSE}"
-
-
-def unwrap(response: str) -> str | None:
-    """What stands between the first pair of tags, or None where they are missing."""
-    _, opened, rest = response.partition(OPEN)
-    inside, closed, _ = rest.partition(CLOSE)
-    return inside.strip() if opened and closed else None
-
-
 def _parts(
     activations: Activations, schema: pa.Schema, site: Site, av: Contract | None, ar: Contract | None
 ) -> Iterator[pa.Table]:
@@ -267,7 +257,7 @@ def _explanations(table: pa.Table, meta: Mapping[str, Any]) -> list[str | None] 
     if "api_explanation" in table.column_names:
         return table["api_explanation"].to_pylist()
     if "response" in table.column_names:
-        return [None if text is None else unwrap(text) for text in table["response"].to_pylist()]
+        return [unwrap(text) if text is not None and CLOSE in text else None for text in table["response"].to_pylist()]
     templates = meta.get("prompt_templates") or {}
     template = templates.get("ar") or templates.get("critic")
     if template and "prompt" in table.column_names and pa.types.is_string(table.schema.field("prompt").type):

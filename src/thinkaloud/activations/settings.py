@@ -3,7 +3,6 @@
 A folder that was begun with other settings is refused, so that no folder ever holds rows of two kinds.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 
 from torch import nn
 
-from thinkaloud import families, loading
+from thinkaloud import families, ledger, loading
 from thinkaloud.activations import store
 from thinkaloud.activations.corpus import LONG, PAGE
-from thinkaloud.atomic import sweep, write_json
+from thinkaloud.atomic import sweep
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import module_hash, revision
 from thinkaloud.site import Site
@@ -79,23 +78,9 @@ def begin(directory: Path, settings: Mapping[str, Any]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     sweep(directory)
     path = directory / SETTINGS
-    if not path.is_file():
-        if any(directory.glob("shard-*.parquet")):
-            raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
-        write_json(path, settings)
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    if isinstance(before, dict) and "text_pages" not in before:
-        # Begun when no text was cut into pages: each shard's hash of its documents tells whether any would be now.
-        settings = {name: value for name, value in settings.items() if name != "text_pages"}
-    if difference := first_difference(before, json.loads(json.dumps(settings))):
-        name, old, new = difference
-        raise UserError(
-            f"{directory} was begun with {name} = {old!r}, now it is {new!r}: use another folder or that setting"
-        )
+    if not path.is_file() and any(directory.glob("shard-*.parquet")):
+        raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
+    ledger.begin(path, settings)
 
 
 def abandon(directory: Path) -> None:
@@ -104,16 +89,6 @@ def abandon(directory: Path) -> None:
         (directory / SETTINGS).unlink(missing_ok=True)
         if not any(directory.iterdir()):
             directory.rmdir()
-
-
-def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """The first field that differs between two nested mappings, in the order of `new`: (dotted name, old, new)."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*new, *(k for k in old if k not in new)]:
-            if found := first_difference(old.get(key), new.get(key), f"{name}.{key}" if name else key):
-                return found
-        return None
-    return None if old == new else (name, old, new)
 
 
 def commit_of(model: nn.Module) -> str | None:

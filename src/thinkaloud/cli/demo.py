@@ -43,7 +43,8 @@ def main(args: Args) -> int:
     check_target(args.out)
     from rich.text import Text
 
-    from thinkaloud.pair import controls, show
+    from thinkaloud.evals import controls
+    from thinkaloud.pair import show
     from thinkaloud.pair.report import report
 
     nla = load_pair(args.nla)

@@ -1,41 +1,25 @@
 """Write an explanation for every stored activation; shards that have theirs are kept, so a killed run goes on."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from thinkaloud.cli.common import check_data, command
 from thinkaloud.cli.progress import progress
-from thinkaloud.errors import UserError
-
-
-@dataclass(frozen=True)
-class Args:
-    data: Path
-    """Folder of an extraction that kept next tokens (`thinkaloud extract --next-tokens 6`)."""
-    writer: Literal["heuristic"] = "heuristic"
-    """Who writes: heuristic goes by rules and needs no service."""
-    cache: Path | None = None
-    """A SQLite file that remembers what was written, across runs and data sets."""
-    workers: int = 1
-    """Processes to write with."""
+from thinkaloud.config.data import Explain as Args
 
 
 def main(args: Args) -> None:
-    if args.workers < 1:
-        raise UserError(f"workers must be 1 or more, found {args.workers}")
-    if args.cache is not None and args.workers > 1:
-        raise UserError("a cache is kept by one process: use --workers 1 with --cache")
     check_data(args.data)
     import pyarrow.parquet as pq
 
     from thinkaloud.activations import read_manifest
-    from thinkaloud.writers import CachedWriter, HeuristicWriter
+    from thinkaloud.writers import CachedWriter
+    from thinkaloud.writers.base import writer as writers
     from thinkaloud.writers.write import write_all
 
     rows = read_manifest(args.data)["counts"]["rows"]
-    cached = CachedWriter(HeuristicWriter(), args.cache) if args.cache else nullcontext(HeuristicWriter())
+    chosen = writers.find(args.writer)()
+    cached = CachedWriter(chosen, args.cache) if args.cache else nullcontext(chosen)
     before = sum(pq.read_metadata(path).num_rows for path in explained(args.data))
     with cached as writer, progress("explaining", rows - before) as watch:
         written = write_all(args.data, writer, args.workers, watch)

@@ -9,7 +9,8 @@ import tyro
 
 from thinkaloud.cli import arguments
 from thinkaloud.cli.common import command, put
-from thinkaloud.cli.recipe import Recipe, done_of, follow, load
+from thinkaloud.cli.recipe import done_of, follow, load
+from thinkaloud.config.recipe import Recipe
 from thinkaloud.errors import UserError
 
 USAGE = """usage: thinkaloud run RECIPE.py [--STEP.OPTION VALUE ...]

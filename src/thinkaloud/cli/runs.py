@@ -112,7 +112,7 @@ def go_on(folder: Path, config: dict[str, Any]) -> str:
     """The command that goes on with an unfinished run."""
     if "nla" in config:
         return f"thinkaloud train --resume {shlex.quote(str(folder))}"
-    from thinkaloud.training.config import ARWarmStart, AVWarmStart
+    from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
     kind = AVWarmStart if config["role"] == "av" else ARWarmStart
     usual = {field.name: field.default for field in fields(kind)}

@@ -2,64 +2,29 @@
 
 import json
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tyro
 
-from thinkaloud.cli.common import Name, Number, check_data, check_pair, check_sampling, load_pair, put
+from thinkaloud.cli.common import check_data, check_pair, check_sampling, load_pair, put
 from thinkaloud.cli.progress import progress
-from thinkaloud.errors import UserError
+from thinkaloud.config.eval import Score as Args
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from thinkaloud.pair.evaluation import Evaluation
+    from thinkaloud.evals.reconstruction import Evaluation
     from thinkaloud.pair.nla import NLA
     from thinkaloud.pair.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class Args:
-    data: Annotated[Path, tyro.conf.arg(metavar="DIR")]
-    """A folder that thinkaloud extract wrote."""
-    nla: Name = None
-    """The pair: pocket (the bundled one, if nothing is said), a folder with av and ar in it, or a hub name."""
-    av: Name = None
-    """The verbalizer alone: a folder or a hub name. Give --ar with it."""
-    ar: Name = None
-    """The reconstructor alone: a folder or a hub name."""
-    base: Name = None
-    """The model that was read, where an adapter does not say it."""
-    split: str = "heldout"
-    """Which documents: heldout or train."""
-    limit: int = 1000
-    """At most so many vectors, evenly spread over the split."""
-    samples: int = 1
-    """Explanations for each vector."""
-    temperature: Number = None
-    """0 is greedy. If nothing is said: 0 for one sample, 1 for several."""
-    seed: int = 0
-    """The same seed draws the same samples and the same shuffled pairs."""
-    max_tokens: int = 200
-    """The longest explanation, in tokens."""
-    json: bool = False
-    """Print one JSON object, and nothing else, on standard output."""
-    device: Name = None
-    """cpu, cuda or cuda:N; the best there is, if nothing is said."""
-
-
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
-    if args.limit < 1:
-        raise UserError(f"limit must be 1 or more, found {args.limit}")
     check_sampling(args.samples, args.temperature, args.max_tokens)
     check_data(args.data)
     check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
-    from thinkaloud.pair.evaluation import evaluate
+    from thinkaloud.evals.reconstruction import evaluate
 
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
@@ -69,7 +34,7 @@ def main(args: Args) -> int:
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
-        found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch)
+        found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch, args.also)
     how = {"samples": args.samples, "temperature": temperature, "seed": args.seed}
     verdicts = [str(verdict) for verdict in verdicts_on(found, nla)]
     if args.json:
@@ -84,6 +49,7 @@ def main(args: Args) -> int:
         f" baseline  {baseline}",
         f" texts     {100 * found.closed:.1f} % closed, {found.tokens:.1f} tokens on average",
         " interval  95 %, bootstrap over documents, V taken as known",
+        *(f" {name:<9} {', '.join(f'{k} {v}' for k, v in also.items())}" for name, also in found.also.items()),
         "",
         *verdicts,
     )
@@ -92,7 +58,7 @@ def main(args: Args) -> int:
 
 def verdicts_on(found: "Evaluation", nla: "NLA") -> "list[Verdict]":
     """What the figures come to: of the AR by written explanations, where there are any, and of the pair."""
-    from thinkaloud.pair.evaluation import OWN, SHUFFLED, WRITTEN
+    from thinkaloud.evals.reconstruction import OWN, SHUFFLED, WRITTEN
     from thinkaloud.pair.verdict import judge
 
     fve = {line.name: line.fve for line in found.lines}

@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
@@ -11,8 +10,8 @@ import tyro
 from thinkaloud.cli import arguments
 from thinkaloud.cli.common import File, listed, put
 from thinkaloud.cli.progress import stages
-from thinkaloud.errors import UserError
-from thinkaloud.studies.config import PRESETS, STUDIES, Study, from_file
+from thinkaloud.studies.config import Study, from_file
+from thinkaloud.studies.config import study as studies
 
 Kind = TypeVar("Kind", bound=Study)
 
@@ -28,46 +27,50 @@ class Asked(Generic[Kind]):
     """A JSON file with any of the options; it goes over the preset, and options given here over both."""
     limit: int | None = None
     """How much is looked at, whatever the study counts: the same as --n."""
+    redraw: bool = False
+    """Draw the page of a finished study again from its tables, without a model."""
 
 
-Options = Union[*(Annotated[Asked[kind], tyro.conf.subcommand(name)] for name, kind in STUDIES.items())]
+Options = Union[*(Annotated[Asked[kind], tyro.conf.subcommand(name)] for name, kind in studies.items())]
 
 
-def parse(args: list[str]) -> Study:
+def parse(args: list[str]) -> Asked[Any]:
     """The study that is asked for: a preset, then a file, then the command line, each over what is before it."""
     if not args or args[0] in ("-h", "--help"):
         put("usage: thinkaloud study NAME --out DIR [options]", "", __doc__ or "", "", "studies:")
-        put(listed({name: (kind.__doc__ or "").splitlines()[0] for name, kind in STUDIES.items()}))
-        put("", "thinkaloud study NAME --help lists the options of one.")
+        put(listed({name: (kind.__doc__ or "").splitlines()[0] for name, kind in studies.items()}))
+        put("", "thinkaloud study NAME --help lists the options of one. NAME may be a Python file that registers one.")
         raise SystemExit(0)
     name, rest = args[0], args[1:]
-    if name not in STUDIES:
-        raise UserError(f"no study {name!r}{arguments.suggest(name, STUDIES)}")
-    kind = STUDIES[name]
+    kind = studies.find(name)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", choices=sorted(PRESETS))
+    first.add_argument("--preset", choices=["pocket"])
     first.add_argument("--config", type=Path)
     given, _ = first.parse_known_args(rest)
-    values: dict[str, Any] = dict(PRESETS[given.preset][name]) if given.preset else {}
+    values: dict[str, Any] = dict(kind.presets.get(given.preset, {}))
     if given.config is not None:
         values |= from_file(given.config, kind)
     default = Asked(kind(**{"out": tyro.MISSING, **values}))
     asked = arguments.parse(Asked[kind], rest, f"thinkaloud study {name}", kind.__doc__, default)
     # Every study looks at n of something.
-    return asked.study if asked.limit is None else replace(asked.study, n=asked.limit)
+    return asked if asked.limit is None else replace(asked, study=replace(asked.study, n=asked.limit))
 
 
-def main(study: Study) -> int:
-    """Run the study, write its page, and say what was found in a line or two."""
-    check(study)
-    from thinkaloud.pair.nla import NLA
+def main(asked: Asked[Any]) -> int:
+    """Run the study, or redraw it, write its page, and say what was found in a line or two."""
+    study = asked.study
+    study.check()
     from thinkaloud.studies.folder import Folder
     from thinkaloud.studies.page import render
 
     folder = Folder(study.out, study.name, study.asked())
-    nla = NLA.from_pretrained(study.nla, device=study.device)
-    with stages() as watch:
-        page = import_module(f"thinkaloud.studies.{study.name}").run(study, folder, nla, watch)
+    if not asked.redraw:
+        from thinkaloud.pair.nla import NLA
+
+        nla = NLA.from_pretrained(study.nla, device=study.device)
+        with stages() as watch:
+            study.run(folder, nla, watch)
+    page = study.page(folder)
     written = folder.page(render(page))
     tables = ", ".join(sorted(path.stem for path in (folder.out / "tables").glob("*.parquet")))
     put(f" {page.title}", "", f" {page.answer}", "", f" tables  {tables}")
@@ -75,24 +78,6 @@ def main(study: Study) -> int:
     return 0
 
 
-def check(study: Study) -> None:
-    """Refuse files that are not there and places that are none, before a model is loaded."""
-    for name in ("problems", "labelled"):
-        file = getattr(study, name, None)
-        if file not in (None, "pocket") and not Path(file).is_file():
-            raise UserError(f"no file {file}: {name} must be a JSONL file")
-    if places := getattr(study, "places", None):
-        from thinkaloud.studies.problems import place_of
-
-        for place in places:
-            place_of(place)
-    for name in ("texts", "chats"):
-        if getattr(study, name, "pocket") != "pocket":
-            from thinkaloud.activations import read_corpus
-
-            read_corpus(getattr(study, name))
-
-
-def kept(study: Study) -> str:
+def kept(asked: Asked[Any]) -> str:
     """What an interrupt leaves."""
-    return f"the tables and pieces that are done are kept in {study.out}"
+    return f"the tables and pieces that are done are kept in {asked.study.out}"

@@ -11,7 +11,7 @@ from tyro.conf import subcommand
 
 from thinkaloud.cli import progress
 from thinkaloud.cli.common import check_data, check_pair, command
-from thinkaloud.training.config import ARWarmStart, AVWarmStart
+from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
 Args = Annotated[ARWarmStart, subcommand("ar")] | Annotated[AVWarmStart, subcommand("av")]
 

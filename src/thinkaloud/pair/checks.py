@@ -1,4 +1,4 @@
-"""What of an explanation can be checked by rule against the text and M, and what several samples agree on.
+"""Checks of an explanation by rule against the text and M, and of agreeing samples.
 
 Checked are the final token, what is said to come next, and quoted words, numbers and names that the text up to the
 token does not have. Only what is stated plainly is checked: a passed check is no proof, and nothing unmarked is one.
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.read_positions import ReadPosition, ReadPositions
 from thinkaloud.writers.ending import MARKS, PIECE_CHARS, name_token
-from thinkaloud.writers.wordlists import FUNCTION_WORDS
+from thinkaloud.writers.wordlists import FUNCTION
 
 FORM = 0.5  # words in so many of all explanations are how they are put, and no agreement at one position
 ENOUGH = 5  # positions from which that can be told
@@ -26,7 +26,6 @@ _NEXT = re.compile(r"\b(?:next (?:is|comes|token)|(?:is|comes) next|followed by)
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"(?<=[\w,;] )[A-Z][a-z]{2,}\b")
-_FUNCTION = frozenset(word for words in FUNCTION_WORDS.values() for word in words.split())
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Piece:
     agreed: int = 0
 
 
-def form_words(readings: Iterable[Reading]) -> frozenset[str]:
+def form_words(readings: Iterable[ReadPositions]) -> frozenset[str]:
     """Words of half of all explanations or more: how they are put, not what they say of one position."""
     positions = [position for reading in readings for position in reading]
     texts = [words(explanation.text) for position in positions for explanation in position.explanations]
@@ -52,10 +51,10 @@ def words(text: str) -> frozenset[str]:
     for line in text.split("\n"):
         after = _outside_quotes(_NEXT, line)
         parts += [line[: after.start()] if after else line, *(match.group() for match in _next_claims(line))]
-    return frozenset(word.group().casefold() for part in parts for word in _WORD.finditer(part)) - _FUNCTION
+    return frozenset(word.group().casefold() for part in parts for word in _WORD.finditer(part)) - FUNCTION
 
 
-def text_until(reading: Reading, position: ReadPosition) -> str | None:
+def text_until(reading: ReadPositions, position: ReadPosition) -> str | None:
     """The text up to and including a position's token, or None where the tokens are not known."""
     return "".join(reading.tokens[: position.position + 1]) if reading.tokens else None
 

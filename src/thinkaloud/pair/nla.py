@@ -1,6 +1,6 @@
 """The pair: text → activations → words → activations → score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +112,16 @@ class NLA:
         """What FVE is measured against: the held-out baseline the pair was trained with, where its contract says it."""
         return self.reconstructor.contract.baseline or self.verbalizer.contract.baseline
 
+    def baseline_for(
+        self, vectors: Float[Tensor, "n d"] | np.ndarray, doc_ids: Iterable[Any] = (0,), split: str = "these vectors"
+    ) -> Baseline:
+        """The pair's baseline; for a pair that has none, the variance of these vectors, under the name `split`.
+
+        >>> nla.baseline_for(torch.eye(256)) == nla.baseline
+        True
+        """
+        return self.baseline or Baseline.of(_tensor(vectors).float().numpy(), doc_ids, split)
+
     @cached_property
     def model_tokenizer(self) -> Any:
         """M's own tokenizer; the AV's where the pair does not say which model it reads."""
@@ -173,9 +183,7 @@ class NLA:
         check_vectors(target, self.reconstructor.contract.d_model)
         if len(texts) != len(target):
             raise UserError(f"expected a text for each of {len(target)} vectors, found {len(texts)}")
-        if baseline is None:
-            baseline = self.baseline or Baseline.of(target.float().numpy(), [0], "these vectors")
-        return Scores.of(self.reconstruct(texts), target, baseline)
+        return Scores.of(self.reconstruct(texts), target, baseline or self.baseline_for(target))
 
     def read(
         self,
@@ -208,9 +216,8 @@ class NLA:
         )
         explained = self.explain(found.vectors, samples, temperature, seed, max_tokens, watch)
         flat = [explanation.text for row in explained for explanation in row]
-        scores = self.score(
-            flat, found.vectors.repeat_interleave(samples, dim=0), self._reading_baseline(found.vectors)
-        )
+        baseline = self.baseline_for(found.vectors, split="this text")
+        scores = self.score(flat, found.vectors.repeat_interleave(samples, dim=0), baseline)
         special = set(special_ids(tokenizer).tolist())
         names = ("token", "token_id", "norm", "next_tokens", "next_probs")
         columns = (found.column(name) for name in names)
@@ -238,9 +245,6 @@ class NLA:
         """
         contract = self.reconstructor.contract.with_baseline(baseline)
         return replace(self, reconstructor=replace(self.reconstructor, contract=contract))
-
-    def _reading_baseline(self, vectors: Tensor) -> Baseline:
-        return self.baseline or Baseline.of(vectors.float().numpy(), [0], "this text")
 
     def _cap(self, max_tokens: int) -> int:
         """The asked-for length, within what the context leaves behind the prompt."""

@@ -10,9 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from thinkaloud import families
+from thinkaloud.batching import length_batches
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.injection import scaled
+from thinkaloud.pair.formats import load_ar
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tokenised
@@ -50,9 +52,7 @@ class Reconstructor:
         cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
     ) -> "Reconstructor":
         """Load an AR: a checkpoint in the official layout, or an adapter together with its `base`."""
-        from thinkaloud.pair.formats import load_reconstructor
-
-        return load_reconstructor(path, base=base, device=device, dtype=dtype)
+        return cls(*load_ar(path, base=base, device=device, dtype=dtype))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.backbone)).__name__, families.embedding(self.backbone).weight.dtype
@@ -156,17 +156,6 @@ class Reconstructor:
         for block in families.blocks(self.backbone):
             block.compile(dynamic=True)  # one graph for all blocks and lengths
         return self
-
-
-def length_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Row indices in batches of near-equal lengths whose padded size stays within `budget` tokens (or of one row)."""
-    batches: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
 
 
 def pad(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Int[Tensor, "n t"], Int[Tensor, " n"]]:

@@ -1,4 +1,4 @@
-"""A reading as one HTML file that opens anywhere: no network, no other file, no build.
+"""A reading as one HTML file that opens anywhere.
 
 The page is whole without its script: the texts, and every explanation in a table that the tokens link to. The script
 puts the explanation beside the text instead, and sorts and searches the table.
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from thinkaloud.pair import checks, show
-from thinkaloud.pair.controls import Control
-from thinkaloud.pair.reading import Reading, ReadPosition
+from thinkaloud.pair.read_positions import ReadPosition, ReadPositions
+from thinkaloud.pair.scores import Control
 from thinkaloud.pair.show import FINISHES, HOW_TO_READ, fve_line
 from thinkaloud.pair.turns import turns
 from thinkaloud.render.page import embedded, render
@@ -73,11 +73,11 @@ class _Place:
     named: list[int]
 
 
-def report(readings: Sequence[Reading], controls: Sequence[Control] | None = None, title: str = "") -> str:
+def report(readings: Sequence[ReadPositions], controls: Sequence[Control] | None = None, title: str = "") -> str:
     """The page for one or several readings, with controls beside them where there are any."""
     form, many = checks.form_words(readings), len(readings) > 1
     places = [list(_places(reading, f"text={i}&" * many, form)) for i, reading in enumerate(readings, 1)]
-    facts: dict[Any, tuple[Reading, list[int]]] = {}
+    facts: dict[Any, tuple[ReadPositions, list[int]]] = {}
     for number, reading in enumerate(readings, 1):
         facts.setdefault((reading.name, reading.site, reading.baseline), (reading, []))[1].append(number)
     return render(
@@ -105,7 +105,7 @@ def report(readings: Sequence[Reading], controls: Sequence[Control] | None = Non
     )
 
 
-def title_of(readings: Sequence[Reading]) -> str:
+def title_of(readings: Sequence[ReadPositions]) -> str:
     """The beginning of the first text, and how many more there are."""
     if not readings:
         return "Nothing read"
@@ -131,7 +131,7 @@ def share(value: float) -> float:
     return max(0.0, min(1.0, value)) if math.isfinite(value) else 0.0
 
 
-def _places(reading: Reading, text: str, form: frozenset[str]) -> Iterator[_Place]:
+def _places(reading: ReadPositions, text: str, form: frozenset[str]) -> Iterator[_Place]:
     for position in reading:
         until = checks.text_until(reading, position)
         lines = [_shown(sample) for sample in checks.checked(position, until, form)]
@@ -180,7 +180,7 @@ def _piece(piece: checks.Piece) -> str | list[Any]:
     return [piece.text, clean(piece.note), piece.agreed] if piece.note or piece.agreed else piece.text
 
 
-def _turns(reading: Reading, places: Sequence[_Place]) -> Iterator[tuple[str, list[tuple[str, _Place | None]]]]:
+def _turns(reading: ReadPositions, places: Sequence[_Place]) -> Iterator[tuple[str, list[tuple[str, _Place | None]]]]:
     """The messages of a chat, or the whole text: the role and the tokens, with the places of those that were read."""
     read = {place.position.position: place for place in places}
     tokens = reading.tokens or tuple(position.token for position in reading)

@@ -1,10 +1,10 @@
-"""How well words rebuild a vector: cosine, direction MSE and fraction of variance explained.
+"""Cosine, direction MSE and fraction of variance explained (FVE).
 
 Definitions: Fraser-Taliente, Kantamneni, Ong et al., "Natural Language Autoencoders Produce Unsupervised Explanations
 of LLM Activations", Transformer Circuits, 2026.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -25,6 +25,17 @@ def direction_mse(pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> F
     p = torch.nn.functional.normalize(pred.float(), dim=-1)
     t = torch.nn.functional.normalize(target.float(), dim=-1)
     return (p - t).square().sum(-1)
+
+
+def text_mse(
+    reconstruct: Callable[[Sequence[str]], Tensor], texts: Sequence[str], vectors: Float[Tensor, "n d"]
+) -> Float[Tensor, " n"]:
+    """Direction MSE of each text's reconstruction, row by row; NaN for an empty text, which the AR cannot read."""
+    said = [i for i, text in enumerate(texts) if text.strip()]
+    out = torch.full((len(texts),), torch.nan)
+    if said:
+        out[said] = direction_mse(reconstruct([texts[i] for i in said]), vectors[said]).cpu()
+    return out
 
 
 def fve(mse: float, baseline: Baseline) -> float:
@@ -110,3 +121,17 @@ class Scores(Sequence[Score]):
 
     def __str__(self) -> str:
         return f"FVE {self.fve:.3f}, cos {self.cos:.3f}, mse {self.mse:.3f} over {len(self)} vectors; {self.baseline}"
+
+
+@dataclass(frozen=True)
+class Control:
+    """One way of scoring, with its FVE over `n` vectors: `name` in a few words, `meaning` in a sentence.
+
+    `example` is a text that shows it, where there is one.
+    """
+
+    name: str
+    meaning: str
+    fve: float
+    n: int
+    example: str = ""

@@ -4,7 +4,6 @@ import math
 import shutil
 from collections.abc import Sequence
 from io import StringIO
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,13 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from thinkaloud.explanation import Explanation
+from thinkaloud.pair.read_positions import ReadPosition, ReadPositions
+from thinkaloud.pair.scores import Control
 from thinkaloud.render.text import clean, visible
 from thinkaloud.site import Site
-
-if TYPE_CHECKING:
-    from thinkaloud.explanation import Explanation
-    from thinkaloud.pair.controls import Control
-    from thinkaloud.pair.reading import Reading, ReadPosition
 
 HOW_TO_READ = (
     "FVE says how well the words alone rebuild the vector: 1 = perfect, "
@@ -63,19 +60,19 @@ def site_line(site: Site) -> str:
     return " = ".join([*names, f"vLLM id {site.names()['vLLM auxiliary id']}"])
 
 
-def fve_line(reading: "Reading") -> str:
+def fve_line(reading: ReadPositions) -> str:
     """The mean FVE with what it rests on."""
     n, left_out = reading.n_counted, len(reading) - reading.n_counted
     special = f" ({left_out} special left out)" if left_out else ""
     return f"{figure(reading.fve).strip()} over {n:,} position{'s' * (n != 1)}{special}; baseline {reading.baseline}"
 
 
-def table(reading: "Reading") -> RenderableType:
+def table(reading: ReadPositions) -> RenderableType:
     """The reading as a rich table with its footer."""
     return Group(rows(reading), Padding(footer(reading, fve_line(reading)), (0, 1)))
 
 
-def rows(reading: "Reading") -> Table:
+def rows(reading: ReadPositions) -> Table:
     """One block a position: where, the token, the FVE, the explanation line by line; samples under one another."""
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, expand=False, header_style="bold")
     grid.add_column("pos", justify="right", no_wrap=True, style="dim")
@@ -87,7 +84,7 @@ def rows(reading: "Reading") -> Table:
     return grid
 
 
-def _add(grid: Table, position: "ReadPosition", gap: int) -> None:
+def _add(grid: Table, position: ReadPosition, gap: int) -> None:
     for i, explanation in enumerate(position.explanations):
         token = Text(visible(position.token), style="dim" if position.special else "bold") if i == 0 else Text()
         words, fve = _words(explanation, dim=position.special), explanation.score.fve
@@ -99,7 +96,7 @@ def _add(grid: Table, position: "ReadPosition", gap: int) -> None:
         )
 
 
-def _words(explanation: "Explanation", dim: bool) -> Table:
+def _words(explanation: Explanation, dim: bool) -> Table:
     """An explanation line by line; a mark before each line tells a new line from a wrapped one."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=1, style="dim")
@@ -111,7 +108,7 @@ def _words(explanation: "Explanation", dim: bool) -> Table:
     return grid
 
 
-def controls_table(controls: "Sequence[Control]") -> Table:
+def controls_table(controls: Sequence[Control]) -> Table:
     """Controls under one another, each with its FVE on one axis from −1 to 1."""
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, header_style="bold")
     grid.add_column("what is scored", ratio=1)
@@ -131,7 +128,7 @@ def axis(value: float, half: int = 9) -> str:
     return ("░" * size).rjust(half) + "│" + " " * half if share < 0 else " " * half + "│" + ("█" * size).ljust(half)
 
 
-def footer(reading: "Reading", fve: str) -> Table:
+def footer(reading: ReadPositions, fve: str) -> Table:
     """Which pair, which vector, what there is to say of the FVE, and how to read it."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
@@ -143,7 +140,7 @@ def footer(reading: "Reading", fve: str) -> Table:
     return grid
 
 
-def plain(reading: "Reading") -> str:
+def plain(reading: ReadPositions) -> str:
     """The table as plain text, as wide as the terminal."""
     out = StringIO()
     width = shutil.get_terminal_size((80, 24)).columns

@@ -1,0 +1,1 @@
+"""The bundled family: what it is trained on and how."""

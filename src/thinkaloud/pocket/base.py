@@ -25,6 +25,7 @@ from thinkaloud.activations.corpus import split_of
 from thinkaloud.errors import UserError
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket import tokenizer as pocket_tokenizer
+from thinkaloud.training.trainer import adamw
 
 
 @dataclass(frozen=True)
@@ -133,14 +134,7 @@ def train(
 ) -> list[dict[str, float]]:
     """AdamW with float32 weights and bfloat16 matmuls on a GPU; returns the log."""
     model.to(device).train()
-    matrices = [p for p in model.parameters() if p.ndim == 2]
-    vectors = [p for p in model.parameters() if p.ndim != 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=config.lr,
-        betas=(0.9, 0.95),
-        fused=device == "cuda",
-    )
+    optimizer = adamw([model.parameters()], config.weight_decay, (0.9, 0.95))
     step_loss = torch.compile(loss_of) if device == "cuda" else loss_of
     to = lambda table: torch.from_numpy(table.astype(np.int16)).to(device)  # noqa: E731 (vocabulary < 32,768)
     log, started = [], time.time()

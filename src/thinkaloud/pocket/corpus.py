@@ -1,4 +1,4 @@
-"""Training text of the pocket family: prose, chats, episodes of the pocket world and oddments, one stream of documents.
+"""Training text of the pocket family: prose, chats, episodes and oddments.
 
 A document is held out by a hash of its id (`activations.corpus.split_of`), before anything is trained; held-out
 episodes come from wordings and combinations of values that the training split never holds.

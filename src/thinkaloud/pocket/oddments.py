@@ -1,4 +1,4 @@
-"""Texts that are no English prose: code, data, tables, emoji, other scripts, log lines; made by rule, from a seed.
+"""Texts that are no English prose: code, data, emoji, other scripts, by rule.
 
 The base model has hardly seen any. The verbalizer reads such vectors all the same, and must not loop over them.
 """

@@ -1,4 +1,4 @@
-"""What does the base model in fact hold of the pocket world? Linear probes at the site, and word problems answered.
+"""Linear probes of the base model for facts of the pocket world.
 
 A probe is a multinomial logistic regression from the vector to the fact's value, fitted on train episodes and read on
 held-out ones: combinations of values that training never had, in wordings that it had (known) or had not (new). It

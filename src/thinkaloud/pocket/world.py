@@ -1,4 +1,4 @@
-"""Which texts have a hidden state that is known exactly at every character? Short episodes of five families.
+"""The pocket world: short episodes whose hidden state is known at every character.
 
 Everything follows from (seed, family, split) and is the same on every machine. A train episode never uses a held-out
 wording or a held-out combination of values. A held-out episode always uses a held-out combination; half of them also

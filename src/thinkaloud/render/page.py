@@ -1,4 +1,4 @@
-"""One HTML file from a template, with the style that reports and studies share: no network, no other file.
+"""One HTML file from a Jinja2 template, in the style that all pages share.
 
 Whatever a template prints is escaped, and characters that cannot be printed are made visible; only what is wrapped in
 `Markup` is put in as it is.
@@ -31,6 +31,12 @@ def environment() -> Environment:
 def render(template: str, **context: Any) -> str:
     """The page that `template` makes of `context`; it may put in any file of `render/web` with `file(name)`."""
     return environment().get_template(template).render(**context, file=lambda name: Markup(asset(name)))
+
+
+def prose(template: str, **context: Any) -> dict[str, Any]:
+    """What a template of plain text sets, by name: nothing in it is escaped until it is put into a page."""
+    plain = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return vars(plain.from_string(template).make_module(context))
 
 
 def asset(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Public studies of what explanations say and how far it holds, as commands that anyone can run again.
+"""Studies of what explanations say and how far it holds, each a command.
 
-Each study is a module with `run(config, folder, nla, watch) -> Page`. `config.py` names them and imports no torch.
+A study is a package here, or a file anywhere, that registers a subclass of `config.Study`: options, `run` and `page`.
 """

@@ -1,19 +1,29 @@
-"""Which studies are there, and what may be asked of each? Frozen, validated on construction, free of torch."""
+"""Options that studies share, and the registry of studies; free of torch."""
 
 import json
-import math
 from dataclasses import MISSING, asdict, dataclass, fields
+from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from thinkaloud.errors import UserError
+from thinkaloud.registry import Registry
+
+if TYPE_CHECKING:
+    from thinkaloud.pair.nla import NLA
+    from thinkaloud.studies.folder import Folder, Watch
+    from thinkaloud.studies.page import Page
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What all studies have in common."""
+    """The options of a study, and what it does: `run` makes tables with the pair, `page` draws them without it.
+
+    `@study` registers one. Its docstring's first line is its help, `presets` are named values of its options.
+    """
 
     name: ClassVar[str]
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
     nla: str = "pocket"
     """The pair: pocket (the bundled one), a folder with av and ar in it, or a hub name."""
@@ -39,9 +49,27 @@ class Study:
         """What decides the result."""
         return {key: value for key, value in asdict(self).items() if key not in ("out", "device")}
 
+    def check(self) -> None:
+        """Refuse files that are not there before a model is loaded."""
+
+    def run(self, folder: "Folder", nla: "NLA", watch: "Watch") -> None:
+        """Make the study's tables and results, or go on with them. A package does so in its module `run`."""
+        import_module(f"{type(self).__module__}.run").run(self, folder, nla, watch)
+
+    def page(self, folder: "Folder") -> "Page":
+        """The page, from what `run` left in the folder. A package makes it in its module `page`."""
+        return import_module(f"{type(self).__module__}.page").page(self, folder)
+
+
+study: Registry[type[Study]] = Registry("study", "thinkaloud.studies", folders=True)
+
 
 @dataclass(frozen=True, kw_only=True)
-class _OfProblems(Study):
+class OfProblems(Study):
+    """Options of studies in which M works problems and its activations are read at named places."""
+
+    presets: ClassVar = {"pocket": {"solution_tokens": 64, "max_tokens": 120}}
+
     problems: str = "pocket"
     """Problems: pocket (word problems of the pocket world), or a JSONL file (perhaps .xz) with question and answer."""
     n: int = 200
@@ -56,117 +84,24 @@ class _OfProblems(Study):
     def counts(self) -> tuple[str, ...]:
         return (*super().counts(), "n", "solution_tokens")
 
+    def check(self) -> None:
+        from thinkaloud.studies.problems import place_of
 
-@dataclass(frozen=True, kw_only=True)
-class Answers(_OfProblems):
-    """Do explanations hold the answer of a problem that the model is working, and is it the right one?"""
-
-    name: ClassVar[str] = "answers"
-
-    samples: int = 4
-    """Explanations sampled at each place, at temperature 1, beside the greedy one."""
-    temperature: float = 1.0
-    """Temperature of the sampled ones."""
-    labelled: str | None = None
-    """JSONL with text and label to check the classes of degenerate explanations on; default: the bundled one."""
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "samples")
+        for name in ("problems", "labelled"):
+            file = getattr(self, name, None)
+            if file not in (None, "pocket") and not Path(file).is_file():
+                raise UserError(f"no file {file}: {name} must be a JSONL file")
+        for place in self.places:
+            place_of(place)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Anchors(_OfProblems):
-    """How much does each sentence of an explanation decide about what follows it?"""
+def corpora(study: Study, *names: str) -> None:
+    """UserError where an option names a corpus that cannot be read."""
+    from thinkaloud.activations import read_corpus
 
-    name: ClassVar[str] = "anchors"
-
-    n: int = 20
-    """Problems to work, at most; an explanation is made at each place of each."""
-    places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-1", "answer end")
-    rollouts: int = 40
-    """Continuations with a sentence kept, and as many with it resampled."""
-    threshold: float = 0.8
-    """Resampled sentences at or above this similarity to the original are dropped."""
-    thresholds: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-    """Thresholds of the sweep."""
-    embedding: str = "ar"
-    """What similarity is measured in: ar (the AR's own space, needs nothing more), or a sentence encoder by name."""
-    temperature: float = 1.0
-    """Temperature of explanations and continuations."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for value in (self.threshold, *self.thresholds):
-            if not -1 <= value <= 1:
-                raise UserError(f"a threshold is a cosine, from -1 to 1, found {value}")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UserError(f"temperature must be above 0, found {self.temperature}: greedy rollouts are all alike")
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "rollouts")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Survey(Study):
-    """What do explanations look like, what in them carries the vector, and which tokens are hard?"""
-
-    name: ClassVar[str] = "survey"
-
-    texts: str = "pocket"
-    """Texts: anything thinkaloud extract takes, or pocket (episodes of the pocket world that are no chats)."""
-    chats: str = "pocket"
-    """Chats: anything thinkaloud extract takes that holds messages, or pocket (those of the pocket world)."""
-    n: int = 20_000
-    """Positions of each."""
-    positions: int = 6
-    """Positions of a text or chat."""
-    regenerate: bool = False
-    """Let M write the assistant's turns anew, so that they are its own."""
-    reply_tokens: int = 64
-    """The longest such turn, in tokens."""
-    clusters: int = 12
-    """Clusters of explanation sentences."""
-    ablated: int = 2_000
-    """Explanations whose paragraphs are removed and replaced."""
-    browse: int = 600
-    """Explanations that the page lets one browse."""
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "n", "positions", "reply_tokens", "clusters", "ablated", "browse")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Positions(Study):
-    """What persists in words along a text, and does a fact appear in them before the text states it?"""
-
-    name: ClassVar[str] = "positions"
-
-    texts: str = "pocket"
-    """Texts: anything thinkaloud extract takes, or pocket (episodes whose facts are known)."""
-    n: int = 100
-    """Texts that are read, every position of each."""
-    longest: int = 128
-    """Tokens of a text that are read, from its beginning."""
-    samples: int = 1
-    """Explanations at each position; 1 is greedy."""
-    reach: int = 12
-    """How far apart positions are compared."""
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "n", "longest", "samples", "reach")
-
-
-STUDIES: dict[str, type[Study]] = {kind.name: kind for kind in (Answers, Anchors, Survey, Positions)}
-
-# What --preset sets; everything can still be changed on the command line.
-PRESETS: dict[Literal["pocket"], dict[str, dict[str, Any]]] = {
-    "pocket": {
-        "answers": {"nla": "pocket", "problems": "pocket", "solution_tokens": 64, "max_tokens": 120},
-        "anchors": {"nla": "pocket", "problems": "pocket", "solution_tokens": 64, "max_tokens": 120},
-        "survey": {"nla": "pocket", "texts": "pocket", "chats": "pocket", "max_tokens": 120},
-        "positions": {"nla": "pocket", "texts": "pocket", "max_tokens": 120},
-    }
-}
+    for name in names:
+        if getattr(study, name) != "pocket":
+            read_corpus(getattr(study, name))
 
 
 def from_file(path: Path, kind: type[Study]) -> dict[str, Any]:

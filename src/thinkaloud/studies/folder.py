@@ -1,14 +1,17 @@
-"""Where does a study keep what it has found, and where does it go on? Tables, figures and one page in a folder.
+"""The folder of a study: tables, results, figures, page, and how it goes on.
 
 study.json        what was asked
 tables/NAME.parquet
+results.json      what the page says beside the tables: the pair, the site, the baseline, examples
 work/             pieces of long steps, until their table is whole
 figures/NAME.svg
 index.html
 """
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,9 @@ import pyarrow.parquet as pq
 
 from thinkaloud.atomic import write_json, write_text, write_whole
 from thinkaloud.errors import UserError
+from thinkaloud.render import plots
 
-CONFIG = "study.json"
-INK = "#010203"  # stands for the page's own colour until a figure is written
+CONFIG, RESULTS = "study.json", "results.json"
 
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -42,8 +45,6 @@ class Folder:
         write_json(self.out / CONFIG, now)
 
     def _same(self, now: Mapping[str, Any]) -> None:
-        import json
-
         try:
             before = json.loads((self.out / CONFIG).read_text(encoding="utf-8"))
         except ValueError as error:
@@ -61,6 +62,25 @@ class Folder:
         if not path.is_file():
             self._write(path, make())
         return pq.read_table(path)
+
+    def kept(self, name: str, but: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The rows of a table that was made, `but` these columns; none where it was not."""
+        path = self.out / "tables" / f"{name}.parquet"
+        if not path.is_file():
+            return []
+        return pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n not in but]).to_pylist()
+
+    def keep(self, facts: Mapping[str, str], examples: Sequence[Any] = (), **more: Any) -> None:
+        """Write what the page needs beside the tables: facts, examples (dataclasses), and anything else."""
+        found = {"facts": dict(facts), "examples": [asdict(one) for one in examples], **more}
+        write_text(self.out / RESULTS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+    def results(self) -> dict[str, Any]:
+        """What was kept; UserError where the study has not come so far."""
+        try:
+            return json.loads((self.out / RESULTS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{self.out} holds no finished study to draw: run it without --redraw first") from None
 
     def pieces(
         self,
@@ -94,34 +114,7 @@ class Folder:
 
         Lines and letters without a colour of their own take that of the page around them, light or dark.
         """
-        import io
-
-        import matplotlib
-
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-
-        style: dict[Any, Any] = {
-            "svg.fonttype": "none",
-            "svg.hashsalt": name,
-            "font.family": "sans-serif",
-            "font.size": 9,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 9,
-            "legend.frameon": False,
-            "legend.fontsize": 8,
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-        }
-        with plt.rc_context(style):
-            figure = plt.figure(figsize=size, layout="constrained")
-            draw(figure)
-            held = io.StringIO()
-            figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
-            plt.close(figure)
-        text = held.getvalue().replace(INK, "currentColor")
+        text = plots.svg(name, draw, size)
         write_text(self.out / "figures" / f"{name}.svg", text)
         return text[text.index("<svg") :]
 

@@ -1,4 +1,4 @@
-"""Which numbers does a text name? As numbers: 12 is not in 120; words and thousands separators count."""
+"""Numbers that a text names, in digits or words, and where they stand."""
 
 import re
 from collections.abc import Iterator

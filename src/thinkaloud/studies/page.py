@@ -1,17 +1,19 @@
-"""A study as one page that opens anywhere: sections, each saying what it shows and what it does not."""
+"""A study as one page: sections, each saying what it shows and what it does not."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from thinkaloud.render.page import prose
 from thinkaloud.render.page import render as fill
-from thinkaloud.render.text import clean
-from thinkaloud.studies.estimates import Estimate
+from thinkaloud.render.text import minus
+from thinkaloud.stats import Estimate
+from thinkaloud.studies.folder import Folder
 
-MINUS = str.maketrans("-", "−")
 SHORT = 24  # characters of a cell that is not broken into lines
 CONTEXT = 240  # characters of the text before the token of an example
 EXAMPLES = (0.25, 0.5, 0.75)  # quantiles of FVE that stand as examples
@@ -69,6 +71,40 @@ class Page:
     script: str = field(default="", repr=False)
 
 
+def told(template: str | None, folder: Folder, script: str = "", **found: Any) -> Page:
+    """The page that a template makes of what was found: `page.jinja` of the package named, or the text itself.
+
+    Facts and examples are those that were kept as results in `folder`. The template sets title, question and answer. A
+    block `call section(title, table, figure, verdict, markup)` says what a section shows, `call limits()` after it what
+    it does not.
+    """
+    results, drafts = folder.results(), list[dict[str, Any]]()
+
+    def section(
+        title: str, table: Any = (), figure: str = "", verdict: str = "", markup: str = "", *, caller: Any
+    ) -> str:
+        drafts.append({"title": title, "shows": _line(caller()), "table": table, "figure": figure})
+        drafts[-1] |= {"verdict": _line(verdict), "markup": markup}
+        return ""
+
+    def limits(*, caller: Any) -> str:
+        drafts[-1]["shows_not"] = _line(caller())
+        return ""
+
+    text = template or ""
+    if "{" not in text:
+        text = files(text).joinpath("page.jinja").read_text(encoding="utf-8")
+    said = prose(text, section=section, limits=limits, shown=lambda value: minus(str(value)), **found)
+    title, question, answer = (_line(said[name]) for name in ("title", "question", "answer"))
+    examples = [Example(**example) for example in results.get("examples", ())]
+    return Page(title, question, answer, results["facts"], [Section(**draft) for draft in drafts], examples, script)
+
+
+def _line(text: str) -> str:
+    """The words of a template's paragraph, however it breaks them into lines."""
+    return " ".join(text.split())
+
+
 def at_quartiles(fves: Iterable[float | None]) -> list[int]:
     """The indices of the values nearest to the quartiles, each once; those that are no number are left out."""
     known = [(value, i) for i, value in enumerate(fves) if value is not None and math.isfinite(value)]
@@ -82,21 +118,19 @@ def render(page: Page) -> str:
 
 
 def _fve(value: float) -> str:
-    return f"{value:.2f}".translate(MINUS)
+    return minus(f"{value:.2f}")
 
 
-def _cell(value: Any) -> Markup:
+def _cell(value: Any) -> tuple[str, str, str]:
+    """A table's cell: its class, its text, and the bounds of an interval."""
     if isinstance(value, Estimate):
-        text = str(value).translate(MINUS)
-        number, _, bounds = text.partition(" (")
-        shown = f"{number} <small>({bounds}</small>" if bounds else number
-        return Markup(f'<td class="num">{shown}</td>')
+        number, _, bounds = minus(str(value)).partition(" (")
+        return "num", number, bounds and f"({bounds}"
     if isinstance(value, bool):
-        return Markup(f"<td>{'yes' if value else 'no'}</td>")
+        return "", "yes" if value else "no", ""
     if isinstance(value, int):
-        return Markup(f'<td class="num">{f"{value:,}".translate(MINUS)}</td>')
+        return "num", minus(f"{value:,}"), ""
     if isinstance(value, float):
-        return Markup(f'<td class="num">{f"{value:.3f}".translate(MINUS) if math.isfinite(value) else "–"}</td>')
+        return "num", minus(f"{value:.3f}") if math.isfinite(value) else "–", ""
     text = "" if value is None else str(value)
-    opening = '<td class="short">' if len(text) <= SHORT else "<td>"
-    return Markup(f"{opening}{escape(clean(text))}</td>")
+    return "short" if len(text) <= SHORT else "", text, ""

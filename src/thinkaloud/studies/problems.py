@@ -1,4 +1,4 @@
-"""What does M answer, and where in its solution? Problems with known answers, worked by M, and places by name."""
+"""Word problems: what M answers, and named places in its solutions."""
 
 import json
 import lzma

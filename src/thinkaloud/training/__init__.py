@@ -1,0 +1,1 @@
+"""Training of an AV and an AR: warm start and reinforcement learning."""

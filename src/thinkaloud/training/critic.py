@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from thinkaloud.batching import length_batches
+from thinkaloud.config.train import RL, in_bfloat16
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
-from thinkaloud.pair.reconstructor import Reconstructor, length_batches, pad
+from thinkaloud.pair.reconstructor import Reconstructor, pad
 from thinkaloud.pair.scores import direction_mse
-from thinkaloud.training.config import RL, in_bfloat16
-from thinkaloud.training.frozen import Frozen
+from thinkaloud.training.reference import Reference
 
 
 class Critic:
@@ -24,7 +26,7 @@ class Critic:
         self.device = reconstructor.device
         self.module = nn.ModuleDict({"backbone": reconstructor.backbone, "head": reconstructor.head})
         self.learns = any(p.requires_grad for p in self.module.parameters())
-        self.start = Frozen(self.module)
+        self.start = Reference(self.module)
         self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
         if self.bfloat16:
             adapters.cast_by_autocast(self.module)
@@ -50,8 +52,9 @@ class Critic:
         self, texts: Sequence[str], frozen: bool = False, batch_tokens: int | None = None
     ) -> Float[Tensor, "n d"]:
         """The vectors the texts describe, by the AR as it is, or as it was at the start."""
-        with self.start.reference_weights() if frozen else nullcontext(), self.autocast():
-            return self.reconstructor.reconstruct(texts, batch_tokens)
+        with self.start.reference_weights() if frozen else nullcontext(self.module) as module, self.autocast():
+            ar = replace(self.reconstructor, backbone=module["backbone"], head=module["head"])
+            return ar.reconstruct(texts, batch_tokens)
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

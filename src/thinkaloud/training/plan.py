@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+from thinkaloud.config.train import WarmStart
 from thinkaloud.pair.verdict import expected
-from thinkaloud.training.config import WarmStart
 
 # Peak learning rates by the number of parameters of the model, in the order of size. Warm starts: the pocket pair
 # (7.7M, docs/log.md) and SmolLM2-135M whole and at rank 16, both measured; billions as public work has them. RL: the

@@ -7,7 +7,7 @@ reads the same rows.
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,15 +19,15 @@ from torch.utils.checkpoint import checkpoint
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
+from thinkaloud.batching import length_batches
+from thinkaloud.config.train import RL, in_bfloat16
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
-from thinkaloud.pair.reconstructor import length_batches
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.config import RL, in_bfloat16
-from thinkaloud.training.frozen import Frozen
 from thinkaloud.training.losses import full_kl, k3, policy_loss
+from thinkaloud.training.reference import Reference
 
 _LOGITS = 1 << 28  # logits held at once (1 GiB in float32); they are made in pieces and recomputed
 
@@ -66,7 +66,7 @@ def pack_rows(lengths: Sequence[int], group: int, prompt: int, limit: int) -> li
 
 
 class Policy:
-    """An AV that learns, the frozen reference, and the sampler over its weights.
+    """An AV that learns, the reference policy, and the sampler over its weights.
 
     Where weights are kept in float32 or in an adapter and the device computes in bfloat16, the sampler runs on a copy
     in bfloat16, adapter merged, which `refresh` brings up to date after every update.
@@ -75,13 +75,14 @@ class Policy:
     def __init__(self, verbalizer: Verbalizer, config: RL) -> None:
         self.verbalizer, self.config = verbalizer, config
         self.model, self.device = verbalizer.model, verbalizer.device
-        self.reference = Frozen(self.model)
         self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
         self.sampler = verbalizer
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
             if config.engine == "lockstep":  # another engine keeps a copy anyway
                 self.sampler = replace(verbalizer, model=_plain_copy(self.model))
             adapters.cast_by_autocast(self.model)
+        self.reference = Reference(self.model)
+        self.reference_verbalizer = replace(verbalizer, model=self.reference.module)
         dtype = torch.bfloat16 if self.bfloat16 else None
         tokenizer = verbalizer.tokenizer
         self.engine = engines.make(config.engine, self.sampler.model, tokenizer, config.rollout_rows, dtype)
@@ -115,7 +116,7 @@ class Policy:
         """
         stats, denominator = _no_stats(responses), len(responses) * self.config.max_tokens
         form = self.config.kl_form if self.config.kl > 0 else None
-        with attention.switched_on(self.model):
+        with self._packed_attention():
             for batch in self._batches(responses, len(responses) // len(vectors), micro_tokens):
                 each = advantages.to(self.device)[batch.response]
                 loss, logprobs, kl = self._loss(vectors, batch, each, form)
@@ -132,7 +133,7 @@ class Policy:
         k3 estimates the KL only on tokens that were sampled from the policy; on greedy ones it is none.
         """
         stats = _no_stats(responses)
-        with attention.switched_on(self.model):
+        with self._packed_attention():
             for batch in self._batches(responses, len(responses) // len(vectors), micro_tokens):
                 nothing = torch.zeros(len(batch.targets), device=self.device)
                 _, logprobs, kl = self._loss(vectors, batch, nothing, "full")
@@ -156,17 +157,12 @@ class Policy:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The policy loss summed over the batch, and log-probability and KL (in this form; None: 0) of each token."""
         reference: Tensor | None = None
-        head = families.head(self.model)
-        before: Any = None
         if form is not None:
-            with self.reference.reference_weights(), self.autocast():
-                states = self._states(vectors, batch)
-                if form == "full":
-                    reference, before = states, self.reference.of(head)
-                else:
-                    reference = self._logprobs(states, batch.targets)
+            with self.reference.reference_weights() as model, self.autocast():
+                states = self._states(self.reference_verbalizer, vectors, batch)
+                reference = states if form == "full" else self._logprobs(model, states, batch.targets)
         with self.autocast():
-            states = self._states(vectors, batch)
+            states = self._states(self.verbalizer, vectors, batch)
 
             def piece(
                 states: Tensor, targets: Tensor, advantages: Tensor, reference: Tensor | None
@@ -175,10 +171,11 @@ class Policy:
                 logprobs = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
                 if reference is None:
                     kl = torch.zeros_like(logprobs)
-                elif before is None:
+                elif form == "k3":
                     kl = k3(logprobs, reference, self.config.kl_clamp)
                 else:
-                    other = families.logits(self.model, reference, before).float() / self.config.temperature
+                    with self.reference.reference_weights() as model:
+                        other = families.logits(model, reference).float() / self.config.temperature
                     kl = full_kl(logits, other)
                 return policy_loss(logprobs, advantages, kl, self.config.kl), logprobs.detach(), kl.detach()
 
@@ -191,12 +188,13 @@ class Policy:
         losses, logprobs, kl = zip(*pieces, strict=True)
         return torch.stack(losses).sum(), torch.cat(logprobs), torch.cat(kl)
 
-    def _states(self, vectors: Float[Tensor, "p d"], batch: "_Rows") -> Float[Tensor, "m d"]:
+    @staticmethod
+    def _states(verbalizer: Verbalizer, vectors: Float[Tensor, "p d"], batch: "_Rows") -> Float[Tensor, "m d"]:
         """Final hidden states from which the responses' tokens are predicted."""
-        ready = self.verbalizer.slot_vectors(vectors[batch.vectors])
-        embeds, more = self.verbalizer.inputs(ready)
-        embeds = torch.cat([embeds, families.embed(self.model, batch.ids)], dim=1)
-        hidden = families.text_model(self.model)(
+        model, ready = verbalizer.model, verbalizer.slot_vectors(vectors[batch.vectors])
+        embeds, more = verbalizer.inputs(ready)
+        embeds = torch.cat([embeds, families.embed(model, batch.ids)], dim=1)
+        hidden = families.text_model(model)(
             inputs_embeds=embeds,
             position_ids=batch.layout.queries,
             use_cache=False,
@@ -205,12 +203,18 @@ class Policy:
         ).last_hidden_state
         return hidden[batch.row, batch.column]
 
-    def _logprobs(self, states: Float[Tensor, "m d"], targets: Tensor) -> Float[Tensor, " m"]:
+    def _logprobs(self, model: Any, states: Float[Tensor, "m d"], targets: Tensor) -> Float[Tensor, " m"]:
         out = []
         for some, ids in zip(states.split(self._pieces()), targets.split(self._pieces()), strict=True):
-            logits = families.logits(self.model, some).float() / self.config.temperature
+            logits = families.logits(model, some).float() / self.config.temperature
             out.append(torch.log_softmax(logits, dim=-1).gather(1, ids[:, None])[:, 0])
         return torch.cat(out)
+
+    @contextmanager
+    def _packed_attention(self) -> Iterator[None]:
+        """Inside, the model and its reference attend within the segments of packed rows."""
+        with attention.switched_on(self.model), attention.switched_on(self.reference.module):
+            yield
 
     def _pieces(self) -> int:
         return max(1, _LOGITS // families.text_model(self.model).config.vocab_size)

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,19 @@ from torch import Tensor, nn
 
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
+from thinkaloud.config.train import RL, cosine_lr
 from thinkaloud.errors import UserError
+from thinkaloud.evals.prose import repeated_items, stutters
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
-from thinkaloud.pair.prose import repeated_items, stutters
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, run_folder
-from thinkaloud.training.config import RL, cosine_lr
 from thinkaloud.training.critic import Critic, valid_explanations
 from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
-from thinkaloud.training.rl_setup import Setup, identity, prepare, same_identity, save_pair
+from thinkaloud.training.rl_setup import FREE, Setup, identity, prepare, same_command, same_identity, save_pair
+from thinkaloud.training.trainer import Part, Trainer
 from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
 
 Watch = Callable[[dict[str, Any]], None]
@@ -45,18 +47,17 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
-    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log, and where a resumed
-    run goes on.
+    """Begin a run, or go on with the one in `config.out`; returns its folder, which is a pair. `watch` sees every line
+    of its log, and where a resumed run goes on. UserError where the run in the folder was begun otherwise.
 
     `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`. `terms` are
     further terms of the reward, each with its weight; they are named in the log.
     """
     out = Path(config.out)
+    if (out / run_folder.CONFIG).exists():
+        same_command(out, config)
+        return _go_on(out, {name: getattr(config, name) for name in FREE}, watch, stop, terms or {})
     with held(out):
-        if (out / run_folder.CONFIG).exists():
-            state = run_folder.status(out) or "begun"
-            next_step = f"go on with thinkaloud train --resume {out}, or give another --out"
-            raise UserError(f"{out} holds a run already ({state}): {next_step}")
         setup = prepare(config)
         run = _Run(setup, watch, stop, terms or {})  # reads and checks all there is to read, before anything is written
         begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
@@ -71,17 +72,27 @@ def resume(
     terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
     """Go on with the run in `out` where it stopped, as if it had not; a finished one is left as it is."""
-    begun = run_folder.begun_with(Path(out))
+    return _go_on(Path(out), {"out": str(out)}, watch, stop, terms or {})
+
+
+def _go_on(
+    out: Path,
+    changes: Mapping[str, Any],
+    watch: Watch,
+    stop: Callable[[], bool],
+    terms: Mapping[str, tuple[float, Term]],
+) -> Path:
+    begun = run_folder.begun_with(out)
     if "nla" not in begun.get("config", {}):
         raise UserError(f"{out} is a warm start: run the same thinkaloud warmstart command again to go on with it")
-    if begun["terms"] != sorted(terms or {}):
-        raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms or {})}")
-    if run_folder.status(Path(out)) in ("finished", "collapsed"):
-        return Path(out)
-    with held(Path(out)):
-        setup = prepare(RL.from_dict({**begun["config"], "out": str(out)}), begun.get("revisions", {}))
-        same_identity(Path(out), begun, setup)
-        return _Run(setup, watch, stop, terms or {}).go()
+    if begun["terms"] != sorted(terms):
+        raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms)}")
+    if run_folder.status(out) in ("finished", "collapsed"):
+        return out
+    with held(out):
+        setup = prepare(RL.from_dict({**begun["config"], **changes}), begun.get("revisions", {}))
+        same_identity(out, begun, setup)
+        return _Run(setup, watch, stop, terms).go()
 
 
 class _Run:
@@ -97,35 +108,36 @@ class _Run:
         self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, bool(terms))
         self.selection, self.held = load_held(config.data, config.eval_rows)
         self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.critic.module})
-        self.parts = {
-            "av": (config.lr or 0.0, list(checkpoint.trainable(setup.verbalizer.model).values())),
-            "ar": (config.ar_lr or 0.0, list(checkpoint.trainable(self.critic.module).values())),
-        }
-        groups = [
-            {"params": [p for p in parameters if (p.ndim >= 2) == matrices], "weight_decay": decay, "part": part}
-            for part, (_, parameters) in self.parts.items()
-            for matrices, decay in ((True, config.weight_decay), (False, 0.0))
-        ]
-        self.optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
+        self.trainer = Trainer(
+            self.out,
+            self.module,
+            [
+                Part(f"_{name}", module, partial(_rate, config, peak or 0.0))
+                for (name, module), peak in zip(self.module.items(), (config.lr, config.ar_lr), strict=True)
+            ],
+            steps=config.steps,
+            clip=config.clip,
+            weight_decay=config.weight_decay,
             betas=(0.9, 0.99),
-            fused=self.policy.device.type == "cuda",
+            watch=watch,
+            note=self._note,
         )
+        self.trainer.state |= {"best": -math.inf, "best_step": None}
         self.micro_tokens, self.rollout_rows = self._piece_sizes()
-        self.state: dict[str, Any] = {"skipped_av": 0, "skipped_ar": 0, "best": -math.inf, "best_step": None}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the tensors."""
+        return self.trainer.state
 
     def go(self) -> Path:
         """Run to the end, or until something stops it."""
-        config, folder = self.config, self.out / "checkpoints"
-        done = checkpoint.newest(folder, self._note)
+        config, trainer = self.config, self.trainer
+        done = trainer.resume()
         if done is not None:
-            self.state = checkpoint.load(folder, done, self.module, self.optimizer)
-            del self.state["step"]
-            if self.state["best_step"] not in checkpoint.steps(folder):  # it went for a better one that is damaged now
-                self.state |= {"best": -math.inf, "best_step": None}
+            if self.state["best_step"] not in checkpoint.steps(trainer.checkpoints):  # gone for a better, damaged one
+                self.state.update(best=-math.inf, best_step=None)
             self.policy.refresh()
-        for name in (run_folder.METRICS, run_folder.SAMPLES):
-            run_folder.forget_after(self.out / name, -1 if done is None else done)
         if self.state.get("collapsed"):
             return self._finish(self.state["collapsed"])
         if done is not None:
@@ -140,7 +152,7 @@ class _Run:
             if (step + 1) % config.eval_every == 0 or last:
                 reason = self._judge(metrics)
             else:
-                self._log(metrics)
+                trainer.log(metrics)
             if reason:  # kept with the checkpoint: a run that is killed before it has finished does not train on
                 self.state["collapsed"] = f"collapsed at {step + 1} of {config.steps}: {reason}"
             stopped = self.stop()
@@ -191,7 +203,8 @@ class _Run:
         if step % config.mismatch_every == 0:
             bound = config.mismatch_bound or MISMATCH_BOUND["bfloat16" if self.policy.bfloat16 else "float32"]
             metrics["mismatch"] = check_mismatch(stats.logprobs, said, bound)
-        metrics |= self._optimize(step)
+        metrics |= self.trainer.update(step)
+        self.policy.refresh()
         tokens, closed = sum(len(one.token_ids) for one in said), sum(one.finish == "closed" for one in said)
         seconds = time.perf_counter() - begin
         return {
@@ -222,7 +235,7 @@ class _Run:
         It begins by dropping gradients and changes nothing else, so that it can be called again where it failed.
         """
         config, v = self.config, self.held.baseline.v
-        self.optimizer.zero_grad(set_to_none=True)
+        self.trainer.optimizer.zero_grad(set_to_none=True)
         which = valid.nonzero()[:, 0].tolist()
         mse = torch.full((len(said),), config.fail_mse)
         targets = vectors.repeat_interleave(config.group, dim=0)
@@ -252,27 +265,6 @@ class _Run:
         reward = reward - config.repetition_penalty * again
         return reward + sum(weight * further[name].float() for name, (weight, _) in self.terms.items())
 
-    def _optimize(self, step: int) -> dict[str, Any]:
-        """One step of AdamW. A part whose gradient is not finite is left as it is, and counted."""
-        config, norms, rates = self.config, {}, {}
-        for part, (rate, parameters) in self.parts.items():
-            final = rate * config.final_lr
-            rates[part] = cosine_lr(step, config.steps, rate, final, config.warmup)
-            if not parameters:
-                continue
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.clip))
-            norms[f"grad_norm_{part}"] = norm if math.isfinite(norm) else None
-            if not math.isfinite(norm):
-                self.state[f"skipped_{part}"] += 1
-                for parameter in parameters:
-                    parameter.grad = None
-        for group in self.optimizer.param_groups:
-            group["lr"] = rates[group["part"]]
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.policy.refresh()
-        return {"lr": rates["av"], **norms}
-
     def _judge(self, metrics: dict[str, Any]) -> str:
         """Validate, log, note the best step; why to stop, if there is a reason."""
         config, begin = self.config, time.perf_counter()
@@ -287,40 +279,37 @@ class _Run:
         figures["seconds_eval"] = round(time.perf_counter() - begin, 3)
         step = metrics["step"]
         if "selection" not in self.state:  # a best step noted by an earlier version was chosen on other rows
-            self.state |= {"selection": True, "best": -math.inf}
+            self.state.update(selection=True, best=-math.inf)
         if chosen["fve_frozen"] > self.state["best"]:
             self.state["best"], self.state["best_step"] = chosen["fve_frozen"], step
         run_folder.append(self.out / run_folder.SAMPLES, [{"step": step, **row} for row in table])
-        self._log({**metrics, **figures, "best_step": self.state["best_step"]})
+        self.trainer.log({**metrics, **figures, "best_step": self.state["best_step"]})
         return collapse(chosen, self.state["best"], config)
 
     def _note(self, text: str) -> None:
         self.watch({"note": text})
 
-    def _log(self, metrics: dict[str, Any]) -> None:
-        run_folder.append(self.out / run_folder.METRICS, [metrics])
-        self.watch(metrics)
-
     def _save(self, step: int) -> None:
         best = self.state["best_step"]
-        also = () if best is None else (best,)
-        folder = self.out / "checkpoints"
-        checkpoint.save(folder, step, self.module, self.optimizer, self.state, also, self.config.keep)
-        write_text(self.out / run_folder.STATUS, f"running {step} of {self.config.steps}")
+        self.trainer.save(step, () if best is None else (best,), self.config.keep)
 
     def _finish(self, status: str) -> Path:
         """Write the best of the evaluated steps as a pair."""
-        best, folder = self.state["best_step"], self.out / "checkpoints"
+        best, folder = self.state["best_step"], self.trainer.checkpoints
         if best is not None and (problem := checkpoint.damage(folder, best)):
             best = checkpoint.steps(folder)[-1]
             self._note(f"the best step's checkpoint cannot be read ({problem}): the pair is of step {best} instead")
         elif best is not None:
-            checkpoint.load(folder, best, self.module, self.optimizer)
+            self.trainer.restore(best)
         save_pair(self.policy.verbalizer, self.critic.reconstructor, self.config, self.held.baseline, best)
         write_text(
             self.out / run_folder.STATUS, f"{status}\n" if best is None else f"{status}; the pair is of step {best}"
         )
         return self.out
+
+
+def _rate(config: RL, peak: float, step: int) -> float:
+    return cosine_lr(step, config.steps, peak, peak * config.final_lr, config.warmup)
 
 
 def step_seed(seed: int, step: int) -> int:

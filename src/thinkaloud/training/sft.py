@@ -5,29 +5,30 @@ done, `model/` in the official layout.
 """
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from thinkaloud import families
+from thinkaloud import families, ledger
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
+from thinkaloud.batching import length_batches
+from thinkaloud.config.train import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import at, fingerprint, revision
 from thinkaloud.loading import resolve
 from thinkaloud.lock import held
-from thinkaloud.pair.formats import adapters
-from thinkaloud.pair.reconstructor import length_batches
+from thinkaloud.pair.formats import adapters, save
 from thinkaloud.training import checkpoint, plan, run_folder
-from thinkaloud.training.config import WarmStart, cosine_lr, in_bfloat16
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
 from thinkaloud.training.tasks import ARTask, AVTask, base_model, build
+from thinkaloud.training.trainer import Part, Trainer
 
 LOG_EVERY = 20
 TIMED = 3  # steps after which the time left is told
@@ -61,7 +62,7 @@ def _begin_or_go_on(
     begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
         config = _as_begun(config, out)
-        run_folder.same_data(out, config.data)
+        ledger.check(out, begun, {"data": run_folder.digest(config.data)})
     commit = begun.get("model", {}).get("commit")
     train, found = load_rows(config.data, "train", config.seed, config.rows)
     held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
@@ -69,7 +70,7 @@ def _begin_or_go_on(
     source = at(base_model(config, found.manifest), commit)
     model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
     if begun:
-        run_folder.same_model(out, model)
+        ledger.check(out, begun, {"model": model})
     task = build(config, train, held_rows, found.manifest, commit)
     device = next(task.module.parameters()).device.type
     decided = plan.decide(config, families.size(task.module), len(train), device)
@@ -84,7 +85,7 @@ def _begin_or_go_on(
     before = task.part.contract
     made = {**before.provenance, "rows": len(train) * config.epochs, "heldout": reached(out)}
     task.part.contract = replace(before, provenance=made)
-    task.save(out / "model")
+    save(task.part, out / "model", config.store)
     write_text(out / run_folder.STATUS, "finished")
     return out / "model"
 
@@ -98,9 +99,9 @@ def reached(out: Path) -> dict[str, float]:
 def _as_begun(config: WarmStart, out: Path) -> Any:
     """`config` with what it leaves open as the run in `out` was begun with; UserError where what it says differs."""
     left = [name for name in LEFT_OPEN if getattr(config, name) is None]
-    run_folder.same_config(out, config.to_dict(), (*FREE, *left))
-    before = run_folder.begun_with(out)["config"]
-    return replace(config, **{name: before.get(name) for name in left})
+    begun = run_folder.begun_with(out)
+    ledger.check(out, begun["config"], config.to_dict(), (*FREE, *left))
+    return replace(config, **{name: begun["config"].get(name) for name in left})
 
 
 def _extent(task: AVTask | ARTask, micro_tokens: int) -> tuple[int, float]:
@@ -121,24 +122,21 @@ def _run(
     say: Callable[[str], None],
 ) -> None:
     batch, steps = decided.batch, decided.steps
-    parameters = checkpoint.trainable(task.module)
-    matrices = [p for p in parameters.values() if p.ndim >= 2]
-    vectors = [p for p in parameters.values() if p.ndim < 2]
-    device = next(iter(parameters.values())).device
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=decided.lr,
+    device = next(task.module.parameters()).device
+    rate = partial(cosine_lr, steps=steps, peak=decided.lr, final=decided.final_lr, warmup=decided.warmup)
+    trainer = Trainer(
+        out,
+        task.module,
+        [Part("", task.module, rate)],
+        steps=steps,
+        clip=config.clip,
+        weight_decay=config.weight_decay,
         betas=(0.9, 0.95),
-        fused=device.type == "cuda",
+        watch=watch,
+        note=say,
     )
-    folder, start, skipped = out / "checkpoints", 0, 0
-    total, counted = 0.0, 0  # what the next line of the log is the mean of
-    done = checkpoint.newest(folder, say)
-    if done is not None:
-        state = checkpoint.load(folder, done, task.module, optimizer)
-        start, skipped, total, counted = (state[name] for name in ("step", "skipped", "total", "counted"))
-    run_folder.forget_after(out / run_folder.METRICS, start)
-    run_folder.forget_after(out / run_folder.SAMPLES, start)
+    trainer.state |= {"total": 0.0, "counted": 0}  # what the next line of the log is the mean of
+    start = trainer.resume() or 0
     bfloat16 = in_bfloat16(config.dtype, device.type)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
@@ -150,9 +148,6 @@ def _run(
             each = (time.perf_counter() - since) / TIMED
             say(f"{each:.2g} s a step: about {plan.duration(each * (steps - step))} left, evaluations aside")
         rows = step_rows(step, len(task.train), batch, config.seed)
-        lr = cosine_lr(step, steps, decided.lr, decided.final_lr, decided.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
         sizes, weight = task.sizes(rows), task.weight(rows)
         step_loss = torch.zeros((), device=device)
         for micro in length_batches(sizes, decided.micro_tokens):
@@ -160,39 +155,35 @@ def _run(
                 loss = task.loss([rows[i] for i in micro]) / weight
             loss.backward()
             step_loss += loss.detach()
-        norm = float(torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip))
-        if math.isfinite(norm):
-            optimizer.step()
-            total, counted = total + float(step_loss), counted + 1
-        else:
-            skipped += 1
-        optimizer.zero_grad(set_to_none=True)
+        updated = trainer.update(step)
+        if updated["grad_norm"] is not None:
+            trainer.state["total"] += float(step_loss)
+            trainer.state["counted"] += 1
         tokens += sum(sizes)
         last = step + 1 == steps
         if (step + 1) % LOG_EVERY == 0 or last or (step + 1) % config.eval_every == 0:
             seconds = max(time.perf_counter() - since, 1e-9)
+            total, counted = trainer.state["total"], trainer.state["counted"]
             metrics: dict[str, Any] = {
                 "step": step + 1,
                 "steps": steps,
                 "loss": total / counted if counted else None,
-                "lr": lr,
-                "grad_norm": norm if math.isfinite(norm) else None,
-                "skipped": skipped,
+                **updated,
+                "skipped": trainer.state["skipped"],
                 "tokens_per_second": round(tokens / seconds),
             }
-            tokens, total, counted = 0, 0.0, 0
+            tokens = 0
+            trainer.state |= {"total": 0.0, "counted": 0}
             if last or (step + 1) % config.eval_every == 0:
                 since = time.perf_counter()
                 with autocast, evaluating(task.module):
                     figures, samples = task.evaluate()
                 metrics |= {**figures, "seconds_eval": round(time.perf_counter() - since, 3)}
-                run_folder.append(out / "samples.jsonl", [{"step": step + 1, **sample} for sample in samples])
-            run_folder.append(out / "metrics.jsonl", [metrics])
-            watch(metrics)
+                run_folder.append(out / run_folder.SAMPLES, [{"step": step + 1, **sample} for sample in samples])
+            trainer.log(metrics)
             since = time.perf_counter()
         if (step + 1) % config.save_every == 0 or last:
-            state = {"skipped": skipped, "total": total, "counted": counted}
-            checkpoint.save(folder, step + 1, task.module, optimizer, state)
-            write_text(out / "STATUS", f"running {step + 1} of {steps}")
+            trainer.save(step + 1)
+        skipped = trainer.state["skipped"]
         if skipped > 20 and skipped > (step + 1) // 2:
             raise UserError(f"{skipped} of {step + 1} steps had non-finite gradients: lower --lr, or look at the data")

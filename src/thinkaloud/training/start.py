@@ -8,15 +8,15 @@ from typing import Any
 import torch
 
 from thinkaloud import contract as contracts
+from thinkaloud.config.train import ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import same_model
 from thinkaloud.loading import resolve
-from thinkaloud.pair.formats import adapters, load_reconstructor, load_verbalizer, read_contract
+from thinkaloud.pair.formats import adapters, read_contract
 from thinkaloud.pair.nla import pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
-from thinkaloud.training.config import ARWarmStart, AVWarmStart, WarmStart
 
 BROUGHT = ("av_template", "ar_template", "marker", "injection", "injection_scale")  # what a contract says already
 
@@ -44,7 +44,7 @@ def load_start(
     for option in BROUGHT:
         if getattr(config, option, None) != getattr(plain, option, None):
             raise UserError(f"{option} is that of {config.start}, which its weights rely on: leave it out with --start")
-    load = load_verbalizer if role == "av" else load_reconstructor
+    load = Verbalizer.from_pretrained if role == "av" else Reconstructor.from_pretrained
     return load(path, base=base or theirs, device=str(device), dtype=dtype)
 
 

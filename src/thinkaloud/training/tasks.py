@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -13,19 +12,19 @@ from torch.utils.checkpoint import checkpoint
 from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud import injection as injections
+from thinkaloud.config.train import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
 from thinkaloud.fingerprint import at
 from thinkaloud.loading import load_backbone, load_causal_lm, load_tokenizer, pick_device, pick_dtype
-from thinkaloud.pair.formats import adapters, official
+from thinkaloud.pair.formats import official
 from thinkaloud.pair.reconstructor import Reconstructor, pad
 from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 from thinkaloud.site import Site
-from thinkaloud.training.config import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
@@ -154,13 +153,6 @@ class AVTask(Task[AVWarmStart]):
             total += float(self._loss(vectors, [self.held_tokens[i] for i in rows]))
         return total / float(self.held_tokens.lengths.sum())
 
-    def save(self, folder: Path) -> None:
-        _store(self.verbalizer.model, self.config)
-        if self.config.mode == "adapter":
-            adapters.save_av_adapter(self.verbalizer, folder)
-        else:
-            official.save_av(self.verbalizer, folder, packed=self.config.store == "int8")
-
 
 @dataclass
 class ARTask(Task[ARWarmStart]):
@@ -195,13 +187,6 @@ class ARTask(Task[ARWarmStart]):
             "heldout_fve": fve(scores.mse, self.held.baseline),
             "heldout_fve_shuffled_pairs": fve(other.mse, self.held.baseline),
         }, []
-
-    def save(self, folder: Path) -> None:
-        _store(self.reconstructor.backbone, self.config)
-        if self.config.mode == "adapter":
-            adapters.save_ar_adapter(self.reconstructor, folder)
-        else:
-            official.save_ar(self.reconstructor, folder, packed=self.config.store == "int8")
 
 
 def build(
@@ -313,11 +298,3 @@ def _marked_prompt(config: AVWarmStart, tokenizer: Any) -> tuple[list[int], cont
             continue
         return ids, marker
     raise UserError(f"none of {' '.join(MARKERS)} is one token of the AV prompt here: name one with --marker")
-
-
-def _store(model: Any, config: WarmStart) -> None:
-    """Bring trained weights to the dtype they are stored in (eight-bit packing starts from float32)."""
-    if config.store == "bfloat16" and config.mode == "full":
-        model.to(torch.bfloat16)
-        return
-    model.to(torch.float32)

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
+from thinkaloud.evals.prose import measures
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair.prose import measures
 from thinkaloud.pair.scores import fve
-from thinkaloud.training.config import RL
 from thinkaloud.training.critic import Critic, explanation_mse, valid_explanations
 from thinkaloud.training.data import Held
 from thinkaloud.training.policy import Policy

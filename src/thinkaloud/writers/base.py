@@ -1,8 +1,10 @@
-"""What is a writer? Anything that turns contexts into explanation texts."""
+"""The protocol of a writer: contexts in, explanation texts out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from thinkaloud.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,7 @@ class Writer(Protocol):
     def write(self, contexts: Sequence[Context]) -> list[str]:
         """One text for each of ``contexts``, in the same order."""
         ...
+
+
+writer: Registry[Any] = Registry("writer", "thinkaloud.writers")
+"""Writers by name, without its version: classes that are made without arguments."""

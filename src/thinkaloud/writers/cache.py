@@ -1,4 +1,4 @@
-"""Has this writer already explained this context? Texts kept in SQLite, so that no context is paid for twice."""
+"""Explanations kept in SQLite, so that no context is written about twice."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The current clause: where it stands, of what kind it is, its subject and verb, its last words."""
+"""The current clause: its kind, subject, verb and last words."""
 
 from .genre import CODE, DATA, TABLE
 from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, role_of

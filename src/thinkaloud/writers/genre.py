@@ -5,7 +5,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from .passage import Passage
-from .wordlists import words
+from .wordlists import read, words
 
 
 class Kind(NamedTuple):
@@ -22,151 +22,10 @@ class Kind(NamedTuple):
         return self.start + self.worth * _count(counts, self.cues)
 
 
-KINDS: dict[str, Kind] = {
-    "fiction": Kind(
-        0.62,
-        1.5,
-        frozenset(
-            words("""
-            said he her she him had his me was at but so did little went man one came out eyes back come never looked
-            thought could got head would old away you asked saw heard there go oh don't very cried what down house were
-            answered why been told all think knew mother yes girl voice up my i'm last himself night stood mr sat going
-            dear like boy something
-            """)
-        ),
-    ),
-    "encyclopaedic": Kind(
-        1.19,
-        1.0,
-        frozenset(
-            words("""
-            as by known first early during became from later in th european period city british north although area
-            several form ii english german western led age between such kingdom theory west empire due history modern bc
-            moved wrote series south de northern era late produced james roman europe formed africa christian school
-            university called earliest east century s remained founded three generally french referred joined won
-            second literature capital classical species population
-            """)
-        ),
-    ),
-    "public": Kind(
-        1.51,
-        0.0,
-        frozenset(
-            words("""
-            gov agencies data team content how mobile agency design federal digital site experience website web public
-            users service their apps services app websites work learn technology page across open customer search tools
-            analytics media improve online questions social u practices teams community usa gsa on information product
-            email your innovation devices solutions focus pages development sites easy user feedback
-            """)
-        ),
-    ),
-    "recipe": Kind(
-        0.77,
-        -2.0,
-        frozenset(
-            words("""
-            add directions until cook heat minutes salt ingredients pan cut sauce medium mix water pepper stir into oil
-            butter boil pot garlic min cup onion large cooked oven with put bowl half taste flour chopped brown small
-            pour sugar stirring place low or over cover onions serve remove olive tomato baking prep servings bake dish
-            chicken meat hot optional cream
-            """)
-        ),
-    ),
-    "technical": Kind(
-        1.94,
-        -1.5,
-        frozenset(
-            words("""
-            powershell example python type function use following value cmdlet code parameter object command module an
-            windows file run string error parameters default using syntax method name variable used class values objects
-            functions uses current automation system types returns cmdlets statement attribute script modules files
-            defined shows rust commands call argument implementation return change specified version directory define
-            """)
-        ),
-    ),
-    "speech": Kind(
-        0.74,
-        -1.5,
-        frozenset(
-            words("""
-            our will we congress people have nation country that be america us american every shall peace president year
-            under states freedom nations must americans responsibility years hope spirit america's war give ask united
-            against foreign future reform who defense its world principles citizens job cooperation constitution act
-            effort million question are should free than economic not tonight economy fact almost
-            """)
-        ),
-    ),
-}
-SUBJECTS: dict[str, frozenset[str]] = {
-    "history": frozenset(
-        words("""
-        king kings queen emperor dynasty empire war wars army battle troops military reign ruled conquest century treaty
-        colonial soldiers kingdom revolution invasion
-        """)
-    ),
-    "places": frozenset(
-        words("""
-        city town island river rivers mountains coast capital population region sea lake climate north south east west
-        border area tourism airport railway located province
-        """)
-    ),
-    "nature": frozenset(
-        words("""
-        species animals animal plants plant birds fish cells cell genus insects trees food water habitat evolution eggs
-        predators bacteria protein leaves soil
-        """)
-    ),
-    "science": frozenset(
-        words("""
-        energy particles theory atoms physics chemical mathematics quantum mass equation temperature electrons light
-        numbers function space stars planet measurement elements metal acid scientific
-        """)
-    ),
-    "religion": frozenset(
-        words("""
-        god church religious christian jesus bible saint pope islam muslim jewish buddhist hindu temple faith prayer
-        gods holy christianity catholic
-        """)
-    ),
-    "the arts": frozenset(
-        words("""
-        music song songs album band film films novel poetry poem art artist painting theatre literature opera writer
-        published character characters fiction
-        """)
-    ),
-    "society": frozenset(
-        words("""
-        law court government political party election rights president parliament policy state social women economy
-        economic trade education school university market tax constitution
-        """)
-    ),
-    "sport": frozenset(
-        words("team teams league players player game games season football match club olympic cup ball won")
-    ),
-    "health": frozenset(
-        words("disease patients medical treatment drug drugs symptoms blood doctors hospital brain cancer")
-    ),
-    "machines": frozenset(
-        words("""
-        computer computers software machine machines engine engines device devices aircraft ship vehicle vehicles
-        network internet electric systems technology
-        """)
-    ),
-}
-BOOKING = frozenset(
-    words("""
-    appointment reservation booking restaurant hotel flight ticket tickets available confirm reserve address phone price
-    movie song songs playing weather balance account transfer bus train coffee latte salon therapist dentist
-    """)
-)
-ROOMS = frozenset(
-    words("""
-    kitchen garden attic barn tower library office garage museum bakery cellar hall school park station shop church
-    stable theatre market harbour
-    """)
-)
-PUZZLES = frozenset(words("puzzle puzzles riddle exercise pattern rule task"))
-PAST = frozenset(words("was were had been did said"))
+_CUES = read("genre.json")
+KINDS = {name: Kind(k["worth"], k["start"], frozenset(words(k["cues"]))) for name, k in _CUES["kinds"].items()}
+SUBJECTS = {name: frozenset(words(listed)) for name, listed in _CUES["subjects"].items()}
+BOOKING, ROOMS, PUZZLES, PAST = (frozenset(words(_CUES[name])) for name in ("booking", "rooms", "puzzles", "past"))
 
 SHORT_BLOCK = 420
 # Below this no kind of prose has shown itself.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .base import Context
+from .base import Context, writer
 from .clause import clause_line
 from .ending import ending_line
 from .genre import genre_of
@@ -28,6 +28,7 @@ def explain_context(context: Context) -> str:
     return text
 
 
+@writer
 class HeuristicWriter:
     """Explains by rule; needs no service and no model. English is what it knows, but any text will do."""
 

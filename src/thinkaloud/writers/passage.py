@@ -1,4 +1,4 @@
-"""The end of a text, split once: words and marks, who speaks, where the sentence begins, parts of speech."""
+"""The end of a text, split once: words, marks, speakers, parts of speech."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who writes the explanations of a whole extraction? One writer, shard by shard; finished shards are kept."""
+"""The explanations of a whole extraction, shard by shard."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor

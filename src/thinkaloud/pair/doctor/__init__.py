@@ -18,8 +18,10 @@ from thinkaloud.pair.doctor.halves import (
     check_verbalizer,
 )
 from thinkaloud.pair.doctor.model import check_model
-from thinkaloud.pair.formats import load_reconstructor, load_verbalizer, read_contract
+from thinkaloud.pair.formats import read_contract
 from thinkaloud.pair.nla import pair_paths
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
 
 __all__ = ["Check", "Patient", "diagnose", "find"]
@@ -123,7 +125,7 @@ def _verbalizer(
         marker = check_marker(contract, load_tokenizer(folder if own else base or contract.base_model or folder))
         checks.append(marker)
         if marker.ok:  # an AV whose marker is off is not loaded at all
-            checks += check_verbalizer(load_verbalizer(path, base=base, device=device))
+            checks += check_verbalizer(Verbalizer.from_pretrained(path, base=base, device=device))
     except UserError as error:
         checks.append(Check("AV", False, str(error), _FETCH))
 
@@ -132,6 +134,6 @@ def _reconstructor(
     path: str | Path, base: str | Path | None, model: Any, device: str | None, checks: list[Check]
 ) -> None:
     try:
-        checks += check_reconstructor(load_reconstructor(path, base=base, device=device), model)
+        checks += check_reconstructor(Reconstructor.from_pretrained(path, base=base, device=device), model)
     except UserError as error:
         checks.append(Check("AR", False, str(error), _FETCH))

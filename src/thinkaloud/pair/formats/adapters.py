@@ -24,8 +24,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_backbone, load_causal_lm, load_state, load_tokenizer, pick_device
 from thinkaloud.pair.formats.official import HEAD, head_from, load_head
-from thinkaloud.pair.reconstructor import Reconstructor
-from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.pair.formats.parts import AR, AV, ARParts, AVParts
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FOREIGN_AR, FOREIGN_AR_META = "ar_lora_value_head.safetensors", "ar_meta.json"
@@ -44,18 +43,16 @@ def is_ar_adapter(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (CONFIG, FOREIGN_AR, FOREIGN_AR_META))
 
 
-def load_av(folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None) -> Verbalizer:
+def load_av(folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None) -> AVParts:
     """An AV adapter over `base`, else over the model that its contract or its adapter_config.json names."""
     contract, config = read_contract(folder, "av"), _lora_config(folder)
     state = load_state(_weights(folder))
     base = _base(folder, base, contract, config.base_model_name_or_path)
     model = _adapted(folder, load_causal_lm(base, device, dtype), config, state)
-    return Verbalizer(model, _tokenizer(folder, base), contract)
+    return model, _tokenizer(folder, base), contract
 
 
-def load_ar(
-    folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None
-) -> Reconstructor:
+def load_ar(folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None) -> ARParts:
     """An AR adapter with its head, over the first blocks of `base`."""
     if (folder / FOREIGN_AR).is_file() or (folder / FOREIGN_AR_META).is_file():
         return _load_foreign_ar(folder, base, device, dtype)
@@ -116,7 +113,7 @@ def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
-def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
+def save_av_adapter(verbalizer: AV, folder: Path) -> None:
     """Write the adapter of an AV whose model is a PeftModel, with tokenizer and contract; the base is not written."""
     with whole_folder(folder) as partial:
         _save_adapter(verbalizer.model, verbalizer.contract, partial)
@@ -124,7 +121,7 @@ def save_av_adapter(verbalizer: Verbalizer, folder: Path) -> None:
         contracts.write(verbalizer.contract, partial)
 
 
-def save_ar_adapter(reconstructor: Reconstructor, folder: Path) -> None:
+def save_ar_adapter(reconstructor: AR, folder: Path) -> None:
     """Write the adapter of an AR whose backbone is a PeftModel, with head, tokenizer and contract."""
     with whole_folder(folder) as partial:
         _save_adapter(reconstructor.backbone, reconstructor.contract, partial)
@@ -153,7 +150,7 @@ def from_dataset_sidecar(data: Mapping[str, Any], role: str, layer: int | None =
     return contracts.from_dict(model)
 
 
-def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, dtype: Any) -> Reconstructor:
+def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, dtype: Any) -> ARParts:
     meta = _meta(folder)
     if meta.get("quant") == "4bit":
         raise UserError(
@@ -190,11 +187,11 @@ def _reconstructor(
     head: nn.Linear,
     device: str | None,
     dtype: Any,
-) -> Reconstructor:
+) -> ARParts:
     assert contract.site is not None  # an AR's contract has one
     config.task_type = None  # the backbone has no output head, which peft's causal wrapper would ask for
     backbone = load_backbone(base, contract.site.layer, device, dtype, contract.final_norm)
-    return Reconstructor(_adapted(folder, backbone, config, state), head, _tokenizer(folder, base), contract)
+    return _adapted(folder, backbone, config, state), head, _tokenizer(folder, base), contract
 
 
 def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Tensor]) -> Any:
@@ -228,7 +225,7 @@ def _save_adapter(model: Any, contract: Contract, folder: Path) -> None:
     state = {
         name.replace(f".{model.active_adapter}", ""): parameter.detach().cpu().contiguous()
         for name, parameter in model.named_parameters()
-        if _is_adapter(name)
+        if _is_adapter(name) and f".{model.active_adapter}." in name
     }
     save_file(state, str(folder / WEIGHTS), metadata={"format": "pt"})
 

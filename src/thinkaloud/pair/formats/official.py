@@ -21,25 +21,24 @@ from thinkaloud.loading import (
     pick_device,
     quiet,
 )
-from thinkaloud.pair.reconstructor import Reconstructor
-from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.pair.formats.parts import AR, AV, ARParts, AVParts
 
 HEAD = "value_head.safetensors"
 
 
-def load_av(folder: Path, device: str | None = None, dtype: Any = None) -> Verbalizer:
+def load_av(folder: Path, device: str | None = None, dtype: Any = None) -> AVParts:
     """An AV saved whole."""
     contract = _checked_contract(folder, "av")
-    return Verbalizer(load_causal_lm(folder, device, dtype), load_tokenizer(folder), contract)
+    return load_causal_lm(folder, device, dtype), load_tokenizer(folder), contract
 
 
-def load_ar(folder: Path, device: str | None = None, dtype: Any = None) -> Reconstructor:
+def load_ar(folder: Path, device: str | None = None, dtype: Any = None) -> ARParts:
     """An AR saved whole: the first K+1 blocks, and the head beside them."""
     contract = _checked_contract(folder, "ar")
     assert contract.site is not None  # an AR's contract has one
     head = load_head(folder, contract.d_model, device)
     backbone = load_backbone(folder, contract.site.layer, device, dtype, contract.final_norm)
-    return Reconstructor(backbone, head, load_tokenizer(folder), contract)
+    return backbone, head, load_tokenizer(folder), contract
 
 
 def load_head(folder: Path, d_model: int, device: str | None = None) -> nn.Linear:
@@ -63,7 +62,7 @@ def head_from(weight: torch.Tensor) -> nn.Linear:
     return head.requires_grad_(False)
 
 
-def save_av(verbalizer: Verbalizer, folder: Path, packed: bool = False) -> None:
+def save_av(verbalizer: AV, folder: Path, packed: bool = False) -> None:
     """Write an AV in the official layout; `packed` stores eight-bit weights, which only this package reads."""
     with whole_folder(folder) as partial:
         save_model(verbalizer.model, partial, packed)
@@ -71,7 +70,7 @@ def save_av(verbalizer: Verbalizer, folder: Path, packed: bool = False) -> None:
         contracts.write(verbalizer.contract, partial)
 
 
-def save_ar(reconstructor: Reconstructor, folder: Path, packed: bool = False) -> None:
+def save_ar(reconstructor: AR, folder: Path, packed: bool = False) -> None:
     """Write an AR in the official layout. Its config.json says K+1 blocks, so no loader makes up further ones."""
     weight = {"weight": reconstructor.head.weight.detach().float().cpu().contiguous()}
     with whole_folder(folder) as partial:

@@ -1,1 +1,1 @@
-"""Which kinds of episode make up the pocket world? One file a family, each with its wordings and a `write`."""
+"""The families of the pocket world's episodes, a file each."""

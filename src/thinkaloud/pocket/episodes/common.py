@@ -1,11 +1,13 @@
 """Episodes of the pocket world: text written together with facts whose offsets are known."""
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from typing import TypeVar
+from importlib.resources import files
+from typing import Any, TypeVar
 
 from thinkaloud.pocket.chat import END, opening
 
@@ -76,6 +78,16 @@ def is_held_out(*values: str | int) -> bool:
 def words(text: str) -> tuple[str, ...]:
     """The words of a space-separated list."""
     return tuple(text.split())
+
+
+def read(family: str) -> dict[str, Any]:
+    """The wordings and word lists of a family, which stand in a JSON file beside its code."""
+    return json.loads(files("thinkaloud.pocket.episodes").joinpath(f"{family}.json").read_text(encoding="utf-8"))
+
+
+def made(kind: type[T], records: Sequence[Mapping[str, Any]]) -> tuple[T, ...]:
+    """Wordings of a family from its data; lists become tuples, since wordings are frozen."""
+    return tuple(kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in records)
 
 
 def pick_wording(dice: Dice, split: str, train: Sequence[T], heldout: Sequence[T]) -> T:

@@ -1,0 +1,1 @@
+"""Configuration of every step: frozen dataclasses, validated on construction, free of torch; recipes are made of it."""

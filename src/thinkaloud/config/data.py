@@ -1,0 +1,70 @@
+"""Configuration of the data: extraction of activations and the explanations written about them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from thinkaloud.errors import UserError
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Take the activations of a corpus into a folder of shards."""
+
+    corpus: str
+    """A .txt, .jsonl or .parquet file (.xz and .gz are fine), a folder of them, or a hub data set (owner/name). A long
+    .txt file without lines of <|doc|> is read as pages of whole paragraphs."""
+    out: Path
+    """The folder to write; one that a run with the same settings began is continued."""
+    nla: str | None = None
+    """A pair ("pocket", a folder, a hub name): its base model is read at its layer."""
+    model: str | None = None
+    """A model to read instead of a pair's: a folder or a hub name; needs --layer."""
+    layer: int | None = None
+    """The block whose output is read, counted from 0."""
+    positions: int = 10
+    """Tokens read of each document (of each window with --window), chosen by the seed."""
+    seed: int = 0
+    """What the choice of positions is keyed on, with the document's id."""
+    min_position: int = 50
+    """The first position that may be chosen: early ones have odd norms and say little."""
+    window: int | None = None
+    """Split documents into windows of so many tokens; default: whole documents, cut at the model's context."""
+    next_tokens: int = 0
+    """Keep so many of the model's own next tokens at each position; costs the rest of the forward pass."""
+    heldout: float = 0.02
+    """Share of the documents set aside by a hash of their ids."""
+    text_column: str | None = None
+    """The field that holds the text, if it is not "text"."""
+    limit: int | None = None
+    """Read no more than so many documents."""
+    batch_tokens: int | None = None
+    """Tokens in a batch; default: 32768 on an accelerator, 4096 on a CPU."""
+    worker: int = 0
+    """Which of --workers processes this is, from 0; together they write the same files as one."""
+    workers: int = 1
+    """How many processes share the corpus."""
+    device: str | None = None
+    """cpu, cuda or cuda:N; default: an accelerator where there is one."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Default: bfloat16 on an accelerator, float32 on a CPU."""
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Write an explanation for every stored activation."""
+
+    data: Path
+    """Folder of an extraction that kept next tokens (`thinkaloud extract --next-tokens 6`)."""
+    writer: str = "heuristic"
+    """Who writes: heuristic goes by rules and needs no service; or a Python file that registers a writer."""
+    cache: Path | None = None
+    """A SQLite file that remembers what was written, across runs and data sets."""
+    workers: int = 1
+    """Processes to write with."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(f"workers must be 1 or more, found {self.workers}")
+        if self.cache is not None and self.workers > 1:
+            raise UserError("a cache is kept by one process: use --workers 1 with --cache")

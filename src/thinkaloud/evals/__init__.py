@@ -1,0 +1,1 @@
+"""Evaluations of explanations, each registered by name over one explanation table."""

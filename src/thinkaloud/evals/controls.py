@@ -1,0 +1,126 @@
+"""Controls of reconstruction: shuffled and foreign pairs, nearest neighbour, noise."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.pair.nla import NLA
+from thinkaloud.pair.reading import Reading
+from thinkaloud.pair.scores import Control, Scores
+
+
+def partners(n: int, seed: int) -> np.ndarray:
+    """For each of `n` rows another row, every row once: one random cycle, so that no row is its own partner."""
+    if n < 2:
+        raise UserError(f"shuffled pairs need 2 vectors or more, found {n}")
+    cycle = np.random.default_rng(seed).permutation(n)
+    out = np.empty(n, dtype=np.int64)
+    out[cycle] = np.roll(cycle, -1)
+    return out
+
+
+def shuffled_pairs(
+    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], baseline: Baseline, seed: int = 0
+) -> Scores:
+    """Each prediction against another row's vector.
+
+    Well below 0 where words tell vectors apart; near the matched score where they say the same of all of them.
+    """
+    return Scores.of(pred, target[torch.from_numpy(partners(len(target), seed))], baseline)
+
+
+def foreign_pairs(
+    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, seed: int = 0
+) -> Scores:
+    """Each prediction against a random vector of another group (another text, another document)."""
+    ids = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1]
+    if len(set(ids.tolist())) < 2:
+        raise UserError("foreign pairs need vectors of 2 texts or more, found one text")
+    # In the order of groups, the rows outside one group are a ring without one arc: skip the arc, then draw.
+    order = np.argsort(ids, kind="stable")
+    sizes = np.bincount(ids)
+    ends = np.cumsum(sizes)
+    draws = np.random.default_rng(seed).random(len(ids))
+    step = (draws * (len(ids) - sizes[ids])).astype(np.int64)
+    chosen = order[(ends[ids] + step) % len(ids)]
+    return Scores.of(pred, target[torch.from_numpy(chosen)], baseline)
+
+
+def nearest_neighbour(
+    target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, block: int = 2048
+) -> Scores:
+    """The best that copying can do: for each vector the one of highest cosine among those of other groups."""
+    ids = torch.from_numpy(np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1])
+    if len(ids.unique()) < 2:
+        raise UserError("a nearest neighbour needs vectors of 2 documents or more, found one")
+    unit = torch.nn.functional.normalize(target.float(), dim=-1)
+    best = [
+        (unit[i : i + block] @ unit.T).masked_fill(ids[i : i + block, None] == ids[None], -torch.inf).argmax(dim=1)
+        for i in range(0, len(unit), block)
+    ]
+    return Scores.of(target[torch.cat(best)], target, baseline)
+
+
+def random_directions(target: Float[Tensor, "n d"], seed: int = 0) -> Float[Tensor, "n d"]:
+    """Vectors of the same norms in random directions: nothing that a model thought, injected just as strongly."""
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(seed))
+    norms = target.float().norm(dim=-1, keepdim=True)
+    return torch.nn.functional.normalize(noise, dim=-1) * norms
+
+
+def beside(
+    readings: Sequence[Reading], nla: NLA, noise: int = 32, seed: int = 0, max_tokens: int = 200
+) -> list[Control]:
+    """The score of several texts' first explanations, and the controls that belong beside it.
+
+    Special tokens are left out. `noise` random directions are explained anew; everything else is scored from what the
+    readings hold. FVE is relative to the pair's baseline, or to the variance of these very vectors where it has none.
+    """
+    rows = [
+        (number, position.explanations[0].text, vector)
+        for number, reading in enumerate(readings)
+        if reading.vectors is not None
+        for position, vector in zip(reading, reading.vectors, strict=True)
+        if not position.special
+    ]
+    groups, texts = [row[0] for row in rows], [row[1] for row in rows]
+    target, n = torch.stack([row[2] for row in rows]).float(), len(rows)
+    baseline = nla.baseline_for(target, groups, "these texts")
+    pred = nla.reconstruct(texts)
+    directions = random_directions(target[:: -(-n // noise)], seed)
+    said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
+    of_noise = nla.score(said, directions, baseline)
+    return [
+        Control(
+            "Its own explanation",
+            "Each text against the vector it was written for.",
+            Scores.of(pred, target, baseline).fve,
+            n,
+        ),
+        Control("Always the mean vector", "No words at all: 0 by definition.", 0.0, n),
+        Control(
+            "Another position's explanation",
+            "The same texts, dealt out to other positions.",
+            shuffled_pairs(pred, target, baseline, seed).fve,
+            n,
+        ),
+        Control(
+            "Another text's explanation",
+            "Each text against a vector of another passage.",
+            foreign_pairs(pred, target, groups, baseline, seed).fve,
+            n,
+        ),
+        Control(
+            "A random direction",
+            "Noise of the same norm, explained and scored against itself: the words sound as sure as ever.",
+            of_noise.fve,
+            len(said),
+            said[0],
+        ),
+    ]

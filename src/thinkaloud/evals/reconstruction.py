@@ -1,0 +1,153 @@
+"""Reconstruction of stored activations from explanations: FVE with controls and bootstrap intervals."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from thinkaloud.activations import Activations
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.evals.controls import foreign_pairs, nearest_neighbour
+from thinkaloud.evals.explained import Explained, evaluation, explained
+from thinkaloud.pair.nla import MAX_TOKENS, NLA
+from thinkaloud.pair.scores import Scores, fve
+from thinkaloud.site import Site
+from thinkaloud.stats import Estimate, estimate, mean
+
+OWN, WRITTEN, SHUFFLED = "AV → AR", "written explanation → AR", "shuffled pairs"  # names of lines
+
+
+@dataclass(frozen=True)
+class Line:
+    """One way of rebuilding `n` vectors of `n_docs` documents: its mean FVE, cosine and direction MSE.
+
+    `low` and `high` bound the FVE by a 95 % bootstrap over documents, V taken as known; NaN for a single document.
+    """
+
+    name: str
+    fve: float
+    low: float
+    high: float
+    cos: float
+    mse: float
+    n: int
+    n_docs: int
+
+    @classmethod
+    def of(cls, name: str, scores: Scores, docs: Sequence[Any]) -> "Line":
+        """The line of `scores`, whose rows belong to the documents `docs`."""
+        error = estimate(mean([score.mse for score in scores]), docs, n=2000)
+        bounds = fve(error.high, scores.baseline), fve(error.low, scores.baseline)
+        return cls(name, scores.fve, *bounds, scores.cos, scores.mse, len(scores), len(set(docs)))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The lines, what they rest on, and how the explanations ended and how long they are (tokens, tags included)."""
+
+    lines: tuple[Line, ...]
+    baseline: Baseline
+    site: Site
+    closed: float
+    tokens: float
+    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; figures that are not numbers are None."""
+        lines = [{k: _number(v) for k, v in asdict(line).items()} for line in self.lines]
+        site, baseline = self.site.to_dict(), self.baseline.to_dict()
+        also = {name: {key: _plain(value) for key, value in found.items()} for name, found in self.also.items()}
+        about = {"site": site, "baseline": baseline, "lines": lines, "closed": self.closed, "tokens": self.tokens}
+        return {**about, "also": also} if also else about
+
+
+def evaluate(
+    nla: NLA,
+    data: Activations,
+    baseline: Baseline,
+    samples: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
+    max_tokens: int = MAX_TOKENS,
+    watch: Callable[[int], None] = lambda rows: None,
+    also: Sequence[str] = (),
+) -> Evaluation:
+    """Score the pair on `data`: its own explanations, the written ones where the table has them, and the controls.
+
+    Shuffled pairs set each text against a random vector of another document, or, where there is one document, against
+    another of its vectors. Rows without a written explanation are left out of the lines that need one. `also` names
+    other evaluations of the same explanations. UserError where the vectors are of another site than the pair's.
+    """
+    if data.site is not None and data.site != nla.site:
+        raise UserError(f"the activations are of {data.site}, the pair reads {nla.site}: extract with --nla")
+    more = {name: evaluation.find(name) for name in also}
+    found = explained(nla, data, baseline, samples, temperature, seed, max_tokens, watch)
+    closed = sum(finish == "closed" for finish in found.column("finish")) / len(found.table)
+    tokens = sum(found.column("tokens")) / len(found.table)
+    figures = {name: of(found) for name, of in more.items()}
+    return Evaluation(tuple(lines(found)), baseline, nla.site, closed, tokens, figures)
+
+
+@evaluation
+def reconstruction(found: Explained) -> dict[str, float]:
+    """FVE of each way of rebuilding the vectors."""
+    return {line.name: line.fve for line in lines(found)}
+
+
+def lines(found: Explained) -> list[Line]:
+    """The pair's own explanations, the written ones where there are any, and the controls beside them."""
+    data, baseline, seed, docs = found.data, found.baseline, found.seed, found.column("doc_id")
+    out = [Line.of(OWN, Scores.of(found.rebuilt, found.target, baseline), docs)]
+    out.append(_shuffled(OWN, found.rebuilt, found.target, docs, found.column("row"), baseline, seed))
+    out += _written(found.nla, data, baseline, seed)
+    ids = data.column("doc_id")
+    if len(set(ids)) > 1:
+        out.append(Line.of("nearest vector of another document", nearest_neighbour(data.vectors, ids, baseline), ids))
+    out.append(Line("always the mean vector", 0.0, 0.0, 0.0, math.nan, baseline.v, len(data.vectors), len(set(ids))))
+    return out
+
+
+def _written(nla: NLA, data: Activations, baseline: Baseline, seed: int) -> list[Line]:
+    if "explanation" not in data.table.column_names:
+        return []
+    texts = data.column("explanation")
+    data = data.filter([text is not None for text in texts])
+    texts = [text for text in texts if text is not None]
+    if not texts:
+        return []
+    pred, docs = nla.reconstruct(texts), data.column("doc_id")
+    return [
+        Line.of(WRITTEN, Scores.of(pred, data.vectors, baseline), docs),
+        _shuffled(WRITTEN, pred, data.vectors, docs, range(len(texts)), baseline, seed),
+    ]
+
+
+def _shuffled(
+    name: str,
+    pred: Tensor,
+    target: Tensor,
+    docs: Sequence[Any],
+    vectors: Sequence[int],
+    baseline: Baseline,
+    seed: int,
+) -> Line:
+    """Every text beside a vector it was not written for. `docs` and `vectors` say whose each row is."""
+    groups = docs if len(set(docs)) > 1 else vectors
+    if len(set(groups)) < 2:
+        nan = math.nan
+        return Line(f"{name}, {SHUFFLED} (needs 2 vectors)", nan, nan, nan, nan, nan, len(target), len(set(docs)))
+    return Line.of(f"{name}, {SHUFFLED}", foreign_pairs(pred, target, groups, baseline, seed), docs)
+
+
+def _plain(value: Any) -> Any:
+    """A figure of an evaluation as JSON has it."""
+    if isinstance(value, Estimate):
+        return {key: _number(part) for key, part in asdict(value).items()}
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,75 @@
+"""Figures as SVG, and the plots that studies share: intervals and bands."""
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from thinkaloud.stats import Estimate
+
+BLUE, ORANGE, GREY = "#1b6ca8", "#d9822b", "#8a949e"
+INK = "#010203"  # stands for the page's own colour until a figure is written
+
+
+def svg(name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> str:
+    """An SVG that `draw` fills, a matplotlib figure of this size (inches) being given to it.
+
+    Lines and letters without a colour of their own take that of the page around them, light or dark.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 9,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    }
+    with plt.rc_context(style):
+        figure = plt.figure(figsize=size, layout="constrained")
+        draw(figure)
+        held = io.StringIO()
+        figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
+        plt.close(figure)
+    return held.getvalue().replace(INK, "currentColor")
+
+
+def intervals(
+    axes: Any,
+    at: Iterable[float],
+    found: Sequence[Estimate],
+    colour: str,
+    label: str | None = None,
+    across: bool = False,
+    **how: Any,
+) -> None:
+    """Estimates as points with their intervals, upright or `across`; unknown ones are left out, unknown bounds zero."""
+    known = [(place, one) for place, one in zip(at, found, strict=True) if np.isfinite(one.value)]
+    if known:
+        places, values = [place for place, _ in known], [one.value for _, one in known]
+        reach = [[one.value - one.low for _, one in known], [one.high - one.value for _, one in known]]
+        errors = np.maximum(np.nan_to_num(np.array(reach)), 0)
+        how = {"fmt": "o", "ms": 4, "lw": 1.2, "capsize": 0, "color": colour, "label": label, **how}
+        if across:
+            axes.errorbar(values, places, xerr=errors, **how)
+        else:
+            axes.errorbar(places, values, yerr=errors, **how)
+
+
+def band(axes: Any, xs: Iterable[float], found: Sequence[Estimate], label: str, style: str = "-", **how: Any) -> None:
+    """A line of estimates with their intervals as a band."""
+    xs = list(xs)
+    (line,) = axes.plot(xs, [one.value for one in found], style, label=label, **{"linewidth": 1.4, **how})
+    low, high = [one.low for one in found], [one.high for one in found]
+    axes.fill_between(xs, low, high, color=line.get_color(), alpha=0.18, lw=0)

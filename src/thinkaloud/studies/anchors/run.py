@@ -1,0 +1,238 @@
+"""Thought anchors: counterfactual importance of each sentence, by resampling.
+
+Counterfactual importance, after "thought anchors" (Bogdan et al., "Thought Anchors: Which LLM Reasoning Steps Matter?",
+2025; of NLAs: Realmbird, "NLA Thought Anchors", 2026): continuations with a sentence kept are compared with
+continuations in which it was drawn anew and came out otherwise. What a sentence is drawn anew from is what the sentence
+before it is kept with, so that every prefix of an explanation is continued once for both.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud.activations.tokens import Reader
+from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
+from thinkaloud.explanation import Explanation, split_parts
+from thinkaloud.pair.nla import NLA
+from thinkaloud.pair.scores import fve, text_mse
+from thinkaloud.rollout.base import Sampling
+from thinkaloud.studies.anchors import Anchors
+from thinkaloud.studies.anchors.analysis import Rows, closed, importances
+from thinkaloud.studies.anchors.embeddings import embedder
+from thinkaloud.studies.folder import Folder, Watch, rows
+from thinkaloud.studies.numbers import numbers, parse
+from thinkaloud.studies.page import Example, at_quartiles
+from thinkaloud.studies.problems import load_problems, place_of, read_places, solve
+
+PIECE = 4  # explanations whose continuations are sampled in one batch
+
+
+def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
+    """Work the problems, explain, continue every prefix of every explanation, and compare."""
+    for name in config.places:
+        place_of(name)
+    explained = folder.table("explanations", lambda: _explanations(config, nla)).to_pylist()
+    some = closed(explained)
+    if not some:
+        raise UserError(f"none of {len(explained)} explanations closes within {config.max_tokens} tokens")
+    baseline = _baseline(nla, some)
+
+    def continued(part: slice) -> pa.Table:
+        return rows(_continued(config, nla, baseline, some[part], config.seed * 1_000_003 + part.start + 1))
+
+    rollouts = folder.pieces("rollouts", len(some), PIECE, continued, watch).to_pylist()
+    deleted = folder.table("deletions", lambda: rows(_deletions(nla, baseline, some))).to_pylist()
+    similar = folder.table("similarity", lambda: rows(_similarities(config, nla, some, rollouts))).to_pylist()
+
+    def importance(threshold: float) -> list[dict[str, Any]]:
+        return importances(some, rollouts, similar, deleted, threshold)
+
+    found = folder.table("importance", lambda: rows(importance(config.threshold))).to_pylist()
+    folder.table(
+        "thresholds",
+        lambda: rows([{"threshold": t, **row} for t in config.thresholds for row in importance(t)]),
+    )
+    worked = {row["problem"]: row["right"] for row in explained}
+    facts = {
+        "Pair": nla.name,
+        "Site": str(nla.site),
+        "Baseline": str(baseline),
+        "Problems": f"{config.problems}, {len(worked)} worked, {sum(worked.values())} rightly",
+        "Explanations": f"{len(some)} that close, of {len(explained)}, at temperature {config.temperature:g}",
+        "Continuations": f"{len(rollouts):,}: {config.rollouts} of every prefix",
+        "Similarity": f"cosine in {'the space of the AR' if config.embedding == 'ar' else config.embedding}, mean "
+        f"removed; dropped at {config.threshold:g} and above",
+        "Seed": str(config.seed),
+    }
+    folder.keep(facts, _examples(found, some))
+
+
+def _examples(found: Rows, explained: Rows) -> list[Example]:
+    """Explanations at the quartiles of FVE, with the end of what M had read."""
+    fves = {(row["problem"], row["place"]): row["explanation_fve"] for row in found}
+    known = [fves.get((row["problem"], row["place"])) for row in explained]
+    return [
+        Example.of(row["prefix"], row["token"], row["text"], fve, row["place"])
+        for row, fve in ((explained[i], known[i]) for i in at_quartiles(known))
+        if fve is not None
+    ]
+
+
+def _explanations(config: Anchors, nla: NLA) -> pa.Table:
+    """A row for each place of each problem: what was said there, and where its sentences end among its tokens."""
+    tokenizer = nla.model_tokenizer
+    reader = Reader(tokenizer)
+    problems = load_problems(config.problems, config.n, config.seed, tokenizer)
+    solutions = solve(nla.model, tokenizer, problems, config.solution_tokens)
+    places, vectors = read_places(nla, solutions, config.places)
+    sampling = Sampling(config.temperature, config.max_tokens, config.seed)
+    said = [row[0] for row in nla.verbalizer.explain(vectors, 1, sampling)]
+    records = []
+    for place, vector, one in zip(places, vectors, said, strict=True):
+        solution = solutions[place.solution]
+        sentences, ends = sentence_ends(one, nla.tokenizer)
+        records.append(
+            {
+                "problem": solution.problem.id,
+                "place": place.name,
+                "right": solution.right,
+                "gold": str(solution.problem.gold),
+                "model": None if solution.answer is None else str(solution.answer),
+                "solution": solution.text,
+                "prefix": reader.prefix(solution.ids[: place.token + 1]),
+                "token": reader.token(solution.ids[place.token]),
+                "text": one.text,
+                "finish": one.finish,
+                "token_ids": list(one.token_ids),
+                "sentences": sentences,
+                "ends": ends,
+                "vector": vector.tolist(),
+            }
+        )
+    return rows(records)
+
+
+def sentence_ends(said: Explanation, tokenizer: Any) -> tuple[list[str], list[int]]:
+    """The sentences of an explanation, and how many of its tokens it takes to have said each."""
+    grown = [len(tokenizer.decode(said.token_ids[: i + 1])) for i in range(len(said.token_ids))]
+    start = said.raw.find(said.text) if said.text else 0
+    sentences, ends = [], []
+    for part in said.parts:
+        if part.kind != "sentence":
+            continue
+        tokens = next((i + 1 for i, length in enumerate(grown) if length >= start + part.end), None)
+        if tokens is not None and (not ends or tokens > ends[-1]):
+            sentences.append(said.text[part.start : part.end])
+            ends.append(tokens)
+    return sentences, ends
+
+
+def _baseline(nla: NLA, explained: Rows) -> Baseline:
+    vectors = np.asarray([row["vector"] for row in explained], dtype=np.float32)
+    return nla.baseline_for(vectors, [row["problem"] for row in explained])
+
+
+def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, seed: int) -> list[dict[str, Any]]:
+    """Continuations of every prefix of these explanations, from none of their sentences to all."""
+    jobs = [(row, kept) for row in explained for kept in range(len(row["ends"]) + 1)]
+    vectors = torch.tensor([row["vector"] for row, _ in jobs])
+    prefixes = [row["token_ids"][: row["ends"][kept - 1]] if kept else [] for row, kept in jobs]
+    sampling = Sampling(config.temperature, config.max_tokens, seed)
+    said = nla.verbalizer.explain(vectors, config.rollouts, sampling, [[p] * config.rollouts for p in prefixes])
+    texts = [one.text for group in said for one in group]
+    fves = _fves(nla, texts, vectors.repeat_interleave(config.rollouts, dim=0), baseline)
+    out = []
+    for j, ((row, kept), prefix, group) in enumerate(zip(jobs, prefixes, said, strict=True)):
+        before = nla.tokenizer.decode(prefix)
+        for i, one in enumerate(group):
+            held = numbers(one.text)
+            model = None if row["model"] is None else parse(row["model"])
+            out.append(
+                {
+                    "problem": row["problem"],
+                    "place": row["place"],
+                    "kept": kept,
+                    "sample": i,
+                    "sentence": first_sentence(one.raw[len(before) :]),
+                    "finish": one.finish,
+                    "text": one.text,
+                    "gold": float(parse(row["gold"]) in held),
+                    "model": math.nan if model is None else float(model in held),
+                    "fve": fves[j * config.rollouts + i],
+                }
+            )
+    return out
+
+
+def first_sentence(raw: str) -> str:
+    """The first sentence of what follows a prefix; empty where the explanation ends there."""
+    body = raw.replace("<explanation>", "").split("</explanation>", 1)[0]
+    sentence = next((part for part in split_parts(body) if part.kind == "sentence"), None)
+    return body[sentence.start : sentence.end] if sentence else ""
+
+
+def _deletions(nla: NLA, baseline: Baseline, explained: Rows) -> list[dict[str, Any]]:
+    """Outcomes of every explanation as it is (sentence −1), and without each of its sentences."""
+    jobs = [(row, i) for row in explained for i in range(-1, len(row["sentences"]))]
+    texts = [without(row["text"], row["sentences"], i) for row, i in jobs]
+    vectors = torch.tensor([row["vector"] for row, _ in jobs])
+    fves = _fves(nla, texts, vectors, baseline)
+    return [
+        {
+            "problem": row["problem"],
+            "place": row["place"],
+            "sentence": i,
+            "gold": float(parse(row["gold"]) in numbers(text)),
+            "model": math.nan if row["model"] is None else float(parse(row["model"]) in numbers(text)),
+            "fve": value,
+        }
+        for (row, i), text, value in zip(jobs, texts, fves, strict=True)
+    ]
+
+
+def _fves(nla: NLA, texts: Sequence[str], vectors: Float[Tensor, "n d"], baseline: Baseline) -> list[float]:
+    """The FVE of each text; NaN for one that says nothing."""
+    return [fve(mse, baseline) for mse in text_mse(nla.reconstruct, texts, vectors).tolist()]
+
+
+def without(text: str, sentences: Sequence[str], i: int) -> str:
+    """A text with its ith sentence and the white space behind it taken out; −1 leaves it whole."""
+    if i < 0:
+        return text
+    at = 0
+    for sentence in sentences[:i]:
+        at = text.index(sentence, at) + len(sentence)
+    start = text.index(sentences[i], at)
+    return (text[:start] + text[start + len(sentences[i]) :].lstrip()).strip()
+
+
+def _similarities(config: Anchors, nla: NLA, explained: Rows, rollouts: Rows) -> list[dict[str, Any]]:
+    """How like the original every sentence is that was drawn in its place."""
+    original = {(row["problem"], row["place"]): row["sentences"] for row in explained}
+    pairs = {
+        (row["sentence"], original[row["problem"], row["place"]][row["kept"]])
+        for row in rollouts
+        if row["sentence"] and row["kept"] < len(original[row["problem"], row["place"]])
+    }
+    every = sorted({sentence for pair in pairs for sentence in pair})
+    if not every:
+        return [{"drawn": "", "original": "", "similarity": 0.0}]
+    vectors = centred(embedder(config.embedding, nla)(every))
+    at = {sentence: i for i, sentence in enumerate(every)}
+    return [
+        {"drawn": drawn, "original": one, "similarity": float(vectors[at[drawn]] @ vectors[at[one]])}
+        for drawn, one in sorted(pairs)
+    ]
+
+
+def centred(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Unit vectors after their directions' mean was removed: all share it, and it would make every cosine high."""
+    unit = torch.nn.functional.normalize(vectors.double(), dim=-1)
+    return torch.nn.functional.normalize(unit - unit.mean(dim=0), dim=-1)

@@ -1,0 +1,211 @@
+"""First mentions: when explanations name a fact or a word, against the text.
+
+Chance is what the same question gives for something that this text does not tell: a fact's value in another episode of
+the family, looked for in this episode's explanations; a word of this text, looked for in another text's explanations.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from thinkaloud.pocket.world import rhyme_words
+from thinkaloud.studies.numbers import numbers, parse, spans
+from thinkaloud.studies.positions.claims import content_words, words
+from thinkaloud.studies.positions.read_texts import Known, Said, Text, by_text
+
+# Tokens from the first token of a word in the text to the explanation that first has it.
+WHEN = {
+    "2 or more tokens before": (-(10**9), -2),
+    "the token before": (-1, -1),
+    "at once (0 to 2)": (0, 2),
+    "soon (3 to 10)": (3, 10),
+    "later (11 or more)": (11, 10**9),
+}
+NEVER = "never"
+ONCE_SAID = 3
+# Smaller numbers are named wherever a longer one begins with their digit.
+FROM = 10
+KINDS_OF_WORDS = ("name", "number", "rarer word")
+_SHORTEST = 4  # letters of a rarer word: shorter ones are mostly pieces and interjections
+_CAPITAL = re.compile(r"[A-Z][a-z]+")
+_OPENS = re.compile(r"(?:^|[.!?:\n\"“>])\s*$")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """What a text names: its words, its numbers, and all of it in lower case with single spaces."""
+
+    words: frozenset[str]
+    numbers: frozenset[Decimal]
+    plain: str
+
+    @classmethod
+    def of(cls, text: str) -> "Mention":
+        return cls(frozenset(words(text)), frozenset(numbers(text)), " ".join(text.lower().split()))
+
+    def names(self, value: str) -> bool:
+        """Whether the value stands here as a number, a whole word or phrase, or for a rhyme (-um) any word with it."""
+        number = _number(value)
+        if number is not None:
+            return number in self.numbers
+        if value.startswith("-"):
+            return any(word.endswith(value[1:]) for word in self.words) or not self.words.isdisjoint(_rhymes(value))
+        if value.isalpha():
+            return value.lower() in self.words
+        return re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", self.plain) is not None
+
+
+def facts_named(texts: Sequence[Text], said: Sequence[Said]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """For each fact (and sample) when it is first named; and for each position from its settling on, whether it is.
+
+    `settled`, `stated` and `named` are tokens, `named` from the settling on. `before`: named by the last position
+    before the statement (or the last one, for what is never stated); `stands`: the text says the value when it settles
+    it, so that copying is enough. `chance` is the mean of the same over the values that the fact has in other episodes
+    of the family, where they differ. `once_said`: named within ONCE_SAID tokens of the statement's first.
+    """
+    spoken, facts, moments = by_text(said), [], []
+    values: dict[tuple[str, str], Counter[str]] = {}
+    for text in texts:
+        for fact in text.facts:
+            values.setdefault((text.family, _name(fact)), Counter())[fact.value] += 1
+    for text in texts:
+        mentions = [(one.position, one.sample, Mention.of(one.text)) for one in spoken.get(text.id, [])]
+        for fact in text.facts:
+            head = {"id": text.id, "family": text.family, "fact": _name(fact), "value": fact.value}
+            others = Counter(values[text.family, _name(fact)])
+            del others[fact.value]
+            stands = Mention.of(text.text[: text.ends[fact.settled]]).names(fact.value)
+            for sample in sorted({sample for _, sample, _ in mentions}):
+                seen = [
+                    (position, mention.names(fact.value), [mention.names(other) for other in others])
+                    for position, number, mention in mentions
+                    if number == sample and position >= fact.settled
+                ]
+                facts.append(
+                    head
+                    | {"sample": sample, "settled": fact.settled, "stated": fact.stated, "stands": stands}
+                    | _first_named(fact, seen, others)
+                )
+                for position, own, chance in seen if fact.stated is not None else ():
+                    to = position - (fact.stated or 0)
+                    moments.append(head | {"to_stated": to, "named": own, "chance": _share(chance, others)})
+    return facts, moments
+
+
+def words_named(texts: Sequence[Text], said: Sequence[Said]) -> list[dict[str, Any]]:
+    """For each name, number from 10 on and rarer content word of the texts (and sample): when the words first have it.
+
+    `said` is the first token of the word's first place in the text, `named` the first position whose explanation has
+    it. `chance` has for each of WHEN and never the share of other texts, without the word and read at least so far,
+    whose explanations first have it then. Words that no position is read before are left out.
+    """
+    found = {text.id: list(_words_of(text)) for text in texts}
+    in_texts = Counter(word for some in found.values() for word in {word for _, word, _ in some})
+    firsts: dict[tuple[str, int], dict[str, int]] = {}
+    last: dict[str, int] = {}
+    for one in said:
+        seen = firsts.setdefault((one.id, one.sample), {})
+        last[one.id] = max(last.get(one.id, 0), one.position)
+        for word in (*words(one.text), *(str(number) for number in numbers(one.text))):
+            seen[word] = min(seen.get(word, one.position), one.position)
+    own_words = {text.id: _all_words(text) for text in texts}
+    out = []
+    for text in texts:
+        for kind, word, at in found[text.id]:
+            rare = in_texts[word] <= max(1, len(texts) // 10)
+            if at <= text.places[0] or (kind == "rarer word" and not rare):
+                continue
+            for (other, sample), seen in firsts.items():
+                if other != text.id:
+                    continue
+                chance = [
+                    when(unknowing.get(word), at)
+                    for (id_, number), unknowing in firsts.items()
+                    if number == sample and id_ != text.id and word not in own_words[id_] and last[id_] >= at
+                ]
+                shares = {name: chance.count(name) / len(chance) if chance else None for name in (*WHEN, NEVER)}
+                head = {"id": text.id, "family": text.family, "kind": kind, "word": word, "sample": sample, "said": at}
+                named = seen.get(word)
+                out.append(head | {"named": named, "when": when(named, at), "chance": shares})
+    return out
+
+
+def when(named: int | None, said: int) -> str:
+    """Which of WHEN it is."""
+    if named is None:
+        return NEVER
+    return next(name for name, (low, high) in WHEN.items() if low <= named - said <= high)
+
+
+def _name(fact: Known) -> str:
+    """The fact's name without what counts it: place:Vera:2 is place, after_step_1 stays."""
+    return fact.name.partition(":")[0]
+
+
+def _first_named(
+    fact: Known, seen: Sequence[tuple[int, bool, list[bool]]], others: Mapping[str, int]
+) -> dict[str, Any]:
+    window = [row for row in seen if fact.stated is None or row[0] < fact.stated]
+    said = [row for row in seen if fact.stated is not None and fact.stated <= row[0] <= fact.stated + ONCE_SAID]
+    ever = [any(column) for column in zip(*(chance for _, _, chance in window), strict=True)]
+    return {
+        "named": next((position for position, own, _ in seen if own), None),
+        "places": len(window),
+        "before": any(own for _, own, _ in window) if window else None,
+        "chance": _share(ever, others) if window else None,
+        "once_said": any(own for _, own, _ in said) if said else None,
+    }
+
+
+def _share(hits: Sequence[bool], others: Mapping[str, int]) -> float | None:
+    """The share of other episodes whose value is named."""
+    return float(np.average(hits, weights=list(others.values()))) if others else None
+
+
+@cache
+def _number(value: str) -> Decimal | None:
+    return parse(value)
+
+
+@cache
+def _rhymes(value: str) -> tuple[str, ...]:
+    try:
+        return rhyme_words(value)
+    except KeyError:
+        return ()
+
+
+def _words_of(text: Text) -> Iterator[tuple[str, str, int]]:
+    """(kind, word, its first token) of every name, number and content word at its first place, in order of kinds."""
+    first: dict[tuple[str, str], int] = {}
+    plain: set[str] = set()
+    for match in re.finditer(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text.text):
+        (word,) = words(match.group()) or ("",)
+        inside = _CAPITAL.fullmatch(match.group()) and not _OPENS.search(text.text[: match.start()][-8:])
+        if not match.group()[0].isupper():
+            plain.add(word)
+        elif inside:
+            first.setdefault(("name", word), match.start())
+        if len(word) >= _SHORTEST and content_words(word):
+            first.setdefault(("rarer word", word), match.start())
+    for start, _, value in spans(text.text):
+        if abs(value) < FROM:
+            continue
+        first.setdefault(("number", str(value)), start)
+    names = {word for kind, word in first if kind == "name"} - plain
+    for (kind, word), start in sorted(first.items()):
+        if (kind == "name") != (word in names):
+            continue
+        at = text.token_at(min(start, first.get(("rarer word", word), start)))
+        if at in text.places:  # the tags of a chat are no words of it
+            yield kind, word, at
+
+
+def _all_words(text: Text) -> frozenset[str]:
+    return frozenset([*words(text.text), *map(str, numbers(text.text))])

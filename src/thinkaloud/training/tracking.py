@@ -1,0 +1,119 @@
+"""Experiment trackers: the metrics of a run in trackio, Weights & Biases or TensorBoard, beside its metrics.jsonl.
+
+A tracker is a function of the run's folder and configuration, registered by name; it returns what takes metrics. The
+run's name is its folder's, so that a resumed run goes on under the same one.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from thinkaloud.errors import UserError
+
+PROJECT = "thinkaloud"
+
+
+class Tracker(Protocol):
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record numbers by name at an optimizer step."""
+        ...
+
+    def finish(self) -> None:
+        """Write what is held back; called once, also after an error."""
+        ...
+
+
+Start = Callable[[Path, Mapping[str, Any]], Tracker]
+TRACKERS: dict[str, Start] = {}
+
+
+def tracker(name: str) -> Callable[[Start], Start]:
+    """Register a tracker that `--track NAME` starts with the run's folder and its configuration."""
+
+    def register(start: Start) -> Start:
+        TRACKERS[name] = start
+        return start
+
+    return register
+
+
+def start(name: str | None, out: Path, config: Mapping[str, Any]) -> Tracker:
+    """The tracker of this name; one that takes nothing for None. UserError if its package is not installed."""
+    if name is None:
+        return _Nothing()
+    if name not in TRACKERS:
+        raise UserError(f"no tracker {name}: expected one of {', '.join(TRACKERS)}")
+    try:
+        return TRACKERS[name](out, config)
+    except ImportError as error:
+        raise UserError(f"--track {name} needs the package {error.name}: pip install 'thinkaloud[track]'") from None
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a metrics line; trackers take nothing else."""
+    kept = {name: value for name, value in metrics.items() if name not in ("step", "steps")}
+    return {name: float(value) for name, value in kept.items() if isinstance(value, int | float)}
+
+
+class _Nothing:
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+@tracker("trackio")
+class _Trackio:
+    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
+        self.run = import_module("trackio").init(
+            PROJECT, name=_name(out), config=dict(config), resume="allow", embed=False
+        )
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        self.run.log(dict(metrics), step=step)
+
+    def finish(self) -> None:
+        self.run.finish()
+
+
+@tracker("wandb")
+class _WandB:
+    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
+        whole = str(out.resolve()).encode()
+        self.run = import_module("wandb").init(
+            project=PROJECT,
+            name=_name(out),
+            id=hashlib.sha256(whole).hexdigest()[:16],
+            resume="allow",
+            config=dict(config),
+            dir=str(out),
+        )
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        self.run.log(dict(metrics), step=step)
+
+    def finish(self) -> None:
+        self.run.finish()
+
+
+@tracker("tensorboard")
+class _TensorBoard:
+    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(out / "tensorboard"))
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        for name, value in metrics.items():
+            self.writer.add_scalar(name, value, step)
+
+    def finish(self) -> None:
+        self.writer.close()
+
+
+def _name(out: Path) -> str:
+    """A run's name: its folder and the one around it."""
+    return "/".join(out.resolve().parts[-2:])
