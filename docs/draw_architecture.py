@@ -17,6 +17,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 # Which folder may import which: only those before it. Files outside folders come before all of them.
 FOLDERS = (
     "config",
+    "models",
     "activations",
     "rollout",
     "writers",

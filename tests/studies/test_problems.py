@@ -12,6 +12,7 @@ import tiny
 
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_tokenizer
+from thinkaloud.models import lm
 from thinkaloud.studies.problems import (
     BORDER,
     Problem,
@@ -21,7 +22,6 @@ from thinkaloud.studies.problems import (
     load_problems,
     place_of,
     solve,
-    turn_ends,
 )
 
 POCKET = Path(__file__).parent.parent.parent / "models" / "pocket" / "base"
@@ -156,7 +156,7 @@ def test_the_pocket_model_works_problems() -> None:
     assert sum(s.right for s in solved) >= 3
     for s in solved:
         assert s.problem.prompt in tokenizer.decode(s.ids)
-        assert not turn_ends(model, tokenizer) & set(s.ids[s.prompt_tokens :])
+        assert not lm.turn_ends(model, tokenizer) & set(s.ids[s.prompt_tokens :])
         if s.border is not None and s.span is not None and s.answer is not None:
             assert s.border < s.span[0] <= s.span[1]
             said = tokenizer.decode(s.ids[s.span[0] : s.span[1] + 1])
@@ -169,7 +169,3 @@ def test_a_problem_that_fills_the_context_is_refused() -> None:
     model = tiny.model("llama")
     with pytest.raises(UserError, match="problem long has"):
         solve(model, letters(), [Problem("long", "a" * 300, Decimal(1))], 4)
-
-
-def test_the_end_of_a_turn_is_an_end() -> None:
-    assert letters().convert_tokens_to_ids(tiny.END) in turn_ends(tiny.model("llama"), letters())

@@ -22,12 +22,11 @@ from thinkaloud.pair.nla import NLA
 from thinkaloud.render.page import asset
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import Page, Section, render
-from thinkaloud.studies.problems import turn_ends
 from thinkaloud.studies.survey import Survey, browse, difficulty, form
 from thinkaloud.studies.survey import run as survey
 from thinkaloud.studies.survey.page import hard_verdict
 from thinkaloud.studies.survey.published import COLUMNS
-from thinkaloud.studies.survey.sources import Chooser, Source, cut, documents, greedy_replies, with_own_turns
+from thinkaloud.studies.survey.sources import Chooser, Source, cut, documents, with_own_turns
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -261,21 +260,6 @@ def test_each_assistant_turn_answers_what_stands_before_it_replies_included() ->
     assert [m["role"] for m in cut_off[0]] == ["user"]
     with pytest.raises(UserError, match="chat template"):
         with_own_turns([brief], tiny.tokenizer(chat=False), reply, context=100)
-
-
-def test_replies_in_a_batch_are_those_given_alone(pocket: NLA) -> None:
-    tokenizer = pocket.tokenizer
-    prompts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=True, return_dict=True, add_generation_prompt=True
-        )["input_ids"]
-        for text in ("Why is the sky blue?", "Good evening. I step on wooden blocks. How do I get ink off a table?")
-    ]
-    together = greedy_replies(pocket.model, tokenizer, prompts, 12)
-    assert together == [greedy_replies(pocket.model, tokenizer, [prompt], 12)[0] for prompt in prompts]
-    assert all(together)
-    ends = tokenizer.convert_ids_to_tokens(sorted(turn_ends(pocket.model, tokenizer)))
-    assert not any(end in text for end in ends for text in together)
 
 
 def test_regenerated_turns_are_read(pocket: NLA, tmp_path: Path) -> None:

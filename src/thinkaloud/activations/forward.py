@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from thinkaloud import families, hooks
 from thinkaloud.batching import length_batches
+from thinkaloud.models import lm
 from thinkaloud.site import Site
-
-HEAD_ROWS = 1024  # rows of logits held at once: 0.6 GB in float32 at a vocabulary of 152k
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,4 @@ class Pass:
             last = self.view(input_ids=ids, use_cache=False).last_hidden_state
         if not self.next_tokens:
             return seen[self.site], None, None
-        final = last.flatten(0, 1)[rows]
-        tops = [
-            torch.softmax(families.logits(self.model, part).float(), dim=-1).topk(self.next_tokens, dim=-1)
-            for part in final.split(HEAD_ROWS)
-        ]
-        return seen[self.site], torch.cat([t.indices for t in tops]), torch.cat([t.values for t in tops])
+        return seen[self.site], *lm.next_tokens(self.model, last.flatten(0, 1)[rows], self.next_tokens)

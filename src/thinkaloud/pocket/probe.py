@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from thinkaloud import loading
 from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.models import lm
 from thinkaloud.pocket.chat import END
 from thinkaloud.pocket.world import FAMILIES, Episode, Fact, episodes, wordings
 from thinkaloud.site import Site
@@ -121,23 +121,14 @@ def question_of(episode: Episode) -> str:
     return episode.text[: max(episode.text.rfind(mark, 0, first) + len(mark) for mark in ("\n", "<|assistant|>"))]
 
 
-@torch.no_grad()
 def solved(model: Any, tokenizer: Any, n: int, seed: int = 0, max_tokens: int = 64) -> float:
     """Share of `n` held-out word problems that the model works to the right `#### N` by itself, greedily."""
-    right, device = 0, next(model.parameters()).device
     some = list(episodes(seed + 2_000_003, n, "heldout", ["problems"]))
-    end = tokenizer.convert_tokens_to_ids(END)
-    for episode in some:
-        ids = torch.tensor([tokenizer(question_of(episode))["input_ids"]], device=device)
-        made = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=max_tokens,
-            do_sample=False,
-            eos_token_id=[tokenizer.eos_token_id, end],
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        said = ANSWER.search(tokenizer.decode(made[0, ids.shape[1] :]))
+    asked = [tokenizer(question_of(episode))["input_ids"] for episode in some]
+    ends = (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END))
+    right = 0
+    for episode, made in zip(some, lm.greedy(model, tokenizer, asked, max_tokens, ends, batch=1), strict=True):
+        said = ANSWER.search(tokenizer.decode(made.ids))
         answer = next(fact.value for fact in episode.facts if fact.name == "answer")
         right += said is not None and said.group(1) == answer
     return right / n

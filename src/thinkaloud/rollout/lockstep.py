@@ -1,10 +1,10 @@
 """Batched sampling over a static KV cache, in process, from the weights that are being trained.
 
-All prompts have the same length and differ in one place, the vector, so they are decoded in step: the part before the
-vector is read once for all, the rest of a prompt once for all its samples, and then every row takes one token at a
-time, over keys and values that stay in place. A row that has ended makes room: the last row moves into its place, and
-prompts that wait are let in. On a GPU a step is one CUDA graph for each length bucket, and the rows are looked at once
-in a few steps only, so nothing waits for the processor.
+Prompts of the same text differ in the vector alone: the part before it is read once for all, the rest of a prompt once
+for all its samples. Then every row, of whatever prompt, takes one token at a time, over keys and values that stay in
+place. A row that has ended makes room: the last row moves into its place, and prompts that wait are let in. On a GPU a
+step is one CUDA graph for each length bucket, and the rows are looked at once in a few steps only, so nothing waits for
+the processor.
 
 A row's random numbers depend on the seed, its prompt's index and its sample's index alone: which rows are decoded
 beside it changes nothing about what is drawn.
@@ -61,7 +61,8 @@ class Lockstep(Scheduler):
     def _batch(self, rows: int, places: int) -> "_Batch":
         """Room for so many rows and places: what is kept from before, grown if rows are live and it is too small."""
         kept, live = self._kept, len(self.live)
-        if kept is not None and rows <= kept.rows and places <= kept.places and (live or kept.rows <= self.rows):
+        fits = kept is not None and rows <= kept.rows and places <= kept.places
+        if kept is not None and fits and (live or kept.rows <= max(rows, self.rows)):
             return kept
         context = self.ending.context
         if kept is None or not live:
@@ -156,6 +157,7 @@ class Lockstep(Scheduler):
 
     def compact(self) -> None:
         if self._kept is not None:
+            self._kept.turn.zero_()  # a step that broke off has left it elsewhere
             self.live = self._kept.compact(self.live)
         if not self.live and not self.waiting:
             self._shared.clear()  # weights may be others when there is work again

@@ -17,6 +17,7 @@ from thinkaloud import families
 from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.chat import chat_text
 from thinkaloud.errors import UserError
+from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
@@ -140,47 +141,11 @@ def answer_in(text: str) -> tuple[Decimal, int, int] | None:
     return found[-1] if found else None
 
 
-@torch.no_grad()
 def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: int, batch: int = 16) -> list[Solution]:
     """M's own greedy solutions, each up to its end of text or turn, or to the end of the line that holds its answer."""
-    device = next(model.parameters()).device
-    ends = sorted(turn_ends(model, tokenizer))
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
     asked = [_encoded(problem, model, tokenizer) for problem in problems]
-    written: list[list[int]] = [[] for _ in problems]
-    cut = [False] * len(problems)
-    order = sorted(range(len(problems)), key=lambda i: len(asked[i]))
-    for start in range(0, len(order), batch):
-        some = order[start : start + batch]
-        width = max(len(asked[i]) for i in some)
-        ids = torch.tensor([[pad] * (width - len(asked[i])) + asked[i] for i in some], device=device)
-        mask = torch.tensor([[0] * (width - len(asked[i])) + [1] * len(asked[i]) for i in some], device=device)
-        made = model.generate(
-            ids,
-            attention_mask=mask,
-            max_new_tokens=min(max_tokens, families.context_length(model) - width),
-            do_sample=False,
-            # A checkpoint's own settings may hold penalties, and the solution would not be the likeliest any more.
-            repetition_penalty=1.0,
-            no_repeat_ngram_size=0,
-            eos_token_id=ends,
-            pad_token_id=pad,
-        )
-        for i, row in zip(some, made[:, width:].tolist(), strict=True):
-            stop = next((k for k, token in enumerate(row) if token in ends), len(row))
-            written[i], cut[i] = row[:stop], stop == len(row)
-    every = zip(problems, asked, written, cut, strict=True)
-    return [_solution(problem, a, w, was_cut, tokenizer) for problem, a, w, was_cut in every]
-
-
-def turn_ends(model: Any, tokenizer: Any) -> set[int]:
-    """Every token that ends a text or a turn."""
-    ends = set(families.end_ids(model, tokenizer))
-    for token in ("<|end|>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>"):
-        found = tokenizer.convert_tokens_to_ids(token)
-        if isinstance(found, int) and found != tokenizer.unk_token_id:
-            ends.add(found)
-    return ends
+    written = lm.greedy(model, tokenizer, asked, max_tokens, batch=batch)
+    return [_solution(p, a, w.ids, w.cut, tokenizer) for p, a, w in zip(problems, asked, written, strict=True)]
 
 
 def _encoded(problem: Problem, model: Any, tokenizer: Any) -> list[int]:

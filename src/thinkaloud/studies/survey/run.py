@@ -19,13 +19,14 @@ from thinkaloud.activations.forward import Pass, default_batch_tokens
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
+from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.page import Example, at_quartiles
 from thinkaloud.studies.survey import Survey, paragraphs
 from thinkaloud.studies.survey.published import FILES, PREFIX, SCHEMA, of_kind, publish
-from thinkaloud.studies.survey.sources import Chooser, Kind, Source, cut, documents, greedy_replies, with_own_turns
+from thinkaloud.studies.survey.sources import Chooser, Kind, Source, cut, documents, with_own_turns
 from thinkaloud.studies.survey.tokens import TokenClasses
 
 DOCUMENTS_AT_ONCE = 128
@@ -88,7 +89,8 @@ def _regenerated(
     chats: Sequence[Document], config: Survey, folder: Folder, nla: NLA, chooser: Chooser, watch: Watch
 ) -> list[Source]:
     def replies(prompts: list[list[int]]) -> list[str]:
-        return greedy_replies(nla.model, chooser.tokenizer, prompts, config.reply_tokens)
+        made = lm.greedy(nla.model, chooser.tokenizer, prompts, config.reply_tokens)
+        return [chooser.tokenizer.decode(one.ids, skip_special_tokens=True) for one in made]
 
     def make(some: slice) -> pa.Table:
         messages = [document.messages or () for document in chats[some]]

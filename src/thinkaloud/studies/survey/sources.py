@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-import torch
-
-from thinkaloud import families
 from thinkaloud.activations.corpus import Document, read_corpus
 from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
 from thinkaloud.activations.tokens import encode, encode_chat, windows_of
 from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
 from thinkaloud.pocket.world import episodes
-from thinkaloud.studies.problems import turn_ends
 
 Kind = Literal["text", "chat"]
 MIN_POSITION = 4  # a model's first tokens have vectors unlike all others
@@ -124,32 +120,3 @@ def _prompt(messages: Sequence[dict[str, Any]], tokenizer: Any) -> list[int] | N
     if not messages or encode_chat(tokenizer, messages) is None:
         return None
     return chat_ids(tokenizer, messages, generation_prompt=True)
-
-
-@torch.no_grad()
-def greedy_replies(
-    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], max_tokens: int, batch: int = 16
-) -> list[str]:
-    """M's own greedy continuation of each prompt, up to its end of text or turn."""
-    device, ends, context = next(model.parameters()).device, turn_ends(model, tokenizer), families.context_length(model)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
-    out = [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    for start in range(0, len(order), batch):
-        some = order[start : start + batch]
-        width = max(len(prompts[i]) for i in some)
-        fill = [width - len(prompts[i]) for i in some]
-        ids = torch.tensor([[pad] * f + list(prompts[i]) for f, i in zip(fill, some, strict=True)], device=device)
-        mask = torch.tensor([[0] * f + [1] * (width - f) for f in fill], device=device)
-        made = model.generate(
-            ids,
-            attention_mask=mask,
-            max_new_tokens=min(max_tokens, context - width),
-            do_sample=False,
-            eos_token_id=sorted(ends),
-            pad_token_id=pad,
-        )
-        for i, row in zip(some, made[:, width:].tolist(), strict=True):
-            stop = next((k for k, token in enumerate(row) if token in ends), len(row))
-            out[i] = tokenizer.decode(row[:stop], skip_special_tokens=True)
-    return out

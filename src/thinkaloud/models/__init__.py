@@ -1,0 +1,1 @@
+"""The target model M: what it writes itself."""
