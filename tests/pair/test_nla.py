@@ -14,7 +14,7 @@ from thinkaloud import NLA, Baseline, Score, Site, UserError
 from thinkaloud.pair import nla as pair
 from thinkaloud.pair.formats import official
 from thinkaloud.pair.scores import cosine, direction_mse
-from thinkaloud.rollout import lockstep
+from thinkaloud.rollout import ending, lockstep
 
 TEXT = "Hello there, reader."
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Good day."}]
@@ -175,7 +175,7 @@ def test_set_up_is_paid_by_the_first_read_alone(folder: Path, monkeypatch: pytes
 
     count(pair, "load_causal_lm")
     count(pair, "load_tokenizer")
-    count(lockstep, "closing_tokens")
+    count(ending, "closing_tokens")
     count(lockstep, "_Batch")
     readings = [nla.read(TEXT, positions="last", max_tokens=5) for _ in range(5)]
     assert sorted(made) == ["_Batch", "closing_tokens", "load_causal_lm", "load_tokenizer"]

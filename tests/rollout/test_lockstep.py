@@ -15,7 +15,8 @@ from thinkaloud.explanation import Explanation
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout import scheduler
 from thinkaloud.rollout.base import Sampling, uniforms
-from thinkaloud.rollout.lockstep import Lockstep, closing_tokens
+from thinkaloud.rollout.ending import closing_tokens
+from thinkaloud.rollout.lockstep import Lockstep
 
 TOK = tiny.tokenizer()
 

@@ -196,26 +196,26 @@ def test_it_refuses_another_pair_or_other_data(pair: Path, data: Path, tmp_path:
     shutil.copytree(data, texts)
     out = train(config(mine, texts, tmp_path / "run", steps=2), stop=lambda: True)
     assert run_folder.status(out) == "stopped"
-    with pytest.raises(UserError, match=r"holds a run already \(stopped\): go on with thinkaloud train --resume"):
-        train(config(mine, texts, out))
+    with pytest.raises(UserError, match=r"run was begun with steps = 2, now it is 3: choose another folder"):
+        train(config(mine, texts, out, steps=3))
     meta = mine / "av/nla_meta.yaml"
     before = meta.read_text()
     meta.write_text(before.replace("injection_scale: 3.0", "injection_scale: 4.0"))
-    with pytest.raises(UserError, match=r"begun with the AV's extraction.injection_scale = 3.0, found 4.0"):
+    with pytest.raises(UserError, match=r"begun with av.extraction.injection_scale = 3.0, now it is 4.0"):
         resume(out)
     meta.write_text(before)
     weights = mine / "ar/value_head.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-4] + b"\0\0\0\1")
-    with pytest.raises(UserError, match="begun with the AR's weights = "):
+    with pytest.raises(UserError, match=r"begun with ar.weights = "):
         resume(out)
     weights.write_bytes(whole)
     manifest = json.loads((texts / "manifest.json").read_text())
     (texts / "manifest.json").write_text(json.dumps(manifest | {"corpus": "another"}))
-    with pytest.raises(UserError, match="begun with the data's corpus = 'texts\\.txt', found 'another'"):
+    with pytest.raises(UserError, match=r"begun with data.corpus = 'texts\.txt', now it is 'another'"):
         resume(out)
     (texts / "manifest.json").write_text(json.dumps(manifest | {"shards": {}}))
-    with pytest.raises(UserError, match="begun with the data's digest = "):
+    with pytest.raises(UserError, match=r"begun with data.digest = "):
         resume(out)
 
 
@@ -232,6 +232,17 @@ def test_explanations_may_be_written_while_a_run_rests(pair: Path, data: Path, t
         write_all(texts, HeuristicWriter())
         (texts / "explanations-00000.parquet").unlink()
     assert run_folder.status(resume(out)) == "finished"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_same_configuration_goes_on_and_may_keep_more(pair: Path, data: Path, tmp_path: Path) -> None:
+    whole = train(config(pair, data, tmp_path / "whole"))
+    made = config(pair, data, tmp_path / "run")
+    assert run_folder.status(train(made, stop=lambda: True)) == "stopped"
+    out = train(replace(made, save_every=1, keep=9))
+    assert timeless(log(out)) == timeless(log(whole))
+    assert checkpoint.steps(out / "checkpoints") == list(range(made.steps + 1))
+    assert train(made) == out, "a finished run is left as it is"
 
 
 def test_a_run_from_before_bases_and_revisions_were_noted_goes_on(pair: Path, data: Path, tmp_path: Path) -> None:
@@ -276,7 +287,7 @@ def test_adapters_go_on_over_the_base_they_were_begun_with(
     assert timeless(log(out)) == timeless(log(whole))
     weights = place / "snapshots" / old / "model.safetensors"
     weights.write_bytes((place / "snapshots" / new / "model.safetensors").read_bytes())
-    with pytest.raises(UserError, match=r"rested was begun with the adapters' av_base = '\w+', found '\w+'"):
+    with pytest.raises(UserError, match=r"rested was begun with bases.av_base = '\w+', now it is '\w+'"):
         resume(rested)
 
 

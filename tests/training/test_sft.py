@@ -175,7 +175,7 @@ def test_a_folder_from_before_the_defaults_goes_on_with_its_own(data: Path, tmp_
     warm_start(config("ar", data, run, **left_open))
     assert all(line["lr"] <= 2e-5 for line in lines(run / "metrics.jsonl"))
     assert json.loads((run / "config.json").read_text()) == settings
-    with pytest.raises(UserError, match="is a run with warmup = 50, asked for 2"):
+    with pytest.raises(UserError, match="was begun with warmup = 50, now it is 2"):
         warm_start(config("ar", data, run, **left_open | {"warmup": 2}))
 
 
@@ -189,7 +189,7 @@ def test_a_finished_run_is_not_run_again(data: Path, tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused_by_field(data: Path, tmp_path: Path) -> None:
     warm_start(config("ar", data, tmp_path / "run"))
-    with pytest.raises(UserError, match=r"is a run with lr = 0\.0005, asked for 0\.002: choose another --out"):
+    with pytest.raises(UserError, match=r"was begun with lr = 0\.0005, now it is 0\.002: choose another folder"):
         warm_start(config("ar", data, tmp_path / "run", lr=2e-3))
     warm_start(config("ar", data, tmp_path / "run", save_every=1))  # how often it saves is free
 
@@ -215,7 +215,7 @@ def test_other_data_is_refused(data: Path, tmp_path: Path) -> None:
         warm_start(config("ar", copy, tmp_path / "run"), stop_at(3))
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps(manifest | {"seed": 99}))
-    with pytest.raises(UserError, match="is a run on other data than"):
+    with pytest.raises(UserError, match=r"run was begun with data = .*, now it is "):
         warm_start(config("ar", copy, tmp_path / "run"))
 
 
@@ -225,7 +225,7 @@ def test_other_explanations_are_refused(data: Path, tmp_path: Path) -> None:
         warm_start(config("ar", copy, tmp_path / "run"), stop_at(3))
     words = Activations.load(copy).column("explanation")
     write_explanations(copy, 0, ["other words", *words[1:]], "scribe/1")
-    with pytest.raises(UserError, match="is a run on other data than"):
+    with pytest.raises(UserError, match=r"run was begun with data = .*, now it is "):
         warm_start(config("ar", copy, tmp_path / "run"))
 
 
@@ -236,7 +236,7 @@ def test_another_base_model_is_refused(data: Path, base: Path, tmp_path: Path, m
     with pytest.raises(Stopped):
         warm_start(made, stop_at(3))
     tiny.model("llama", seed=1, max_position_embeddings=1024).save_pretrained(copy)
-    with pytest.raises(UserError, match=r"was begun with the model's weights = '\w+', found '\w+': bring it back"):
+    with pytest.raises(UserError, match=r"was begun with model.weights = '\w+', now it is '\w+'"):
         warm_start(made)
     shutil.rmtree(copy)
     shutil.copytree(base, copy)

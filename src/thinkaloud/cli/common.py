@@ -24,7 +24,12 @@ Number = float | None
 
 
 def load_pair(
-    nla: str | None, av: str | None = None, ar: str | None = None, base: str | None = None, device: str | None = None
+    nla: str | None,
+    av: str | None = None,
+    ar: str | None = None,
+    base: str | None = None,
+    device: str | None = None,
+    engine: str = "lockstep",
 ) -> "NLA":
     """The pair a person named: a whole one, its two halves, or, with nothing said, the bundled one.
 
@@ -35,7 +40,7 @@ def load_pair(
 
     if nla is None and av is None and ar is None:
         nla = "pocket"
-    pair = NLA.from_pretrained(nla, av=av, ar=ar, base=base, device=device)
+    pair = NLA.from_pretrained(nla, av=av, ar=ar, base=base, device=device, engine=engine)
     for part in (pair.reconstructor, pair.verbalizer):
         verdict = recorded(part.contract)
         if verdict is not None and not verdict.reads:

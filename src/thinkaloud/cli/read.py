@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -49,6 +49,8 @@ class Args:
     """Print one JSON object a position, and nothing else, on standard output."""
     html: File = None
     """Write a report of one file here."""
+    engine: Literal["lockstep", "vllm"] = "lockstep"
+    """What samples the explanations: the package's own engine, or vLLM where it is installed."""
     device: Name = None
     """cpu, cuda or cuda:N; the best there is, if nothing is said."""
 
@@ -60,7 +62,7 @@ def main(args: Args) -> int:
         check_target(args.html)
     temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
     total = check(args, content, temperature)
-    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
+    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device, args.engine)
     with progress("reading", total) as watch:
         reading = nla.read(
             content,

@@ -1,4 +1,4 @@
-"""Train a warm-started pair by reinforcement learning; an interrupted run goes on with --resume."""
+"""Train a warm-started pair by reinforcement learning; given again, the command goes on with an interrupted run."""
 
 import signal
 import sys
@@ -86,9 +86,8 @@ def begin_or_go_on(config: RL) -> None:
     """A step of a recipe: the run it names, begun or resumed; KeyboardInterrupt where it was told to stop."""
     from thinkaloud.training import run_folder
 
-    out = Path(config.out)
-    main(Resume(out) if (out / run_folder.CONFIG).is_file() else config)
-    if run_folder.status(out) == "stopped":
+    main(config)
+    if run_folder.status(Path(config.out)) == "stopped":
         raise KeyboardInterrupt
 
 

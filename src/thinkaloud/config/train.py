@@ -149,7 +149,7 @@ class RL:
     data: str
     """Folder of an extraction (`thinkaloud extract`); written explanations are not needed."""
     out: str
-    """Run folder to write; it becomes a pair. An interrupted run goes on with --resume."""
+    """Run folder to write; it becomes a pair. An interrupted run in it goes on where it stopped."""
     steps: int = 150
     """Optimizer steps; each is one batch of rollouts."""
     prompts: int = 64
@@ -220,6 +220,8 @@ class RL:
     """Padded tokens of one forward and backward pass; halved where memory runs out, down to one explanation."""
     rollout_rows: int = 512
     """Explanations sampled at once; halved where memory runs out, down to `group`."""
+    engine: Literal["lockstep", "vllm"] = "lockstep"
+    """What samples the explanations: the package's own engine on the live weights, or vLLM on a copy."""
     checkpointing: bool = False
     """Recompute blocks in the backward pass to save memory."""
     adapter_rank: int = 128

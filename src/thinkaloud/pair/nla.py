@@ -26,6 +26,7 @@ from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 
@@ -73,11 +74,12 @@ class NLA:
         base: str | Path | None = None,
         device: str | None = None,
         dtype: Any = None,
+        engine: str = "lockstep",
     ) -> "NLA":
         """Load a pair: "pocket", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
 
         A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
-        to the model that the contract names.
+        to the model that the contract names. `engine` samples the explanations: "lockstep" or "vllm".
 
         >>> NLA.from_pretrained("pocket").site
         Site(kind='resid_post', layer=5)
@@ -91,6 +93,8 @@ class NLA:
             raise UserError("a pair needs both av and ar, or the name of a pair")
         verbalizer = Verbalizer.from_pretrained(av, base=base, device=device, dtype=dtype)
         reconstructor = Reconstructor.from_pretrained(ar, base=base, device=device, dtype=dtype)
+        if engine != "lockstep":
+            verbalizer.engine = engines.make(engine, verbalizer.model, verbalizer.tokenizer)
         base = base or reconstructor.contract.base_model or verbalizer.contract.base_model
         return cls(verbalizer, reconstructor, base, str(name if name is not None else av))
 

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import Injection
@@ -82,7 +81,15 @@ class Finished:
 
 
 class Engine(ABC):
-    """Samples responses to requests that share its batches. The same seed gives the same tokens on the same machine."""
+    """Samples responses to requests that share its batches. The same seed gives the same tokens on the same machine.
+
+    `rows` bounds the responses decoded at once.
+    """
+
+    rows: int
+
+    def refresh(self) -> None:  # noqa: B027
+        """Sample from the model's weights as they are now, where the engine keeps others."""
 
     @abstractmethod
     def submit(
@@ -130,35 +137,6 @@ class Engine(ABC):
             if request.left:
                 self.cancel(request)
         return [[request.done[i, j] for j in range(n)] for i in range(prompt.n)]
-
-
-def check_request(request: Request, context: int, ends: frozenset[int], tokenizer: Any) -> None:
-    """Refuse a request that does not fit into `context` tokens, or a prefix that nothing can follow."""
-    prompt, n, cap, prefixes = request.prompt, request.n, request.sampling.max_tokens, request.prefixes
-    if n < 1:
-        raise UserError(f"samples must be 1 or more, found {n}")
-    if prompt.length + cap > context:
-        room = context - prompt.length
-        raise UserError(f"max tokens {cap} do not fit behind the prompt: the context leaves {room}")
-    if prefixes is None:
-        return
-    if len(prefixes) != prompt.n or any(len(row) != n for row in prefixes):
-        raise UserError(f"expected {n} prefixes for each of {prompt.n} prompts")
-    for i, row in enumerate(prefixes):
-        for ids in row:
-            if len(ids) >= cap:
-                raise UserError(f"a prefix of prompt {i} has {len(ids)} tokens: the cap of {cap} leaves no room")
-            if ends.intersection(ids) or CLOSE in tokenizer.decode(ids):
-                raise UserError(f"a prefix of prompt {i} has ended already: nothing can follow it")
-
-
-def explanation_of(
-    ids: Sequence[int], logprobs: Sequence[float], ends: frozenset[int], cap: int, tokenizer: Any
-) -> Explanation:
-    """The explanation of sampled tokens that ended with an end token, the closing tag or the cap."""
-    is_end = ids[-1] in ends
-    raw = tokenizer.decode(ids[:-1] if is_end else ids)
-    return Explanation.parse(raw, tuple(ids), tuple(logprobs), cut=len(ids) == cap and not is_end)
 
 
 def uniforms(seed: int, row: int, sample: int, n: int) -> np.ndarray:

@@ -21,13 +21,12 @@ from torch import Tensor
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
-from thinkaloud.contract import CLOSE
 from thinkaloud.explanation import Explanation
-from thinkaloud.rollout.base import Prompt, Request, check_request, explanation_of, uniforms
+from thinkaloud.rollout.base import Prompt, Request, uniforms
 from thinkaloud.rollout.draw import draw
+from thinkaloud.rollout.ending import Ending
 from thinkaloud.rollout.scheduler import Row, Scheduler
 
-_TAIL = 16  # tokens decoded to look for the closing tag; it is never longer than this
 _BUCKET = 32  # places: a graph is made for each multiple
 _Mode = Literal["greedy", "plain", "mixed"]
 
@@ -40,12 +39,11 @@ class Lockstep(Scheduler):
 
     def __init__(self, model: Any, tokenizer: Any, rows: int = 256) -> None:
         super().__init__(rows)
-        self.model, self.tokenizer = model, tokenizer
+        self.model = model
         self.device = families.embedding(model).weight.device
         self.on_gpu = self.device.type == "cuda"
         self.stride = 8 if self.on_gpu else 1  # steps between two looks at the rows
-        self.closers = closing_tokens(tokenizer)
-        self.ends = frozenset(families.end_ids(model, tokenizer))
+        self.ending = Ending(model, tokenizer)
         self._kept: _Batch | None = None
         self._shared: dict[tuple[int, ...], _PrefillCache] = {}  # what stands before the first vector, while at work
 
@@ -55,17 +53,17 @@ class Lockstep(Scheduler):
             yield
 
     def check(self, request: Request) -> None:
-        check_request(request, families.context_length(self.model), self.ends, self.tokenizer)
+        self.ending.check(request)
 
     def explanation(self, row: Row) -> Explanation:
-        return explanation_of(row.ids, row.logprobs, self.ends, row.request.sampling.max_tokens, self.tokenizer)
+        return self.ending.explanation(row.ids, row.logprobs, row.request.sampling.max_tokens)
 
     def _batch(self, rows: int, places: int) -> "_Batch":
         """Room for so many rows and places: what is kept from before, grown if rows are live and it is too small."""
         kept, live = self._kept, len(self.live)
         if kept is not None and rows <= kept.rows and places <= kept.places and (live or kept.rows <= self.rows):
             return kept
-        context = families.context_length(self.model)
+        context = self.ending.context
         if kept is None or not live:
             kept = self._kept = None  # two would not always fit
             places = -(-places // _BUCKET) * _BUCKET
@@ -192,8 +190,7 @@ class Lockstep(Scheduler):
             for token, value in zip(tokens, values, strict=True):
                 row.ids.append(token)
                 row.logprobs.append(value)
-                closed = token in self.closers and CLOSE in self.tokenizer.decode(row.ids[-_TAIL:])
-                row.ended = closed or token in self.ends or len(row.ids) == row.request.sampling.max_tokens
+                row.ended = self.ending.at(row.ids, row.request.sampling.max_tokens)
                 if row.ended:
                     break
 
@@ -331,11 +328,6 @@ class _Batch:
             for hole, mover in zip(holes, movers, strict=True):
                 live[hole] = live[mover]
         return live[:left]
-
-
-def closing_tokens(tokenizer: Any) -> frozenset[int]:
-    """Ids of the tokens that can end the closing tag: those whose text holds its last character."""
-    return frozenset(index for token, index in tokenizer.get_vocab().items() if CLOSE[-1] in token)
 
 
 def _mode(rows: Sequence[Row]) -> _Mode:

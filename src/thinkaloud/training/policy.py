@@ -24,8 +24,8 @@ from thinkaloud.config.train import RL, in_bfloat16
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.rollout.lockstep import Lockstep
 from thinkaloud.training.losses import full_kl, k3, policy_loss
 from thinkaloud.training.reference import Reference
 
@@ -78,16 +78,20 @@ class Policy:
         self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
         self.sampler = verbalizer
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
-            self.sampler = replace(verbalizer, model=_plain_copy(self.model))
+            if config.engine == "lockstep":  # another engine keeps a copy anyway
+                self.sampler = replace(verbalizer, model=_plain_copy(self.model))
             adapters.cast_by_autocast(self.model)
         self.reference = Reference(self.model)
         self.reference_verbalizer = replace(verbalizer, model=self.reference.module)
-        self.engine = Lockstep(self.sampler.model, verbalizer.tokenizer, config.rollout_rows)
+        dtype = torch.bfloat16 if self.bfloat16 else None
+        tokenizer = verbalizer.tokenizer
+        self.engine = engines.make(config.engine, self.sampler.model, tokenizer, config.rollout_rows, dtype)
 
     def refresh(self) -> None:
         """Let the sampler see the weights as they are now."""
         if self.sampler is not self.verbalizer:
             _copy_weights(self.model, self.sampler.model)
+        self.engine.refresh()
 
     def sample(
         self, vectors: Float[Tensor, "n d"], n: int, sampling: Sampling, rows: int | None = None
@@ -294,11 +298,5 @@ def _plain_copy(model: Any) -> Any:
 
 @torch.no_grad()
 def _copy_weights(model: Any, plain: Any) -> None:
-    if not hasattr(model, "peft_config"):
-        for ours, theirs in zip(plain.parameters(), model.parameters(), strict=True):
-            ours.copy_(theirs)
-        return
-    for name, module in model.get_base_model().named_modules():
-        if hasattr(module, "get_delta_weight"):
-            delta = module.get_delta_weight(model.active_adapter)
-            plain.get_submodule(name).weight.copy_(module.base_layer.weight + delta)
+    for name, weight in families.merged_weights(model):
+        plain.get_parameter(name).copy_(weight)

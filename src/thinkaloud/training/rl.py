@@ -32,7 +32,7 @@ from thinkaloud.training.critic import Critic, valid_explanations
 from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
-from thinkaloud.training.rl_setup import Setup, identity, prepare, same_identity, save_pair
+from thinkaloud.training.rl_setup import FREE, Setup, identity, prepare, same_command, same_identity, save_pair
 from thinkaloud.training.trainer import Part, Trainer
 from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
 
@@ -47,18 +47,17 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
-    """Begin a run; returns its folder, which is a pair. `watch` sees every line of its log, and where a resumed
-    run goes on.
+    """Begin a run, or go on with the one in `config.out`; returns its folder, which is a pair. `watch` sees every line
+    of its log, and where a resumed run goes on. UserError where the run in the folder was begun otherwise.
 
     `stop` is asked after every step: if it says yes, the run is saved and ends, to go on with `resume`. `terms` are
     further terms of the reward, each with its weight; they are named in the log.
     """
     out = Path(config.out)
+    if (out / run_folder.CONFIG).exists():
+        same_command(out, config)
+        return _go_on(out, {name: getattr(config, name) for name in FREE}, watch, stop, terms or {})
     with held(out):
-        if (out / run_folder.CONFIG).exists():
-            state = run_folder.status(out) or "begun"
-            next_step = f"go on with thinkaloud train --resume {out}, or give another --out"
-            raise UserError(f"{out} holds a run already ({state}): {next_step}")
         setup = prepare(config)
         run = _Run(setup, watch, stop, terms or {})  # reads and checks all there is to read, before anything is written
         begun = {"config": setup.config.to_dict(), **identity(setup), "terms": sorted(terms or {})}
@@ -73,17 +72,27 @@ def resume(
     terms: Mapping[str, tuple[float, Term]] | None = None,
 ) -> Path:
     """Go on with the run in `out` where it stopped, as if it had not; a finished one is left as it is."""
-    begun = run_folder.begun_with(Path(out))
+    return _go_on(Path(out), {"out": str(out)}, watch, stop, terms or {})
+
+
+def _go_on(
+    out: Path,
+    changes: Mapping[str, Any],
+    watch: Watch,
+    stop: Callable[[], bool],
+    terms: Mapping[str, tuple[float, Term]],
+) -> Path:
+    begun = run_folder.begun_with(out)
     if "nla" not in begun.get("config", {}):
         raise UserError(f"{out} is a warm start: run the same thinkaloud warmstart command again to go on with it")
-    if begun["terms"] != sorted(terms or {}):
-        raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms or {})}")
-    if run_folder.status(Path(out)) in ("finished", "collapsed"):
-        return Path(out)
-    with held(Path(out)):
-        setup = prepare(RL.from_dict({**begun["config"], "out": str(out)}), begun.get("revisions", {}))
-        same_identity(Path(out), begun, setup)
-        return _Run(setup, watch, stop, terms or {}).go()
+    if begun["terms"] != sorted(terms):
+        raise UserError(f"{out} was begun with the reward terms {begun['terms']}, given {sorted(terms)}")
+    if run_folder.status(out) in ("finished", "collapsed"):
+        return out
+    with held(out):
+        setup = prepare(RL.from_dict({**begun["config"], **changes}), begun.get("revisions", {}))
+        same_identity(out, begun, setup)
+        return _Run(setup, watch, stop, terms).go()
 
 
 class _Run:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from thinkaloud import contract as contracts
-from thinkaloud import families
+from thinkaloud import families, ledger
 from thinkaloud.activations import read_manifest
 from thinkaloud.baseline import Baseline
 from thinkaloud.config.train import RL
@@ -26,6 +26,9 @@ from thinkaloud.training import run_folder
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.plan import default_lr
 from thinkaloud.training.provenance import provenance
+
+# Where a run is computed and what is kept of it may change between a stop and its resumption; nothing else may.
+FREE = ("out", "device", "save_every", "keep")
 
 
 @dataclass(frozen=True)
@@ -137,30 +140,19 @@ def identity(setup: Setup) -> dict[str, Any]:
     }
 
 
+def same_command(out: Path, config: RL) -> None:
+    """Refuse to go on with a run under another configuration; what `config` leaves open is as the run has it."""
+    given = {name: value for name, value in config.to_dict().items() if value is not None}
+    given |= {"nla": _from_anywhere(config.nla), "data": _from_anywhere(config.data)}
+    ledger.check(out, run_folder.begun_with(out)["config"], given, FREE)
+
+
 def same_identity(out: Path, begun: Mapping[str, Any], setup: Setup) -> None:
     """Refuse to go on with another pair, over another base model or on other data, naming the first that differs."""
     now = identity(setup)
     if begun["data"]["digest"] == run_folder.digest(setup.config.data):  # as it once was, explanations included
         now["data"]["digest"] = begun["data"]["digest"]
-    parts = {"av": "the AV's", "ar": "the AR's", "bases": "the adapters'", "data": "the data's"}
-    for what, said in parts.items():
-        if what not in begun:  # a run from before it was noted
-            continue
-        # As it would be read back: JSON knows no tuples.
-        before, after = _flat(begun[what]), _flat(now[what])
-        for name in [*before, *(name for name in after if name not in before)]:
-            if before.get(name) != after.get(name):
-                raise UserError(
-                    f"{out} was begun with {said} {name} = {before.get(name)!r}, found {after.get(name)!r}: "
-                    "bring back what it was begun with, or begin another run"
-                )
-
-
-def _flat(data: Any, name: str = "") -> dict[str, Any]:
-    if isinstance(data, Mapping):
-        parts = [_flat(value, f"{name}.{key}" if name else str(key)) for key, value in data.items()]
-        return {key: value for part in parts for key, value in part.items()}
-    return {name: list(data) if isinstance(data, tuple) else data}
+    ledger.check(out, begun, {name: now[name] for name in ("av", "ar", "bases", "data")})
 
 
 def save_pair(

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +26,6 @@ def begun_with(out: Path) -> dict[str, Any]:
         raise UserError(f"{out} holds no run: there is no {CONFIG} in it") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{out / CONFIG} cannot be read: {error}") from None
-
-
-def same_config(out: Path, config: Mapping[str, Any], free: Collection[str]) -> None:
-    """Refuse to go on with a run under another configuration, naming the first field that differs; `free` may."""
-    before = begun_with(out)["config"]
-    for name, value in config.items():
-        if name not in free and before.get(name) != value:
-            raise UserError(
-                f"{out} is a run with {name} = {before.get(name)!r}, asked for {value!r}: choose another --out"
-            )
-
-
-def same_data(out: Path, data: str) -> None:
-    """Refuse to go on with a run on other data than it was begun with."""
-    if begun_with(out)["data"] != digest(data):
-        raise UserError(f"{out} is a run on other data than {data} holds now: choose another --out")
-
-
-def same_model(out: Path, model: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run over another model than it was begun with; an older run does not say which."""
-    before = begun_with(out).get("model", model)
-    for name, value in model.items():
-        if before.get(name) != value:
-            raise UserError(
-                f"{out} was begun with the model's {name} = {before.get(name)!r}, found {value!r}: bring it back"
-            )
 
 
 def vectors_digest(data: str) -> str:

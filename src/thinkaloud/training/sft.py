@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from thinkaloud import families
+from thinkaloud import families, ledger
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.batching import length_batches
@@ -62,7 +62,7 @@ def _begin_or_go_on(
     begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
         config = _as_begun(config, out)
-        run_folder.same_data(out, config.data)
+        ledger.check(out, begun, {"data": run_folder.digest(config.data)})
     commit = begun.get("model", {}).get("commit")
     train, found = load_rows(config.data, "train", config.seed, config.rows)
     held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
@@ -70,7 +70,7 @@ def _begin_or_go_on(
     source = at(base_model(config, found.manifest), commit)
     model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
     if begun:
-        run_folder.same_model(out, model)
+        ledger.check(out, begun, {"model": model})
     task = build(config, train, held_rows, found.manifest, commit)
     device = next(task.module.parameters()).device.type
     decided = plan.decide(config, families.size(task.module), len(train), device)
@@ -99,9 +99,9 @@ def reached(out: Path) -> dict[str, float]:
 def _as_begun(config: WarmStart, out: Path) -> Any:
     """`config` with what it leaves open as the run in `out` was begun with; UserError where what it says differs."""
     left = [name for name in LEFT_OPEN if getattr(config, name) is None]
-    run_folder.same_config(out, config.to_dict(), (*FREE, *left))
-    before = run_folder.begun_with(out)["config"]
-    return replace(config, **{name: before.get(name) for name in left})
+    begun = run_folder.begun_with(out)
+    ledger.check(out, begun["config"], config.to_dict(), (*FREE, *left))
+    return replace(config, **{name: begun["config"].get(name) for name in left})
 
 
 def _extent(task: AVTask | ARTask, micro_tokens: int) -> tuple[int, float]:
