@@ -100,12 +100,12 @@ class OfProblems(Study):
         return (*super().counts(), "n", "solution_tokens")
 
     def check(self) -> None:
-        from thinkaloud.studies.problems import place_of
-
         for name in ("problems", "labelled"):
             file = getattr(self, name, None)
             if file not in (None, "pocket") and not Path(file).is_file():
                 raise UserError(f"no file {file}: {name} must be a JSONL file")
+        from thinkaloud.studies.problems import place_of
+
         for place in self.places:
             place_of(place)
 

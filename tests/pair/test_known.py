@@ -1,0 +1,28 @@
+"""Do the pairs known by name say what their checkpoints say, and where a name leads?"""
+
+import pytest
+
+from thinkaloud import NLA
+from thinkaloud.fingerprint import weights_hash
+from thinkaloud.pair.known import Known, known
+from thinkaloud.pair.nla import pair_paths
+
+
+def test_the_bundled_pair_is_the_one_that_is_listed() -> None:
+    pair = known()["pocket"]
+    assert pair.where == "bundled"
+    assert {part: weights_hash(getattr(pair, part)) for part in ("av", "ar", "base")} == pair.hash
+    assert NLA.from_pretrained("pocket").site == pair.reads()
+    assert 0 < pair.figures["fve"] < pair.figures["fve_written"] < 1
+
+
+@pytest.mark.parametrize("name", [name for name, pair in known().items() if pair.where == "hub"])
+def test_pairs_of_the_hub_lead_to_their_halves(name: str) -> None:
+    av, ar, base = pair_paths(name)
+    assert (av, ar, base) == (f"{name}-av", f"{name}-ar", None)
+    assert name.endswith(f"-L{known()[name].reads().layer}")
+
+
+def test_a_revision_pins_each_half() -> None:
+    pair = Known("hub", "a/b-av", "a/b-ar", "resid_post:3", revision={"av": "1" * 40})
+    assert pair.paths() == (f"a/b-av@{'1' * 40}", "a/b-ar", None)
