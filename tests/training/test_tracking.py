@@ -2,19 +2,17 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny
 
+from thinkaloud.config.train import ARWarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.training import tracking
-
-
-def test_no_tracker_takes_everything(tmp_path: Path) -> None:
-    nothing = tracking.start(None, tmp_path, {})
-    nothing.log({"loss": 1.0}, 1)
-    nothing.finish()
-    assert not list(tmp_path.iterdir())
+from thinkaloud.training.run_folder import log
+from thinkaloud.training.sft import warm_start
 
 
 def test_numbers_alone_are_sent() -> None:
@@ -37,31 +35,40 @@ def test_a_tracker_of_ones_own_is_one_function(tmp_path: Path, monkeypatch: pyte
         def finish(self) -> None:
             seen.append("finished")
 
-    run = tracking.start("mine", tmp_path, {"lr": 1})
-    run.log({"loss": 2.0}, 1)
-    run.finish()
+    lines: list[object] = []
+    with tracking.tracked("mine", tmp_path, {"lr": 1}, lines.append) as watch:
+        watch({"step": 0, "steps": 2})
+        assert seen == [], "it starts with the first numbers"
+        watch({"step": 1, "steps": 2, "loss": 2.0})
     assert seen == [(tmp_path, {"lr": 1}), ({"loss": 2.0}, 1), "finished"]
+    assert len(lines) == 2
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r"--track wandb needs the package wandb: pip install 'thinkaloud\[track\]'"):
-        tracking.start("wandb", tmp_path, {})
-    with pytest.raises(UserError, match="no tracker paper: expected one of trackio, wandb, tensorboard"):
-        tracking.start("paper", tmp_path, {})
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    for name, line in {
+        "wandb": r"--track wandb needs the package wandb: pip install 'thinkaloud\[track\]'",
+        "paper": "no tracker paper: expected one of trackio, wandb, tensorboard",
+    }.items():
+        with pytest.raises(UserError, match=line), tracking.tracked(name, tmp_path, {}, print):
+            pass
+    with tracking.tracked(None, tmp_path, {}, print) as watch:
+        assert watch is print
 
 
-def test_tensorboard_holds_the_curve(tmp_path: Path) -> None:
+def test_tensorboard_holds_the_curve_of_a_warm_start(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run = tracking.start("tensorboard", tmp_path, {})
-    for step in (1, 2):
-        run.log({"loss": step / 2}, step)
-    run.finish()
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    where = {"data": str(data), "out": str(tmp_path / "run"), "device": "cpu"}
+    made = ARWarmStart(**where, ar_template=tiny.AR_TEMPLATE, batch=6, track="tensorboard")
+    warm_start(made)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 0.5), (2, 1.0)]
+    lines = log(tmp_path / "run" / "metrics.jsonl")
+    found = [(event.step, pytest.approx(event.value)) for event in events.Scalars("loss")]
+    assert [(line["step"], line["loss"]) for line in lines] == found
+    assert warm_start(replace(made, track=None)), "a tracker is no part of what a run is"
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
@@ -71,7 +78,7 @@ def test_trackers_write_without_a_network(tmp_path: Path, name: str, monkeypatch
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     code = (
         "from pathlib import Path; from thinkaloud.training import tracking; "
-        f"run = tracking.start({name!r}, Path({str(tmp_path)!r}), {{'lr': 1}}); "
+        f"run = tracking.TRACKERS[{name!r}](Path({str(tmp_path)!r}), {{'lr': 1}}); "
         "run.log({'loss': 0.5}, 1); run.finish()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -73,6 +73,8 @@ class WarmStart:
     """shuffled: train on vectors of other rows, the control that a real run has to beat."""
     store: Literal["float32", "bfloat16", "int8"] = "bfloat16"
     """How the finished weights are stored; int8 is read by this package alone."""
+    track: str | None = None
+    """Experiment tracker to send the metrics to as well: trackio, wandb or tensorboard."""
     device: str = "auto"
     """cpu, cuda or cuda:N; default: an accelerator where there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -231,6 +233,8 @@ class RL:
     """Its scale, divided by the square root of the rank."""
     store: Literal["float32", "bfloat16", "int8"] = "bfloat16"
     """How the finished weights are stored; int8 is read by this package alone."""
+    track: str | None = None
+    """Experiment tracker to send the metrics to as well: trackio, wandb or tensorboard."""
     device: str = "auto"
     """cpu, cuda or cuda:N; default: an accelerator where there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

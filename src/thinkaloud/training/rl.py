@@ -34,6 +34,7 @@ from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
 from thinkaloud.training.rewards import Rollouts
 from thinkaloud.training.rl_setup import FREE, Setup, identity, prepare, same_command, same_identity, save_pair
+from thinkaloud.training.tracking import tracked
 from thinkaloud.training.trainer import Part, Trainer
 from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
 
@@ -54,9 +55,9 @@ def train(
     if (out / run_folder.CONFIG).exists():
         same_command(out, config)
         return _go_on(out, {name: getattr(config, name) for name in FREE}, watch, stop)
-    with held(out):
+    with held(out), tracked(config.track, out, config.to_dict(), watch) as seen:
         setup = prepare(config)
-        run = _Run(setup, watch, stop)  # reads and checks all there is to read, before anything is written
+        run = _Run(setup, seen, stop)  # reads and checks all there is to read, before anything is written
         begun = {"config": setup.config.to_dict(), **identity(setup)}
         write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
         return run.go()
@@ -84,10 +85,11 @@ def _go_on(
         raise UserError(f"{out} has reward terms of an earlier version, {begun['terms']}: begin another run")
     if run_folder.status(out) in ("finished", "collapsed"):
         return out
-    with held(out):
-        setup = prepare(RL.from_dict({**begun["config"], **changes}), begun.get("revisions", {}))
+    config = RL.from_dict({**begun["config"], **changes})
+    with held(out), tracked(config.track, out, config.to_dict(), watch) as seen:
+        setup = prepare(config, begun.get("revisions", {}))
         same_identity(out, begun, setup)
-        return _Run(setup, watch, stop).go()
+        return _Run(setup, seen, stop).go()
 
 
 class _Run:

@@ -28,7 +28,7 @@ from thinkaloud.training.plan import default_lr
 from thinkaloud.training.provenance import provenance
 
 # Where a run is computed and what is kept of it may change between a stop and its resumption; nothing else may.
-FREE = ("out", "device", "save_every", "keep")
+FREE = ("out", "device", "save_every", "keep", "track")
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,13 @@ from thinkaloud.training import checkpoint, plan, run_folder
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.provenance import provenance
 from thinkaloud.training.tasks import ARTask, AVTask, base_model, build
+from thinkaloud.training.tracking import tracked
 from thinkaloud.training.trainer import Part, Trainer
 
 LOG_EVERY = 20
 TIMED = 3  # steps after which the time left is told
 # Where a run is computed and how often it saves may change between a stop and its resumption; nothing else may.
-FREE = ("device", "save_every", "out")
+FREE = ("device", "save_every", "out", "track")
 LEFT_OPEN = tuple(field.name for field in fields(plan.Plan) if field.name != "steps")  # what a configuration may leave
 
 
@@ -52,8 +53,8 @@ def warm_start(
     if run_folder.status(out) == "finished":
         _as_begun(config, out)
         return out / "model"
-    with held(out):
-        return _begin_or_go_on(config, out, watch, say)
+    with held(out), tracked(config.track, out, config.to_dict(), watch) as seen:
+        return _begin_or_go_on(config, out, seen, say)
 
 
 def _begin_or_go_on(

@@ -5,14 +5,17 @@ run's name is its folder's, so that a resumed run goes on under the same one.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from thinkaloud.errors import UserError
 
 PROJECT = "thinkaloud"
+PACKAGES = ("trackio", "wandb", "tensorboard")
 
 
 class Tracker(Protocol):
@@ -39,30 +42,42 @@ def tracker(name: str) -> Callable[[Start], Start]:
     return register
 
 
-def start(name: str | None, out: Path, config: Mapping[str, Any]) -> Tracker:
-    """The tracker of this name; one that takes nothing for None. UserError if its package is not installed."""
+@contextmanager
+def tracked(
+    name: str | None, out: Path, config: Mapping[str, Any], watch: Callable[[dict[str, Any]], None]
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What sees a run's metrics lines in place of `watch`: that, and the tracker called `name`, if any.
+
+    The tracker starts with the first line, so that a run that is refused leaves nothing behind. UserError if there is
+    no such tracker, or its package is not installed.
+    """
     if name is None:
-        return _Nothing()
+        yield watch
+        return
     if name not in TRACKERS:
         raise UserError(f"no tracker {name}: expected one of {', '.join(TRACKERS)}")
+    if name in PACKAGES and find_spec(name) is None:
+        raise UserError(f"--track {name} needs the package {name}: pip install 'thinkaloud[track]'")
+    begun: list[Tracker] = []
+
+    def see(metrics: dict[str, Any]) -> None:
+        watch(metrics)
+        if found := numbers(metrics):
+            if not begun:
+                begun.append(TRACKERS[name](out, config))
+            begun[0].log(found, metrics["step"])
+
     try:
-        return TRACKERS[name](out, config)
-    except ImportError as error:
-        raise UserError(f"--track {name} needs the package {error.name}: pip install 'thinkaloud[track]'") from None
+        yield see
+    finally:
+        for tracker in begun:
+            tracker.finish()
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a metrics line; trackers take nothing else."""
     kept = {name: value for name, value in metrics.items() if name not in ("step", "steps")}
     return {name: float(value) for name, value in kept.items() if isinstance(value, int | float)}
-
-
-class _Nothing:
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
 
 
 @tracker("trackio")
