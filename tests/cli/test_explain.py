@@ -129,7 +129,7 @@ def test_a_writer_nobody_knows_exits_with_2(data: Path, capsys: pytest.CaptureFi
     assert tree(data) == before
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_new_writer_is_one_file(data: Path, tmp_path: Path, workers: int) -> None:
     """`parrot` is registered from outside the package, and other processes find it too."""
     (tmp_path / "parrot_writer.py").write_text(

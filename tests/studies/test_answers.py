@@ -226,6 +226,7 @@ def _is_there(out: Path, name: str) -> bool:
     return (out / "tables" / f"{name}.parquet").is_file()
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_comes_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "EXPLAINED", 5)
     whole = studied(config(tmp_path / "whole"))

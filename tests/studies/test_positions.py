@@ -297,6 +297,7 @@ def study(nla: NLA, out: Path, **changes: Any) -> str:
     return render(config.page(folder))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_tables(
     nla: NLA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
