@@ -1,4 +1,4 @@
-"""Which keys does a query see when rows are not simply one text each? One attention function for every model family.
+"""Attention masks for packed rows, shared prefixes and a shared KV cache: one attention function for every family.
 
 Transformers lets a model be switched to a registered function. Ours is told by a keyword argument of the forward call,
 a `Layout`, where every query and every key stands, so that rows of different lengths share one cache, and the

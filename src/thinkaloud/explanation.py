@@ -1,4 +1,4 @@
-"""What the verbalizer said: the text, how it ended, its log-probabilities, and its parts with exact character spans."""
+"""`Explanation`: text, finish reason, token log-probabilities, and parts with character spans."""
 
 import re
 from collections.abc import Iterable, Iterator

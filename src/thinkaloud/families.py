@@ -1,4 +1,4 @@
-"""The few things that differ between model families: where the blocks are, what closes them, how embeddings enter.
+"""Model families: module paths of blocks, norms, embeddings and hook points, and how embeddings enter.
 
 Everything else in the package reaches into a model only through the functions here.
 """

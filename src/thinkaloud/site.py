@@ -1,4 +1,4 @@
-"""Which vector of a model is meant, under every name the field has for it."""
+"""`Site`: hook point and layer, with its TransformerLens, Transformers and vLLM names."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where do the documents come from? Text, JSONL and Parquet files, folders of them, and hub data sets, as one stream.
+"""Documents of a corpus as one stream: text, JSONL and Parquet files, folders of them, and hub data sets.
 
 Rows that cannot be read are counted and passed over. Ids depend on the source and the row, never on the machine.
 """

@@ -1,4 +1,4 @@
-"""How do texts become activations? In memory for a few; for a corpus in a folder of shards that a killed run resumes.
+"""Extraction of activations: in memory for a few texts, or into a folder of shards, resumable after a kill.
 
 While the device reads one shard, a thread tokenises the next and another writes the last.
 """

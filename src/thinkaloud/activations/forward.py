@@ -1,4 +1,4 @@
-"""How do token sequences become vectors at a site? Batches by length, a forward that stops there, only the rows wanted.
+"""Forward pass that stops at a site: batches by length, only the wanted rows.
 
 Rows are padded on the right and no padding mask is given: under causal attention a real token never attends to what
 comes after it, and without a mask the fast attention kernels apply. Each sequence is cut after its last wanted position

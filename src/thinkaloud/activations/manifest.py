@@ -1,4 +1,4 @@
-"""What does a folder of activations hold? One deterministic file says it, made from the shards alone."""
+"""Manifest of a folder of activations: counts, norms, V and checksums, made from the shards alone."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which tokens of a document are read? Chosen by a keyed generator, or named by a person."""
+"""Token positions that are read: drawn by a generator keyed on seed and document id, or named by a person."""
 
 import hashlib
 import re

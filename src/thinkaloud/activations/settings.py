@@ -1,4 +1,4 @@
-"""What decides the bytes of an extraction? The options, the model, the site and the corpus, written down at the start.
+"""Settings of an extraction (options, model, site, corpus), which a resumed one has to match.
 
 A folder that was begun with other settings is refused, so that no folder ever holds rows of two kinds.
 """

@@ -1,4 +1,4 @@
-"""How do documents become a shard? Windows and positions before the forward pass, the table and the file after it."""
+"""Documents to shards: windows and positions before the forward pass, the table and the file after it."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What do the verbs share? Naming a pair and its data, printing for a person, writing a page."""
+"""What the verbs share: naming a pair and its data, printing for a person, writing a page."""
 
 import math
 import shlex

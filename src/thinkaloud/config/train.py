@@ -1,4 +1,4 @@
-"""What a training run is: frozen, validated on construction, and free of torch, so that a laptop can check a recipe."""
+"""Training configurations `AVWarmStart`, `ARWarmStart` and `RL`: frozen, validated, free of torch."""
 
 import math
 from collections.abc import Mapping

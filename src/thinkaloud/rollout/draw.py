@@ -1,4 +1,4 @@
-"""Next tokens: greedy, or by inverse-CDF sampling at given uniform numbers, on the device and without a sync."""
+"""Token sampling: greedy, or inverse-CDF sampling at given uniform numbers, on the device and without a sync."""
 
 import torch
 from jaxtyping import Float, Int

@@ -1,4 +1,4 @@
-"""The end of a response: at an end token, the closing tag or the cap; and what can be continued at all."""
+"""Stopping criteria of a response: end token, closing tag or cap."""
 
 from collections.abc import Sequence
 from typing import Any

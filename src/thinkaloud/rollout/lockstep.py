@@ -1,4 +1,4 @@
-"""Batched sampling over a static KV cache, in process, from the weights that are being trained.
+"""In-process decoding on the live weights: continuous batching, static KV cache, one CUDA graph a step.
 
 Prompts of the same text differ in the vector alone: the part before it is read once for all, the rest of a prompt once
 for all its samples. Then every row, of whatever prompt, takes one token at a time, over keys and values that stay in

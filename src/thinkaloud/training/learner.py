@@ -1,4 +1,4 @@
-"""What of a model learns: all of it or an adapter, without dropout, blocks recomputed where memory is short."""
+"""Trainable parameters: all weights or a LoRA adapter, dropout off, gradient checkpointing."""
 
 from typing import Any
 

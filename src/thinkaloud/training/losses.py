@@ -1,4 +1,4 @@
-"""Training losses: pure functions on tensors."""
+"""Losses: cross-entropy, GRPO advantages, policy gradient, KL to the reference policy (k3, exact), direction MSE."""
 
 import torch
 from jaxtyping import Float, Int

@@ -1,4 +1,4 @@
-"""Work in pieces that fit into memory: smaller ones after a failure, and logits of a bounded number of tokens."""
+"""Micro-batches: halved where accelerator memory runs out, logits in pieces."""
 
 import gc
 from collections.abc import Callable

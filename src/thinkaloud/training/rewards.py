@@ -1,4 +1,4 @@
-"""The reward of an explanation: a weighted sum of terms, chosen by name and registered by decorator.
+"""Reward terms: reconstruction, length penalty, repetition penalty, quotations masked; one's own by decorator.
 
 A term of one's own is a function in any file, `reward_term` above it, and `--reward FILE.py:NAME=WEIGHT`:
 

@@ -1,4 +1,4 @@
-"""Reinforcement learning of a pair: rollouts, their reward by the AR, one update of both; resumable to the bit.
+"""GRPO training loop of a pair: rollouts, reward by the AR, one update of both; resumable to the bit on a CPU.
 
 A step samples a group of explanations of each vector, lets the AR rebuild the vectors from the words, moves the AV
 towards the explanations that were better than their group's mean, with a tether to the AV it started from, and

@@ -1,4 +1,4 @@
-"""Warm start: supervised training of an AV or an AR on written explanations, resumable to the bit on a CPU.
+"""Warm start (SFT) of an AV or an AR on written explanations, resumable to the bit on a CPU.
 
 A run folder holds `config.json`, `metrics.jsonl`, `samples.jsonl`, `checkpoints/step-N/`, `STATUS` and, when it is
 done, `model/` in the official layout.

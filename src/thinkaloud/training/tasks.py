@@ -1,4 +1,4 @@
-"""What a warm start learns: the AV's cross-entropy on explanations, the AR's direction MSE, and their controls."""
+"""Warm-start objectives: AV cross-entropy, AR direction MSE, and their shuffled controls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

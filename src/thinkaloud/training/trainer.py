@@ -1,4 +1,4 @@
-"""What a warm start and reinforcement learning share: optimizer, schedules, clipping, checkpoints and log of a run."""
+"""`Trainer`: optimizer, schedules, gradient clipping, checkpoints and log, for warm start and RL."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

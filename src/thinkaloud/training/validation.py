@@ -1,4 +1,4 @@
-"""Validation of a pair while it is trained: held-out figures, reasons to stop, rollouts against the trainer."""
+"""Validation in RL: held-out FVE and KL, early stopping, rollout–trainer log-probability mismatch."""
 
 from collections.abc import Sequence
 from functools import partial

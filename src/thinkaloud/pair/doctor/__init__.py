@@ -1,4 +1,4 @@
-"""What is off with a model or a pair? Loads what a name means and runs every check that applies."""
+"""Checks of a model or a pair: loads what a name means and runs every check that applies."""
 
 from dataclasses import dataclass
 from pathlib import Path
