@@ -1,4 +1,4 @@
-"""What an explanation has to beat: the error of always predicting the mean vector."""
+"""V, the variance of the directions: what an explanation has to beat, and the denominator of FVE."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

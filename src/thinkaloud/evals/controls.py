@@ -103,7 +103,7 @@ def beside(
             Scores.of(pred, target, baseline).fve,
             n,
         ),
-        Control("Always the mean vector", "No words at all: 0 by definition.", 0.0, n),
+        Control("Always the mean vector", "The mean of all directions, not rescaled: 0 by definition.", 0.0, n),
         Control(
             "Another position's explanation",
             "The same texts, dealt out to other positions.",

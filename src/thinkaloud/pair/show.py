@@ -19,7 +19,7 @@ from thinkaloud.site import Site
 
 HOW_TO_READ = (
     "FVE says how well the words alone rebuild the vector: 1 = perfect, "
-    "0 = no better than always answering the mean vector, negative = worse."
+    "0 = no better than always answering the mean of all directions, negative = worse."
 )
 FINISHES = {"cut": "cut off at the token cap", "eos": "ended without closing its tag"}
 EIGHTHS = " ▏▎▍▌▋▊▉"

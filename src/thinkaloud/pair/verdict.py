@@ -71,7 +71,7 @@ def judge(role: str, figures: Mapping[str, Any], rows: int | None = None) -> Ver
             False, f"{found}: the words say no more of their own vector than of any other", _advice(role, rows)
         )
     if not fve > 0:
-        return Verdict(False, f"{found}: worse than always answering the mean vector", _advice(role, rows))
+        return Verdict(False, f"{found}: worse than always answering the mean of all directions", _advice(role, rows))
     if closed is not None and closed < CLOSED:
         return Verdict(False, f"{found}: only {100 * closed:.0f} % of the explanations close", _advice(role, rows))
     if fve < LITTLE:

@@ -80,8 +80,8 @@ reconstructor (AR). One row is one token of one document. Made by `thinkaloud st
 
 {chr(10).join(f"- **{name}**: {value}" for name, value in facts.items())}
 
-FVE = 1 − MSE / V, both vectors scaled to one norm; V is what always answering the mean vector would leave. It means
-nothing without the baseline named above.
+FVE = 1 − MSE / V, both vectors scaled to one norm; V is what always answering the mean of all directions
+would leave. It means nothing without the baseline named above.
 
 | split | rows |
 |---|---|
