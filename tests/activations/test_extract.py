@@ -142,6 +142,7 @@ extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Stalled({corpus!r}), 
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     path, out = corpus_file(tmp_path), tmp_path / "killed"
     run(tmp_path / "whole", path)

@@ -139,6 +139,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_shard_too_large_for_the_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     """A real limit on the size of files, in a process of its own: the write fails in the middle of a shard."""
     code = f"""

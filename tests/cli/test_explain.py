@@ -156,7 +156,8 @@ def test_the_next_command_can_be_pasted(extractions: Path, tmp_path: Path, capsy
     assert shlex.split(line)[:4] == ["warmstart", "ar", "--data", str(data)]
 
 
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_keeps_the_shards_that_are_done_and_says_how_to_go_on(
     tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

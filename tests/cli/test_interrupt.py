@@ -18,6 +18,7 @@ def interrupted(words: list[str], drawn: str) -> str:
         return terminal.text
 
 
+@pytest.mark.slow
 def test_a_reading_has_a_total_and_leaves_nothing(tmp_path: Path) -> None:
     said = interrupted(["read", TEXT, "--positions", "5:65", "--html", str(tmp_path / "r.html")], "of 60 explanations")
     assert "stopped: nothing is kept of a reading that is not done" in said

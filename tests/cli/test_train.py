@@ -254,6 +254,7 @@ def test_options_that_were_changed_are_named_again() -> None:
     assert runs.go_on(Path("o"), warm) == "thinkaloud warmstart ar --data d --out o --batch 8 --rows 5"
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -340,6 +340,7 @@ def test_an_unknown_role_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "ar"
     options = ["--data", str(root / "data"), "--out", str(out), *AR, "--epochs", "500"]

@@ -129,6 +129,7 @@ def pocket() -> NLA:
     return NLA.from_pretrained("pocket", device="cpu")
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anchors, "PIECE", 2)
     whole, broken = config(tmp_path / "whole"), config(tmp_path / "broken")

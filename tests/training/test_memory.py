@@ -123,7 +123,9 @@ def test_a_step_ends_as_if_memory_had_sufficed(pair: Path, data: Path, tmp_path:
     assert len(tight.notes()) == 1, "the halved size is remembered"
 
 
-@pytest.mark.parametrize("where", ["rollout", "evaluate", "reconstruct"])
+@pytest.mark.parametrize(
+    "where", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("rollout", "evaluate")), "reconstruct"]
+)
 def test_an_evaluation_ends_as_if_memory_had_sufficed(pair: Path, data: Path, tmp_path: Path, where: str) -> None:
     whole, tight = Run(pair, data, tmp_path / "whole"), Run(pair, data, tmp_path / "tight")
     av, ar = tight.run.policy.model, tight.run.critic.reconstructor.backbone

@@ -188,7 +188,7 @@ dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("form", ["k3", pytest.param("full", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("av", ["whole", "adapted"])
+@pytest.mark.parametrize("av", ["whole", pytest.param("adapted", marks=pytest.mark.slow)])
 def test_the_reference_is_the_same_when_weights_are_sharded(av: str, form: str, tmp_path: Path) -> None:
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), *sys.path])}

@@ -154,6 +154,7 @@ def test_killed_and_resumed_equals_unkilled(pair: Path, data: Path, tmp_path: Pa
         assert (whole / file).read_bytes() == (Path(killed.out) / file).read_bytes(), file
 
 
+@pytest.mark.slow
 def test_told_to_stop_it_saves_and_goes_on(pair: Path, data: Path, tmp_path: Path) -> None:
     """SIGTERM to the command: the step is finished and saved, the exit code is 0, and --resume needs nothing else."""
     made = config(pair, data, tmp_path / "run", steps=400, eval_every=400, save_every=400)
@@ -478,6 +479,7 @@ def test_every_seed_is_measured_on_the_same_rows(pair: Path, data: Path, tmp_pat
     assert not set(first.held.prefixes) & set(first.selection.prefixes)
 
 
+@pytest.mark.slow
 @small_disk.needed
 def test_a_full_disk_at_a_checkpoint_leaves_the_last_good_one(pair: Path, data: Path, tmp_path: Path) -> None:
     """Room for two checkpoints and not for a third; with room again, the run goes on to its end."""

@@ -109,6 +109,7 @@ def test_a_writer_that_drops_a_text_leaves_no_file(data: Path) -> None:
     assert list(data.glob("*explanations*")) == []
 
 
+@pytest.mark.slow
 def test_two_workers_write_what_one_writes(data: Path, tmp_path: Path) -> None:
     alone = made(tmp_path / "alone")
     counts: list[int] = []
