@@ -38,7 +38,7 @@ class WarmStart:
     mode: Literal["full", "adapter"] = "full"
     """Train all weights (float32 masters) or a low-rank adapter."""
     lr: float | None = None
-    """Peak learning rate; default: by the size of the model, 1e-3 for 8M weights, 3e-4 for 135M, 2e-5 for 7G."""
+    """Peak learning rate; default: by the size of the model, 1e-3 for 8M weights, 3e-4 for 135M, 2e-5 for 7B."""
     final_lr: float | None = None
     """Learning rate at the end of the cosine; default: a twentieth of the peak."""
     batch: int | None = None

@@ -80,12 +80,10 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in kept.items() if isinstance(value, int | float)}
 
 
-@tracker("trackio")
-class _Trackio:
-    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
-        self.run = import_module("trackio").init(
-            PROJECT, name=_name(out), config=dict(config), resume="allow", embed=False
-        )
+class _Run:
+    """A tracker over a run object that has `log` and `finish` itself, as trackio's and wandb's have."""
+
+    run: Any
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         self.run.log(dict(metrics), step=step)
@@ -94,8 +92,16 @@ class _Trackio:
         self.run.finish()
 
 
+@tracker("trackio")
+class _Trackio(_Run):
+    def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
+        self.run = import_module("trackio").init(
+            PROJECT, name=_name(out), config=dict(config), resume="allow", embed=False
+        )
+
+
 @tracker("wandb")
-class _WandB:
+class _WandB(_Run):
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
         whole = str(out.resolve()).encode()
         self.run = import_module("wandb").init(
@@ -106,12 +112,6 @@ class _WandB:
             config=dict(config),
             dir=str(out),
         )
-
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        self.run.log(dict(metrics), step=step)
-
-    def finish(self) -> None:
-        self.run.finish()
 
 
 @tracker("tensorboard")
