@@ -1,5 +1,6 @@
 """Do `thinkaloud train` and `thinkaloud runs` say what a person needs to know, and what to do next?"""
 
+import io
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from thinkaloud.activations import Activations
 from thinkaloud.cli import progress, runs
 from thinkaloud.cli.progress import Pace, TimeLeft
 from thinkaloud.cli.run import verbs
-from thinkaloud.cli.train import Panel, parse, view
+from thinkaloud.cli.train import Panel, parse, told_to_stop, view
 from thinkaloud.config.train import RL, ARWarmStart
 from thinkaloud.pair.formats.official import save_ar, save_av
 from thinkaloud.site import Site
@@ -182,7 +183,7 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(folder: Path, tmp_path: 
     with Terminal([*THINKALOUD, "train", *given, *more], 100) as terminal:
         terminal.until(r"step [1-9]\d* of 2000, [\d,]+ tokens/s, .* left")
         terminal.press("\x03")
-        assert terminal.finish() == 130
+        assert terminal.finish() == 130, terminal.text
         said = terminal.text
     assert "told to stop: the step is finished and saved first" in said
     assert "Traceback" not in said
@@ -190,6 +191,34 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(folder: Path, tmp_path: 
     assert f"stopped at {step} of 2000" in said
     assert f"next: thinkaloud train --resume '{out}'" in said.replace("\n", "")
     assert (out / "STATUS").read_text() == f"stopped at {step} of 2000"
+
+
+class _Interrupting(io.RawIOBase):
+    """A standard error in the middle of whose first write Ctrl-C comes."""
+
+    def __init__(self) -> None:
+        self.got = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        first, self.got = not self.got, self.got + bytes(data)
+        if first:
+            signal.raise_signal(signal.SIGINT)
+        return len(data)
+
+
+def test_ctrl_c_in_the_middle_of_a_line_of_progress_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = _Interrupting()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(raw), write_through=True))
+    pace = Pace(1)
+    pace.see({"step": 1, "steps": 2})
+    with told_to_stop(pace) as told:
+        print("a step", file=sys.stderr, flush=True)
+    assert told == [signal.SIGINT]
+    assert raw.got.splitlines()[0] == b"a step"
+    assert raw.got.splitlines()[1].startswith(b"told to stop: the step is finished and saved first")
 
 
 def test_a_recipe_does_not_take_a_stopped_run_for_a_finished_one(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Annotated, Any
 
 import tyro
@@ -98,6 +100,15 @@ def told_to_stop(pace: progress.Pace) -> Iterator[list[int]]:
     there is anything to save.
     """
     told: list[int] = []
+    heard: SimpleQueue[bool] = SimpleQueue()
+
+    def answer() -> None:
+        # in a thread: a handler may have interrupted a write to standard error, which must not be entered twice
+        if heard.get():
+            told_so = "told to stop: the step is finished and saved first; once more ends at once"
+            print(told_so, file=sys.stderr, flush=True)
+
+    speaker = Thread(target=answer, daemon=True)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
@@ -105,15 +116,18 @@ def told_to_stop(pace: progress.Pace) -> Iterator[list[int]]:
         if number == signal.SIGINT and not pace.steps:
             raise KeyboardInterrupt
         told.append(number)
-        print("told to stop: the step is finished and saved first; once more ends at once", file=sys.stderr, flush=True)
+        heard.put(True)
         for each, handler in before.items():
             signal.signal(each, handler)
 
+    speaker.start()
     for number in before:
         signal.signal(number, hear)
     try:
         yield told
     finally:
+        heard.put(False)
+        speaker.join()
         for number, handler in before.items():
             signal.signal(number, handler)
 
