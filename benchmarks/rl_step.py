@@ -25,6 +25,7 @@ from peers import nanonla_step
 from shapes import LAYER, SHAPES, machine, make_model, make_tokenizer, matmul_ceiling
 
 from thinkaloud import families
+from thinkaloud.config.groups import Lora
 from thinkaloud.config.train import RL
 from thinkaloud.contract import Contract, Marker
 from thinkaloud.explanation import Explanation
@@ -80,7 +81,7 @@ def make_pair(shape: str, mode: str, device: torch.device, rank: int) -> tuple[F
     av = Contract("av", width, site, av_template="{injection_char}", marker=Marker("w", 1, 0, 2), injection_scale=1.0)
     ar = Contract("ar", width, site, ar_template="{explanation}\nw1", mse_scale=width**0.5, ar_suffix_ids=(1,))
     head = head_from(torch.eye(width)).to(device).requires_grad_(True)
-    given = (mode, rank, 16)
+    given = (mode, Lora(rank=rank, alpha=16))
     return (
         Fixed(require_gradients(model, *given), tokenizer, av),
         Reconstructor(require_gradients(backbone, *given), head, tokenizer, ar),
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
     args = parser.parse_args()
     device, rows = torch.device(args.device), args.prompts * args.group
-    config = RL(
+    config = RL.of(
         nla="", data="", out="", prompts=args.prompts, group=args.group, max_tokens=RESPONSE, rollout_rows=rows,
         micro_tokens=args.micro_tokens, device=args.device,
     )  # fmt: skip

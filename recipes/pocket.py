@@ -4,16 +4,16 @@ python -m thinkaloud.pocket.corpus CORPUS texts
 thinkaloud run recipes/pocket.py --extract.corpus texts --out runs/pocket
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from thinkaloud.config.data import Explain, Extract
 from thinkaloud.config.eval import Score
+from thinkaloud.config.groups import KL, AVEval, Eval, Optim, Reward, RLEval, RLOptim, Rollout, Save
 from thinkaloud.config.recipe import Recipe
 from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart
 
 # A small model learns whole and fast; large learning rates would ruin a large one.
-POCKET = {"data": "data", "mode": "full", "batch": 256, "eval_every": 500, "store": "int8"}
+INT8 = Save(dtype="int8")
 
 
 def recipe() -> Recipe:
@@ -27,18 +27,12 @@ def recipe() -> Recipe:
         data="data",
         out="rl",
         steps=600,
-        max_tokens=120,
-        temperature=0.8,
-        lr=1e-4,
-        ar_lr=1e-4,
-        final_lr=0.1,
-        warmup=10,
-        kl=0.1,
-        length_penalty=0.001,
-        repetition_penalty=1.0,
-        eval_every=60,
-        eval_rows=1954,
-        store="int8",
+        optim=RLOptim(lr=1e-4, ar_lr=1e-4, final_lr_ratio=0.1, warmup_steps=10),
+        rollout=Rollout(max_tokens=120, temperature=0.8),
+        reward=Reward(length_penalty=0.001, repetition_penalty=1.0),
+        kl=KL(coef=0.1),
+        eval=RLEval(every=60, rows=1954),
+        save=Save(every=10, dtype="int8"),
     )
     return Recipe(
         out=Path("runs/pocket"),
@@ -54,25 +48,30 @@ def recipe() -> Recipe:
         ),
         explain=Explain(data=Path("data"), workers=2),
         ar=ARWarmStart(
-            **POCKET,
+            data="data",
             out="ar",
-            lr=1e-3,
-            final_lr=2e-5,
+            batch_size=256,
             epochs=2,
+            optim=Optim(lr=1e-3, final_lr_ratio=0.02),
+            eval=Eval(every=500),
+            save=INT8,
             ar_template="{explanation}\nThe vector that these words describe:",
         ),
         av=AVWarmStart(
-            **POCKET,
+            data="data",
             out="av",
             ar="ar",
-            lr=1e-3,
-            final_lr=5e-5,
+            batch_size=256,
+            optim=Optim(lr=1e-3, final_lr_ratio=0.05),
+            eval=AVEval(every=500),
+            save=INT8,
             injection_scale=3.0,
             av_template="Vector: {injection_char} Words:",
         ),
         train=rl,
-        refine=replace(
-            rl, out="pair", steps=110, temperature=0.5, warmup=5, kl=0.05, repetition_penalty=3.0, eval_every=55
+        refine=rl.but(
+            **{"out": "pair", "steps": 110, "eval.every": 55, "optim.warmup_steps": 5, "kl.coef": 0.05},
+            **{"rollout.temperature": 0.5, "reward.repetition_penalty": 3.0},
         ),
         score=Score(data=Path("data"), limit=2000, max_tokens=120),
     )

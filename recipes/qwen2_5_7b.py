@@ -7,11 +7,13 @@ from pathlib import Path
 
 from thinkaloud.config.data import Explain, Extract
 from thinkaloud.config.eval import Score
+from thinkaloud.config.groups import KL, Compute, Optim, Reward, RLOptim, Rollout
 from thinkaloud.config.recipe import Recipe
 from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart
 
 # Adapters keep the base in bfloat16 and need no float32 copy of seven billion weights.
-SHARED = {"data": "data", "mode": "adapter", "lr": 1e-4, "final_lr": 1e-5, "checkpointing": True, "micro_tokens": 16384}
+COMPUTE = Compute(gradient_checkpointing=True, micro_tokens=16384)
+OPTIM = Optim(lr=1e-4, final_lr_ratio=0.1)
 
 
 def recipe() -> Recipe:
@@ -30,21 +32,18 @@ def recipe() -> Recipe:
             next_tokens=6,
         ),
         explain=Explain(data=Path("data"), workers=8),
-        ar=ARWarmStart(**SHARED, out="ar"),
-        av=AVWarmStart(**SHARED, out="av", ar="ar"),
+        ar=ARWarmStart(data="data", out="ar", mode="adapter", optim=OPTIM, compute=COMPUTE),
+        av=AVWarmStart(data="data", out="av", ar="ar", mode="adapter", optim=OPTIM, compute=COMPUTE),
         train=RL(
             nla="",  # the pair of the steps before
             data="data",
             out="rl",
             steps=150,
-            prompts=128,
-            group=8,
-            lr=1e-4,
-            ar_lr=8e-5,
-            kl=0.01,
-            repetition_penalty=0.3,
-            checkpointing=True,
-            micro_tokens=16384,
+            optim=RLOptim(lr=1e-4, ar_lr=8e-5),
+            rollout=Rollout(prompts=128, group_size=8),
+            reward=Reward(repetition_penalty=0.3),
+            kl=KL(coef=0.01),
+            compute=COMPUTE,
         ),
         score=Score(data=Path("data")),
     )

@@ -22,7 +22,7 @@ class Run:
             "mismatch_every": 1, "device": "cpu", "micro_tokens": 4096, **changes,
         }  # fmt: skip
         self.seen: list[dict[str, Any]] = []
-        config = RL(nla=str(pair), data=str(data), out=str(out), **given)
+        config = RL.of(nla=str(pair), data=str(data), out=str(out), **given)
         self.run = rl._Run(rl.prepare(config), self.seen.append, lambda: False)
         self.gradients: list[torch.Tensor] = []
         update = self.run.trainer.update

@@ -18,12 +18,14 @@ Added = TypeVar("Added", bound=Any)
 class Registry(Mapping[str, Part]):
     """Parts by name. The registry is the decorator that adds one; built-in ones lie in `package`, and need no list.
 
+    A part of one's own lies in any Python file, and goes by FILE.py, or by FILE.py:NAME where the file has several.
     With `folders`, each built-in part is a package within `package`, and the modules beside them are not imported.
     """
 
     def __init__(self, kind: str, package: str, folders: bool = False) -> None:
         self.kind, self._package, self._folders = kind, package, folders
         self._parts: dict[str, Any] = {}
+        self._files: dict[Path, dict[str, Any]] = {}
         self._complete = False
 
     def __call__(self, part: Added) -> Added:
@@ -32,9 +34,10 @@ class Registry(Mapping[str, Part]):
         return part
 
     def find(self, name: str) -> Part:
-        """The part of this name, or the one that the Python file `name` registers; UserError if there is none."""
-        if name.endswith(".py"):
-            return self._from_file(Path(name))
+        """The part of this name, or the one that a Python file registers; UserError if there is none."""
+        file, _, part = (name, "", "") if name.endswith(".py") else name.rpartition(":")
+        if file.endswith(".py"):
+            return self._from_file(Path(file).expanduser().resolve(), part)
         self._load()
         if name not in self._parts:
             near = get_close_matches(name, self._parts, 1)
@@ -57,12 +60,22 @@ class Registry(Mapping[str, Part]):
     def _load(self) -> None:
         if not self._complete:
             self._complete = True
-            for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+            for module in pkgutil.iter_modules(getattr(importlib.import_module(self._package), "__path__", ())):
                 if module.ispkg or not self._folders:
                     importlib.import_module(f"{self._package}.{module.name}")
 
-    def _from_file(self, path: Path) -> Part:
-        self._load()
+    def _from_file(self, path: Path, name: str) -> Part:
+        if path not in self._files:
+            self._load()
+            self._files[path] = self._registered_by(path)
+        new = self._files[path]
+        if name and name not in new:
+            raise UserError(f"{path} registers no {self.kind} {name}: expected one of {', '.join(new)}")
+        if not name and len(new) != 1:
+            raise UserError(f"{path} registers {len(new)} parts of the kind {self.kind}: expected one")
+        return new[name or next(iter(new))]
+
+    def _registered_by(self, path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise UserError(f"no file {path}: a {self.kind} is a name, or a Python file that registers one")
         before = dict(self._parts)
@@ -73,7 +86,4 @@ class Registry(Mapping[str, Part]):
         sys.modules[path.stem] = module  # dataclasses look their module up, and other processes import it by this name
         sys.path.append(str(path.resolve().parent))
         spec.loader.exec_module(module)
-        new = [part for name, part in self._parts.items() if before.get(name) is not part]
-        if len(new) != 1:
-            raise UserError(f"{path} registers {len(new)} parts of the kind {self.kind}: expected one")
-        return new[0]
+        return {name: part for name, part in self._parts.items() if before.get(name) is not part}

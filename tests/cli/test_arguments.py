@@ -97,7 +97,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("thinkaloud warmstart av --inj\t-sc\t", "--injection-scale"),
         ("thinkaloud train --resu\t", "--resume"),
         ("thinkaloud study surv\t--pres\t", "study survey --preset"),
-        ("thinkaloud train --advantage d\t", "dr_grpo"),
+        ("thinkaloud train --reward.advantage d\t", "dr_grpo"),
         ("thinkaloud score --data a-fol\tda\t", "a-folder/data"),
         ("thinkaloud run a-fol\t", "a-folder/"),
     ],

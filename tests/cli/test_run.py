@@ -1,4 +1,4 @@
-"""Does a recipe run its steps in order, keep what is done, and refuse what does not fit?"""
+"""A recipe runs its steps in order, keeps what is done, and refuses what does not fit."""
 
 import json
 from dataclasses import replace
@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import tiny
+from earlier import flat
 
 from thinkaloud import cli
 from thinkaloud.activations import read_corpus, split_of
 from thinkaloud.cli import run
 from thinkaloud.cli.recipe import follow, load
-from thinkaloud.config.train import RL
+from thinkaloud.config.train import RL, ARWarmStart
 from thinkaloud.errors import UserError
 
 RECIPE = '''"""A run as small as it can be."""
@@ -32,8 +33,8 @@ def recipe():
             corpus="texts.jsonl", out=Path("data"), model="model", layer=2, positions=4, next_tokens=4, heldout=0.3
         ),
         explain=Explain(data=Path("data")),
-        ar=ARWarmStart(data="data", out="ar", batch=16, warmup=1),
-        av=AVWarmStart(data="data", out="av", ar="ar", batch=16, warmup=1, eval_texts=2, injection_scale=3.0),
+        ar=ARWarmStart.of(data="data", out="ar", batch=16, warmup=1),
+        av=AVWarmStart.of(data="data", out="av", ar="ar", batch=16, warmup=1, eval_texts=2, injection_scale=3.0),
         score=Score(data=Path("data"), limit=4, max_tokens=8),
     )
 '''
@@ -98,13 +99,13 @@ def test_values_are_changed_on_the_command_line(place: Path) -> None:
     steps = dict(recipe.steps())
     assert steps["extract"].layer == 1
     assert steps["extract"].out == Path("mine/data")
-    assert steps["ar"].lr == 1e-3
+    assert steps["ar"].optim.lr == 1e-3
     assert steps["score"].nla == "mine"
 
 
 def test_a_second_run_of_reinforcement_learning_goes_on_from_the_first(place: Path) -> None:
     recipe = load(Path("recipe.py"))
-    first = RL(nla="", data="data", out="rl", steps=2)
+    first = RL.of(nla="", data="data", out="rl", steps=2)
     both = replace(recipe, train=first, refine=replace(first, out="refined"))
     steps = dict(both.steps())
     assert (steps["train"].nla, steps["refine"].nla, steps["score"].nla) == ("pair", "pair/rl", "pair/refined")
@@ -117,27 +118,28 @@ def test_a_step_done_otherwise_is_refused_before_anything_runs(place: Path) -> N
     changed = run.parse(["recipe.py", "--ar.lr", "1e-3"])
     assert changed is not None
     again = Steps()
-    with pytest.raises(UserError, match=r"pair was begun with ar.lr = None, now it is 0.001"):
+    with pytest.raises(UserError, match=r"pair was begun with ar.optim.lr = None, now it is 0.001"):
         follow(changed, again.verbs())
     assert again.asked == []
 
 
 def test_a_step_done_under_earlier_names_is_done(place: Path) -> None:
-    train = RL(nla="", data="data", out="rl", steps=2, mismatch_every=9)
+    train = RL.of(nla="", data="data", out="rl", steps=2, mismatch_every=9)
     recipe = replace(load(Path("recipe.py")), train=train)
     asked: list[Any] = []
     verbs = {name: asked.append for name, _ in recipe.steps()}
     follow(recipe, verbs)
     ledger = Path("pair/recipe.json")
     done = json.loads(ledger.read_text())
-    assert (done["train"].pop("reward"), done["train"].pop("mismatch_every")) == ([], 9)
-    done["train"] |= {"advantage": "group", "reward": "mse", "parity_every": 9}
+    done["train"] = flat(RL.of(**done["train"])) | {"advantage": "group", "reward": "mse"}
+    assert done["train"]["parity_every"] == 9
+    done["ar"] = flat(ARWarmStart.of(**done["ar"]))
     ledger.write_text(json.dumps(done))
     asked.clear()
     follow(recipe, verbs)
     assert not asked
-    with pytest.raises(UserError, match=r"pair was begun with train.reward = \[\], now it is \['unquoted'\]"):
-        follow(replace(recipe, train=replace(train, reward=("unquoted",))), verbs)
+    with pytest.raises(UserError, match=r"pair was begun with train.reward.terms = \[\], now it is \['unquoted'\]"):
+        follow(replace(recipe, train=train.but(terms=("unquoted",))), verbs)
 
 
 def test_a_step_done_on_another_device_is_done(place: Path) -> None:
@@ -155,7 +157,7 @@ def test_a_step_done_on_another_device_is_done(place: Path) -> None:
         ("def recipe(:\n", "recipe.py, line 1: "),
         ("x = 1\n", "recipe.py has no function recipe()"),
         ("def recipe():\n    return 1\n", "must return a Recipe, found int"),
-        (RECIPE.replace('batch=16, warmup=1)', "batch=0)"), "batch must be 1 or more, found 0"),
+        (RECIPE.replace('batch=16, warmup=1)', "batch=0)"), "batch_size must be 1 or more, found 0"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_recipe_is_one_line(

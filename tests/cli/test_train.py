@@ -1,4 +1,4 @@
-"""Do `thinkaloud train` and `thinkaloud runs` say what a person needs to know, and what to do next?"""
+"""`thinkaloud train` and `thinkaloud runs` say what there is to know and what to do next."""
 
 import io
 import json
@@ -94,7 +94,10 @@ def test_a_run_says_what_it_reached_and_what_comes_next(
     [
         (["--resume", "nowhere"], "nowhere holds no run: there is no config.json in it"),
         (["--nla", "pocket", "--data", "nowhere", "--out", "run"], "nowhere"),
-        (["--nla", "pocket", "--data", "x", "--out", "run", "--group", "1"], "group must be 2 or more, found 1"),
+        (
+            ["--nla", "pocket", "--data", "x", "--out", "run", "--group", "1"],
+            "rollout.group_size must be 2 or more, found 1",
+        ),
     ],
 )
 def test_mistakes_are_one_line(
@@ -121,9 +124,9 @@ def test_a_recipe_begins_a_run_and_goes_on_with_it(folder: Path, tmp_path: Path)
     )
     assert isinstance(config, RL)
     step = verbs()["train"]
-    step(replace(config, stop_closed=0.0))
+    step(config.but(stop_closed=0.0))
     assert run_folder.status(tmp_path / "r") == "finished"
-    step(replace(config, stop_closed=0.0))
+    step(config.but(stop_closed=0.0))
 
 
 def shown(panel: Panel, width: int = 100) -> str:
@@ -249,7 +252,7 @@ def test_runs_are_listed_with_the_command_to_go_on(
         return out
 
     rl = write("b/rl run", {"nla": "pocket", "steps": 9}, [{"step": 0, **HELD}, {"step": 4}], "stopped at 4 of 9")
-    warm = ARWarmStart(data="d", out="elsewhere", lr=3e-4).to_dict()
+    warm = ARWarmStart.of(data="d", out="elsewhere", lr=3e-4).to_dict()
     ar = write("a/ar", warm, [{"step": 20, "heldout_fve": 0.7}], "running 20 of 40", steps=40)
     write("a/done", {"nla": "pocket", "steps": 2}, [{"step": 2, **HELD}], "finished; the pair is of step 2")
     write("a/model/config-of-a-model", {}, [], "")
@@ -257,7 +260,7 @@ def test_runs_are_listed_with_the_command_to_go_on(
     assert cli.main(["runs", str(tmp_path)]) == 0
     page = capsys.readouterr().out
     assert f"next: thinkaloud train --resume '{rl}'" in page
-    assert f"next: thinkaloud warmstart ar --data d --out {ar} --lr 0.0003" in page
+    assert f"next: thinkaloud warmstart ar --data d --out {ar} --optim.lr 0.0003" in page
     assert page.count("next:") == 2
     assert cli.main(["runs", str(tmp_path), "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -279,8 +282,8 @@ def test_runs_are_listed_with_the_command_to_go_on(
 
 
 def test_options_that_were_changed_are_named_again() -> None:
-    warm = ARWarmStart(data="d", out="o", batch=8, rows=5).to_dict()
-    assert runs.go_on(Path("o"), warm) == "thinkaloud warmstart ar --data d --out o --batch 8 --rows 5"
+    warm = ARWarmStart.of(data="d", out="o", batch=8, rows=5).to_dict()
+    assert runs.go_on(Path("o"), warm) == "thinkaloud warmstart ar --data d --out o --batch-size 8 --rows 5"
 
 
 @pytest.mark.slow

@@ -1,34 +1,37 @@
-"""Is a training run checked on construction, without torch, and does the learning rate go as it says?"""
+"""Training configurations are checked on construction, nested, read under earlier names, and free of torch."""
 
+import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thinkaloud.config.groups import Rollout
+from thinkaloud.config.nested import Nested
 from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart, cosine_lr
 from thinkaloud.errors import UserError
 
-AV, AR = AVWarmStart(data="d", out="o"), ARWarmStart(data="d", out="o")
+AV, AR = AVWarmStart.of(data="d", out="o"), ARWarmStart.of(data="d", out="o")
 
 
 @pytest.mark.parametrize(
     ("config", "change", "message"),
     [
-        (AV, {"batch": 0}, "batch must be 1 or more, found 0"),
+        (AV, {"batch": 0}, "batch_size must be 1 or more, found 0"),
         (AR, {"epochs": 0}, "epochs must be 1 or more, found 0"),
         (AR, {"rows": 0}, "rows must be 1 or more, found 0"),
-        (AR, {"micro_tokens": 0}, "micro_tokens must be 1 or more, found 0"),
+        (AR, {"micro_tokens": 0}, "compute.micro_tokens must be 1 or more, found 0"),
         (AR, {"start": "pocket", "model": "m"}, "give start or model, not both"),
-        (AV, {"warmup": -1}, "warmup must be 0 or more"),
-        (AV, {"lr": 0.0, "final_lr": 0.0}, "expected 0 ≤ final_lr ≤ lr and lr > 0, found lr 0.0"),
-        (AV, {"lr": 1e-5, "final_lr": 1e-4}, "expected 0 ≤ final_lr ≤ lr"),
-        (AV, {"lr": math.nan}, "expected 0 ≤ final_lr ≤ lr"),
-        (AV, {"clip": 0.0}, "clip must be a positive number, found 0.0"),
-        (AV, {"weight_decay": -0.1}, "weight_decay must be 0 or more, found -0.1"),
+        (AV, {"warmup": -1}, "optim.warmup_steps must be 0 or more"),
+        (AV, {"lr": 0.0}, "optim.lr must be a positive number, found 0.0"),
+        (AV, {"optim.final_lr_ratio": 1.1}, "optim.final_lr_ratio must be from 0 to 1, found 1.1"),
+        (AV, {"lr": math.nan}, "optim.lr must be a positive number, found nan"),
+        (AV, {"clip": 0.0}, "optim.max_grad_norm must be a positive number, found 0.0"),
+        (AV, {"weight_decay": -0.1}, "optim.weight_decay must be 0 or more, found -0.1"),
         (AV, {"av_template": "What is it?"}, "av_template must hold {injection_char}"),
         (AV, {"injection_scale": 0.0}, "injection_scale must be a positive number, found 0.0"),
         (AV, {"injection_scale": math.inf}, "injection_scale must be a positive number, found inf"),
@@ -37,7 +40,7 @@ AV, AR = AVWarmStart(data="d", out="o"), ARWarmStart(data="d", out="o")
 )
 def test_what_cannot_work_is_refused(config: AVWarmStart | ARWarmStart, change: dict, message: str) -> None:
     with pytest.raises(UserError) as error:
-        replace(config, **change)
+        config.but(**change)
     assert message in str(error.value)
 
 
@@ -48,16 +51,48 @@ def test_it_comes_without_torch() -> None:
 
 def test_a_config_is_written_with_its_role() -> None:
     assert AV.to_dict()["role"] == "av"
-    assert AR.to_dict() == {**AR.to_dict(), "role": "ar", "data": "d", "lr": None}
-    assert AVWarmStart(**{k: v for k, v in AV.to_dict().items() if k != "role"}) == AV
+    assert AR.to_dict() == {**AR.to_dict(), "role": "ar", "data": "d"}
+    assert AVWarmStart.of(**json.loads(json.dumps(AV.to_dict()))) == AV
 
 
 def test_a_run_of_reinforcement_learning_is_read_under_earlier_names() -> None:
-    now = RL(nla="n", data="d", out="o", mismatch_every=3, mismatch_bound=0.1)
-    assert RL.from_dict(now.to_dict()) == now
-    before = {**now.to_dict(), "parity_every": 3, "parity_bound": 0.1, "reward": "mse", "advantage": "group"}
-    del before["mismatch_every"], before["mismatch_bound"]
-    assert RL.from_dict(before) == now
+    now = RL.of(nla="n", data="d", out="o", mismatch_every=3, mismatch_bound=0.1)
+    assert RL.of(**now.to_dict()) == now
+    before = {"nla": "n", "data": "d", "out": "o", "parity_every": 3, "parity_bound": 0.1, "reward": "mse"}
+    assert RL.of(**before, advantage="group", kl=0.01, kl_form="k3", group=8, keep=2, track=None) == now
+    assert RL.of(**before, kl_form="full").kl.estimator == "exact"
+    assert RL.of(**before | {"reward": {"length": 0.5}}).reward.weights() == {"length": 0.5}
+
+
+def test_a_warm_start_of_an_earlier_version_is_read() -> None:
+    """Its last learning rate was a rate; it is a share of the peak now."""
+    before = {"role": "av", "data": "d", "out": "o", "lr": 1e-3, "final_lr": 5e-5, "batch": 8, "eval_texts": 3}
+    now = AVWarmStart.of(**before, store="int8", dtype="float32", checkpointing=True, warmup=None)
+    assert (now.optim.final_lr_ratio, now.batch_size, now.eval.texts) == (0.05, 8, 3)
+    assert (now.save.dtype, now.compute.dtype, now.compute.gradient_checkpointing) == ("int8", "float32", True)
+
+
+def test_options_go_by_the_name_with_their_group_and_by_their_last_part() -> None:
+    made = RL.of(nla="n", data="d", out="o", lr=1e-4, **{"eval.every": 7})
+    assert (made.optim.lr, made.eval.every, made.eval.rows) == (1e-4, 7, 512)
+    assert made.but(temperature=0.5, steps=3) == RL(
+        nla="n", data="d", out="o", steps=3, optim=made.optim, eval=made.eval, rollout=Rollout(temperature=0.5)
+    )
+    changed = made.but(terms=("length=1",)).changed()
+    assert changed == {
+        "nla": "n", "data": "d", "out": "o", "optim.lr": 1e-4, "eval.every": 7, "reward.terms": ("length=1",)
+    }  # fmt: skip
+    with pytest.raises(TypeError, match="every"):
+        RL.of(nla="n", data="d", out="o", every=3)  # of eval or of save?
+
+
+@pytest.mark.parametrize("config", [RL, AVWarmStart, ARWarmStart])
+def test_every_name_of_an_earlier_version_leads_to_an_option(config: type[Nested]) -> None:
+    ours = {name: {option.name for option in fields(group)} for name, group in config.groups().items()}
+    whole = {field.name for field in fields(config)}
+    for name in config.EARLIER:
+        group, _, option = config.full_name(name).partition(".")
+        assert option in ours[group] if option else group in whole, name
 
 
 def test_the_learning_rate_at_its_corners() -> None:

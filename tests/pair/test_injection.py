@@ -299,6 +299,6 @@ def test_a_new_kind_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert isinstance(Verbalizer.from_pretrained(tmp_path / "av").injection, new_injection.EmbeddingSum)
     checks = {check.name: check for check in check_verbalizer(reader)}
     assert checks["injection"].found == "added to the marker's embedding; nothing before the marker changes"
-    AVWarmStart(data="data", model="model", out="out", injection="embedding_sum")
+    AVWarmStart.of(data="data", model="model", out="out", injection="embedding_sum")
     with pytest.raises(UserError, match="injection must be one of replace, add, embedding_sum"):
-        AVWarmStart(data="data", model="model", out="out", injection="nowhere")
+        AVWarmStart.of(data="data", model="model", out="out", injection="nowhere")

@@ -1,4 +1,4 @@
-"""What do these warm starts learn from? A tiny model, its activations of a few texts, and words on them."""
+"""Data of the warm start tests: a tiny model, its activations of a few texts, and explanations of them."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does every step get the rows it should, from the documents it should?"""
+"""Every step gets the rows it should, from the documents it should."""
 
 import subprocess
 import sys

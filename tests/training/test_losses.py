@@ -1,4 +1,4 @@
-"""Are the losses what their formulas say, and their gradients too?"""
+"""Losses are what their formulas say, and so are their gradients."""
 
 import math
 

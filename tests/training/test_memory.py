@@ -1,4 +1,4 @@
-"""Does a step whose memory runs out, wherever it does, end as if it had not, computed in smaller pieces?"""
+"""A step that runs out of memory, wherever it does, ends as if it had not, computed in smaller pieces."""
 
 import weakref
 from collections.abc import Callable
@@ -114,7 +114,7 @@ def test_a_step_ends_as_if_memory_had_sufficed(pair: Path, data: Path, tmp_path:
     else:
         short_of_memory(av if where == "update" else ar, torch.is_grad_enabled, tokens, 300)
     close(tight.step(), whole.step())
-    note = "rollout_rows 8" if where == "rollout" else "micro_tokens 256"
+    note = "rollout.rows 8" if where == "rollout" else "micro_tokens 256"
     assert tight.notes() == [f"out of memory: going on with {note}"]
     assert not whole.notes()
     same_gradients(tight, whole)

@@ -1,4 +1,4 @@
-"""Does training on a GPU, in bfloat16 over float32 weights or adapters, learn, resume, and sample what it trains?"""
+"""Training on a GPU, in bfloat16 over float32 weights or adapters, learns, resumes, and samples what it trains."""
 
 import gc
 import json
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.gpu
     ids=["full", "adapter", "float32"],
 )
 def test_a_run_is_stopped_and_goes_on(pair: Path, data: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
-    config = RL(
+    config = RL.of(
         nla=str(pair), data=str(data), out=str(tmp_path / "run"), steps=12, prompts=8, group=8, max_tokens=16, lr=3e-3,
         ar_lr=3e-3, warmup=1, eval_every=6, eval_rows=12, save_every=3, mismatch_every=3, store="float32",
         stop_drop=9.0, stop_closed=0.0, stop_repetition=1.0, device="cuda", **changes,
@@ -40,7 +40,7 @@ def test_a_run_is_stopped_and_goes_on(pair: Path, data: Path, tmp_path: Path, ch
     assert [line["step"] for line in lines] == list(range(13))
     mismatches = [line["mismatch"] for line in lines if "mismatch" in line]
     assert len(mismatches) == 4
-    assert max(mismatches) < (1e-4 if config.dtype == "float32" else 0.02), json.dumps(mismatches)
+    assert max(mismatches) < (1e-4 if config.compute.dtype == "float32" else 0.02), json.dumps(mismatches)
     rewards = [line["reward"] for line in lines[1:]]
     assert sum(rewards[-4:]) > sum(rewards[:4])
     assert NLA.from_pretrained(out).verbalizer.contract.stage == "rl"
@@ -52,7 +52,7 @@ def test_a_warm_start_explains_while_it_learns(data: Path, tmp_path: Path, mode:
     stack = families.truncated(tiny.model("llama", seed=1, max_position_embeddings=2048), 2)
     ar = Reconstructor(stack, tiny.head(), tiny.tokenizer(), tiny.ar_contract())
     official.save_ar(ar, tmp_path / "ar")
-    config = AVWarmStart(
+    config = AVWarmStart.of(
         data=str(data), out=str(tmp_path / "av"), mode=mode, adapter_rank=4, batch=8, lr=3e-3, warmup=2, eval_every=2,
         eval_rows=6, eval_texts=6, ar=str(tmp_path / "ar"), injection_scale=3.0, device="cuda", store="float32",
         av_template="Vector: {injection_char} Words:",

@@ -1,6 +1,4 @@
-"""Are learning rates those measured, between them sensible, and is what a run will take told beforehand?"""
-
-from dataclasses import replace
+"""Learning rates are those measured, between them sensible; what a run will take is told beforehand."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.training.plan import MICRO_TOKENS, RATES, announcement, decide, default_lr, duration, memory
 
-AR, AV = ARWarmStart(data="d", out="o"), AVWarmStart(data="d", out="o")
+AR, AV = ARWarmStart.of(data="d", out="o"), AVWarmStart.of(data="d", out="o")
 
 
 @pytest.mark.parametrize(
@@ -43,20 +41,20 @@ def test_between_two_sizes_it_is_their_geometric_mean() -> None:
 
 def test_what_is_said_stands_and_the_rest_is_decided() -> None:
     open_ = decide(AR, 7_672_064, 256_000, "cpu")
-    assert (open_.batch, open_.steps) == (256, 1000)
-    assert (open_.lr, open_.final_lr, open_.warmup) == (1e-3, pytest.approx(5e-5), 50)
+    assert (open_.batch_size, open_.steps) == (256, 1000)
+    assert (open_.lr, open_.final_lr_ratio, open_.warmup_steps) == (1e-3, 0.05, 50)
     assert open_.micro_tokens == MICRO_TOKENS["cpu"]
     few = decide(AR, 7_672_064, 960, "cuda")
-    assert (few.batch, few.steps, few.warmup) == (32, 30, 3)  # or a short run would never leave its warm-up
-    assert decide(replace(AR, epochs=3), 7_672_064, 10_000, "cpu").batch == 128
-    said = replace(AR, batch=8, lr=2e-3, final_lr=1e-6, warmup=0, micro_tokens=7)
+    assert (few.batch_size, few.steps, few.warmup_steps) == (32, 30, 3)  # or a short run would never leave its warm-up
+    assert decide(AR.but(epochs=3), 7_672_064, 10_000, "cpu").batch_size == 128
+    said = AR.but(batch=8, lr=2e-3, warmup=0, micro_tokens=7)
     found = decide(said, 7_672_064, 960, "cuda")
-    assert (found.batch, found.steps) == (8, 120)
-    assert (found.lr, found.final_lr, found.warmup, found.micro_tokens) == (2e-3, 1e-6, 0, 7)
+    assert (found.batch_size, found.steps) == (8, 120)
+    assert (found.lr, found.warmup_steps, found.micro_tokens) == (2e-3, 0, 7)
 
 
 def test_a_half_that_reads_already_goes_on_more_slowly() -> None:
-    assert decide(replace(AV, start="pocket"), 7_672_064, 100, "cpu").lr == default_lr("rl av", "full", 7_672_064)
+    assert decide(AV.but(start="pocket"), 7_672_064, 100, "cpu").lr == default_lr("rl av", "full", 7_672_064)
 
 
 def test_what_it_takes_is_told_beforehand() -> None:
@@ -64,7 +62,7 @@ def test_what_it_takes_is_told_beforehand() -> None:
     first, second = announcement(AR, plan, 8_940, 7_672_064, 1.23e9)
     assert first == "8,940 rows, 280 steps of 32; 7.7M weights learn at 0.001 → 5e-05; about 1.2 GB of memory"
     assert second.startswith("expect ")
-    begun = replace(AR, start="pocket")
+    begun = AR.but(start="pocket")
     assert len(announcement(begun, plan, 8_940, 7_672_064, 1.23e9)) == 1
 
 

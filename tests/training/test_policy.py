@@ -1,4 +1,4 @@
-"""Is a step's gradient, of the AV and of the AR, that of a plain computation: one text at a time, nothing packed?"""
+"""A step's gradient, of AV and AR, is that of a plain computation: one text at a time, nothing packed."""
 
 import copy
 import itertools
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from thinkaloud import families
+from thinkaloud.config.groups import Lora
 from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm
@@ -41,7 +42,7 @@ FORMS = ["k3", "full"]
 
 
 def config(**changes: Any) -> RL:
-    return RL(**{"nla": "", "data": "", "out": "", "max_tokens": 20, "temperature": 0.7, "kl": 0.3} | changes)
+    return RL.of(**{"nla": "", "data": "", "out": "", "max_tokens": 20, "temperature": 0.7, "kl": 0.3} | changes)
 
 
 def move(model: nn.Module, size: float = 0.02) -> None:
@@ -58,14 +59,14 @@ def whole(name: str = "llama", injection: str = "replace") -> Verbalizer:
     av = tiny.verbalizer(name, injection=injection)
     if name == "gemma2":
         av.model.config.final_logit_softcapping = 2.0
-    av.model = require_gradients(av.model, "full", 4, 4)
+    av.model = require_gradients(av.model, "full", Lora(rank=4, alpha=4))
     return av
 
 
 def adapted(name: str = "llama") -> Verbalizer:
     """An AV with an adapter that has learned something already."""
     av = tiny.verbalizer(name)
-    av.model = require_gradients(av.model, "adapter", 4, 4)
+    av.model = require_gradients(av.model, "adapter", Lora(rank=4, alpha=4))
     move(av.model, 0.1)
     return av
 
@@ -75,7 +76,7 @@ def adapted_bfloat16(name: str = "llama") -> Verbalizer:
     av = tiny.verbalizer(name)
     for parameter in av.model.parameters():
         parameter.data = parameter.data.to(torch.bfloat16)
-    av.model = require_gradients(av.model, "adapter", 4, 4)
+    av.model = require_gradients(av.model, "adapter", Lora(rank=4, alpha=4))
     move(av.model, 0.1)
     return av
 
@@ -123,15 +124,15 @@ def terms(model: Any, start: Any, av: Verbalizer, config: RL) -> tuple[Tensor, T
     logprobs, divergence = [], []
     for i, response in enumerate(RESPONSES):
         at = torch.arange(len(response)), torch.tensor(response)
-        now = teacher_forced(model, av, VECTORS[i // 3], response, config.temperature)
+        now = teacher_forced(model, av, VECTORS[i // 3], response, config.rollout.temperature)
         with torch.no_grad():
-            before = teacher_forced(start, av, VECTORS[i // 3], response, config.temperature)
+            before = teacher_forced(start, av, VECTORS[i // 3], response, config.rollout.temperature)
         logprobs.append(now[at])
         r = before[at] - now[at]
-        divergence.append((now.exp() * (now - before)).sum(1) if config.kl_form == "full" else r.exp() - r - 1)
+        divergence.append((now.exp() * (now - before)).sum(1) if config.kl.estimator == "exact" else r.exp() - r - 1)
     tokens = zip(WORTH, logprobs, divergence, strict=True)
-    loss = sum((config.kl * kl - worth * logprob).sum() for worth, logprob, kl in tokens)
-    return torch.cat(logprobs), torch.cat(divergence), loss / (len(RESPONSES) * config.max_tokens)  # type: ignore[return-value]
+    loss = sum((config.kl.coef * kl - worth * logprob).sum() for worth, logprob, kl in tokens)
+    return torch.cat(logprobs), torch.cat(divergence), loss / (len(RESPONSES) * config.rollout.max_tokens)  # type: ignore[return-value]
 
 
 @cache
@@ -299,12 +300,12 @@ def test_a_model_in_training_has_no_dropout(av: Callable[..., Verbalizer]) -> No
 
 def test_what_learns_is_all_or_the_adapter_alone() -> None:
     assert all(p.requires_grad for p in whole().model.parameters())
-    again = require_gradients(adapted().model.requires_grad_(True), "auto", 4, 4)
+    again = require_gradients(adapted().model.requires_grad_(True), "auto", Lora(rank=4, alpha=4))
     learns = [name for name, p in again.named_parameters() if p.requires_grad]
     assert len(learns) == 2 * 7 * 4
     assert all("lora_" in name for name in learns)
     with pytest.raises(UserError, match="the checkpoint is an adapter"):
-        require_gradients(again, "full", 4, 4)
+        require_gradients(again, "full", Lora(rank=4, alpha=4))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from thinkaloud import families
+from thinkaloud.config.groups import Lora
 from thinkaloud.pair.formats import adapters
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.reference import Reference
@@ -86,7 +87,7 @@ def test_tied_weights_are_kept_once_and_stay_tied() -> None:
 
 
 def adapted(name: str, zero: bool) -> Any:
-    model = require_gradients(tiny.model(name), "adapter", 4, 4)
+    model = require_gradients(tiny.model(name), "adapter", Lora(rank=4, alpha=4))
     if not zero:
         learn(model, IDS, 2)
     return model

@@ -25,7 +25,7 @@ NAN = float("nan")
 
 
 def config(**changes: Any) -> RL:
-    return RL(**{"nla": "", "data": "", "out": "", "max_tokens": 16} | changes)
+    return RL.of(**{"nla": "", "data": "", "out": "", "max_tokens": 16} | changes)
 
 
 def rollouts(
@@ -116,7 +116,7 @@ def test_a_quotation_earns_nothing_where_it_is_masked(pair: Path, data: Path, tm
 def test_the_reward_is_the_weighted_sum_and_every_term_is_in_the_log() -> None:
     valid = torch.tensor([True, False, True])
     given = rollouts(torch.tensor([0.1, 1.9, 3.9]), valid, [15, 3, 2], length_penalty=0.01)
-    found, means = total(chosen(given.config.reward_weights()), given)
+    found, means = total(chosen(given.config.reward.weights()), given)
     close(found, [-0.25, -2.16, -2.02])
     assert means == pytest.approx({"reward/reconstruction": -4.1 / 3, "reward/length": -11.0})
 
@@ -137,15 +137,15 @@ def test_the_reward_is_the_weighted_sum_and_every_term_is_in_the_log() -> None:
 )
 def test_a_reward_is_chosen_by_name_and_weight(given: dict[str, Any], wanted: dict[str, float]) -> None:
     made = config(**given)
-    assert made.reward_weights() == wanted
-    assert RL.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert made.reward.weights() == wanted
+    assert RL.of(**json.loads(json.dumps(made.to_dict()))) == made
 
 
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"reward": ("length=much",)}, "reward must be NAME or NAME=WEIGHT, found length=much"),
-        ({"reward": ("mse=nan",)}, "reward must be NAME or NAME=WEIGHT, found mse=nan"),
+        ({"reward": ("length=much",)}, "reward.terms must be NAME or NAME=WEIGHT, found length=much"),
+        ({"reward": ("mse=nan",)}, "reward.terms must be NAME or NAME=WEIGHT, found mse=nan"),
         ({"reward": ("mse", "reconstruction=2")}, "the reward term reconstruction is given twice"),
         ({"reward": ("mse", "length=1"), "length_penalty": 0.1}, "the reward term length is given twice"),
     ],
@@ -159,14 +159,16 @@ def test_on_the_command_line_terms_are_repeated() -> None:
     words = ["--nla", "n", "--data", "d", "--out", "o"]
     found = parse([*words, "--reward", "reconstruction=1", "--reward", "length=0.001", "--reward", "repetition=0.3"])
     assert isinstance(found, RL)
-    assert found.reward_weights() == {"reconstruction": 1.0, "length": 0.001, "repetition": 0.3}
-    assert parse([*words, "--reward", "log_mse"]) == RL(nla="n", data="d", out="o", reward=("log_mse",))
+    assert found.reward.weights() == {"reconstruction": 1.0, "length": 0.001, "repetition": 0.3}
+    assert parse([*words, "--reward", "log_mse"]) == RL.of(nla="n", data="d", out="o", reward=("log_mse",))
 
 
 def test_a_term_that_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no reward term 'brevity': expected one of reconstruction, "):
         chosen({"brevity": 1.0})
-    with pytest.raises(UserError, match=r"no Python file .*nowhere\.py: expected one with @reward_term"):
+    with pytest.raises(
+        UserError, match=r"no file .*nowhere\.py: a reward term is a name, or a Python file that registers one"
+    ):
         chosen({f"{tmp_path / 'nowhere.py'}:brevity": 1.0})
     with pytest.raises(UserError, match="there is a reward term length already"):
         reward_term("length")(lambda rollouts: [])
@@ -196,13 +198,14 @@ def test_a_term_from_a_file_of_ones_own_is_learned(
 ) -> None:
     (tmp_path / "mine.py").write_text(TERM)
     monkeypatch.chdir(tmp_path)
-    made = RL(
+    made = RL.of(
         nla=str(pair), data=str(data), out=str(tmp_path / "run"), reward=("reconstruction=0.5", "mine.py:has_f=2"),
         steps=30, prompts=6, group=4, max_tokens=24, lr=1e-3, ar_lr=0.0, warmup=1, kl=0.0, eval_every=30, eval_rows=12,
         stop_drop=9.0, stop_closed=0.0, stop_repetition=1.0, device="cpu", store="float32",
     )  # fmt: skip
-    steps = iter(range(1, 99))
-    out = train(made, stop=lambda: next(steps) == 15)
+    for stop_after in (8, 7):
+        steps = iter(range(1, 99))
+        out = train(made, stop=lambda steps=steps, last=stop_after: next(steps) == last)  # the same command goes on
     monkeypatch.chdir(pair)
     resume(out)  # from wherever, without being told again
     lines = run_folder.log(out / run_folder.METRICS)[1:]

@@ -1,4 +1,4 @@
-"""Does reinforcement learning improve a pair, go on after a kill as if it had not been, and refuse what cannot work?"""
+"""Reinforcement learning improves a pair, resumes after a kill to the bit, and refuses what cannot work."""
 
 import json
 import os
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import small_disk
 import tiny
+from earlier import flat
 from huggingface_hub import constants
 
 from thinkaloud import NLA
@@ -41,7 +42,7 @@ from thinkaloud.training.rl import resume, train
 from thinkaloud.training.run_folder import CONFIG
 from pathlib import Path
 torch.set_num_threads(1)
-config = RL(**json.loads(sys.argv[1]))
+config = RL.of(**json.loads(sys.argv[1]))
 resume(config.out) if (Path(config.out) / CONFIG).exists() else train(config)
 """
 
@@ -65,7 +66,7 @@ def config(pair: Path, data: Path, out: Path, **changes: Any) -> RL:
         "stop_repetition": 1.0,
         "device": "cpu",
     }
-    return RL(**{"nla": str(pair), "data": str(data), "out": str(out), **small, **changes})
+    return RL.of(**{"nla": str(pair), "data": str(data), "out": str(out), **small, **changes})
 
 
 def log(out: Path) -> list[dict[str, Any]]:
@@ -158,8 +159,7 @@ def test_killed_and_resumed_equals_unkilled(pair: Path, data: Path, tmp_path: Pa
 def test_told_to_stop_it_saves_and_goes_on(pair: Path, data: Path, tmp_path: Path) -> None:
     """SIGTERM to the command: the step is finished and saved, the exit code is 0, and --resume needs nothing else."""
     made = config(pair, data, tmp_path / "run", steps=400, eval_every=400, save_every=400)
-    given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in made.to_dict().items()]
-    options = [word for flag, value in given if value not in ("None", "False", "()") for word in (flag, value)]
+    options = [word for name, value in made.changed().items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "thinkaloud.cli", "train"]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(log(tmp_path / "run")) < 4:
@@ -236,7 +236,7 @@ def test_the_same_configuration_goes_on_and_may_keep_more(pair: Path, data: Path
     whole = train(config(pair, data, tmp_path / "whole"))
     made = config(pair, data, tmp_path / "run")
     assert run_folder.status(train(made, stop=lambda: True)) == "stopped"
-    out = train(replace(made, save_every=1, keep=9))
+    out = train(made.but(save_every=1, keep=9))
     assert timeless(log(out)) == timeless(log(whole))
     assert checkpoint.steps(out / "checkpoints") == list(range(made.steps + 1))
     assert train(made) == out, "a finished run is left as it is"
@@ -454,9 +454,8 @@ def test_a_run_of_an_earlier_version_goes_on_and_chooses_anew(pair: Path, data: 
     """Its best step was the best on rows that were reported; its options had other names."""
     out = train(config(pair, data, tmp_path / "run"), stop=lambda: True)
     begun = json.loads((out / run_folder.CONFIG).read_text())
-    for now, before in (("mismatch_every", "parity_every"), ("mismatch_bound", "parity_bound")):
-        begun["config"][before] = begun["config"].pop(now)
-    begun["config"] |= {"reward": "mse", "advantage": "group"}
+    begun["config"] = flat(RL.of(**begun["config"])) | {"reward": "mse", "advantage": "group"}
+    assert {"parity_every", "parity_bound", "group", "kl_form"} <= set(begun["config"])
     begun["terms"] = []
     (out / run_folder.CONFIG).write_text(json.dumps(begun))
     state = out / f"checkpoints/step-{checkpoint.steps(out / 'checkpoints')[-1]}/state.json"
@@ -496,7 +495,7 @@ from thinkaloud.training import checkpoint
 from thinkaloud.config.train import RL
 from thinkaloud.training.rl import train
 torch.set_num_threads(1)
-print("code", guarded(lambda: train(RL(**json.loads({json.dumps(json.dumps(made.to_dict()))}))) and 0))
+print("code", guarded(lambda: train(RL.of(**json.loads({json.dumps(json.dumps(made.to_dict()))}))) and 0))
 found = checkpoint.steps(Path({str(disk)!r}) / "run/checkpoints")
 print("steps", found, sorted(p.name for p in Path({str(disk)!r}, "run/checkpoints").iterdir()))
 shutil.copytree({str(disk)!r}, {str(tmp_path / "rescued")!r})
@@ -624,11 +623,11 @@ def test_vectors_that_cannot_be_read_leave_nothing(pair: Path, data: Path, tmp_p
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"group": 1}, "group must be 2 or more, found 1"),
+        ({"group": 1}, "rollout.group_size must be 2 or more, found 1"),
         ({"steps": 0}, "steps must be 1 or more, found 0"),
-        ({"lr": 0.0}, "lr must be a positive number, found 0.0"),
-        ({"kl": -1.0}, "kl must be 0 or more, found -1.0"),
-        ({"temperature": float("inf")}, "temperature must be a positive number, found inf"),
+        ({"lr": 0.0}, "optim.lr must be a positive number, found 0.0"),
+        ({"kl": -1.0}, "kl.coef must be 0 or more, found -1.0"),
+        ({"temperature": float("inf")}, "rollout.temperature must be a positive number, found inf"),
         ({"max_tokens": 4}, "max_tokens 4 is below the shortest explanation that closes"),
         ({"max_tokens": 5000}, "max_tokens 5000 do not fit behind the prompt"),
         ({"nla": "nowhere"}, "nowhere"),

@@ -1,4 +1,4 @@
-"""Does a warm start learn, keep its log, and survive being killed at any moment, to the bit?"""
+"""A warm start learns, keeps its log, and resumes after a kill at any moment, to the bit."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from earlier import flat
 from safetensors.torch import load_file
 
 from thinkaloud.activations import Activations, write_explanations
@@ -44,7 +45,7 @@ warm_start({"av": AVWarmStart, "ar": ARWarmStart}[config.pop("role")](**config))
 
 def config(role: str, data: Path, out: Path, **changes: Any) -> AVWarmStart | ARWarmStart:
     shared = {"data": str(data), "out": str(out), **SMALL, **LEARNING}
-    return AVWarmStart(**(shared | AV | changes)) if role == "av" else ARWarmStart(**(shared | AR | changes))
+    return AVWarmStart.of(**(shared | AV | changes)) if role == "av" else ARWarmStart.of(**(shared | AR | changes))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -127,8 +128,7 @@ def test_a_run_folder_is_as_documented(data: Path, tmp_path: Path) -> None:
     made = config("av", data, run, ar=str(ar), eval_texts=2)
     assert warm_start(made) == run / "model"
     settings = json.loads((run / "config.json").read_text())
-    decided = {"micro_tokens": 4096}
-    assert settings["config"] == made.to_dict() | decided
+    assert settings["config"] == made.but(micro_tokens=4096).to_dict()
     assert set(settings) == {"config", "steps", "rows", "data", "model", "versions", "commit"}
     assert settings["versions"]["torch"] == torch.__version__
     assert (run / "STATUS").read_text() == "finished"
@@ -169,13 +169,14 @@ def test_a_folder_from_before_the_defaults_goes_on_with_its_own(data: Path, tmp_
     with pytest.raises(Stopped):
         warm_start(config("ar", data, run, lr=2e-5, final_lr=2e-6, warmup=50, micro_tokens=32768), stop_at(3))
     settings = json.loads((run / "config.json").read_text())
+    settings["config"] = flat(ARWarmStart.of(**settings["config"]))
     del settings["config"]["start"]
     (run / "config.json").write_text(json.dumps(settings))
     left_open: dict[str, Any] = dict.fromkeys(("lr", "final_lr", "warmup", "micro_tokens"))
     warm_start(config("ar", data, run, **left_open))
     assert all(line["lr"] <= 2e-5 for line in lines(run / "metrics.jsonl"))
     assert json.loads((run / "config.json").read_text()) == settings
-    with pytest.raises(UserError, match="was begun with warmup = 50, now it is 2"):
+    with pytest.raises(UserError, match=r"was begun with optim\.warmup_steps = 50, now it is 2"):
         warm_start(config("ar", data, run, **left_open | {"warmup": 2}))
 
 
@@ -189,7 +190,7 @@ def test_a_finished_run_is_not_run_again(data: Path, tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused_by_field(data: Path, tmp_path: Path) -> None:
     warm_start(config("ar", data, tmp_path / "run"))
-    with pytest.raises(UserError, match=r"was begun with lr = 0\.0005, now it is 0\.002: choose another folder"):
+    with pytest.raises(UserError, match=r"was begun with optim\.lr = 0\.0005, now it is 0\.002: choose another folder"):
         warm_start(config("ar", data, tmp_path / "run", lr=2e-3))
     warm_start(config("ar", data, tmp_path / "run", save_every=1))  # how often it saves is free
 
@@ -370,7 +371,7 @@ MEMORY = """
 import resource, sys
 from thinkaloud.config.train import AVWarmStart
 from thinkaloud.training.sft import warm_start
-warm_start(AVWarmStart(data=sys.argv[1], out=sys.argv[2], rows=256, eval_rows=8))
+warm_start(AVWarmStart.of(data=sys.argv[1], out=sys.argv[2], rows=256, eval_rows=8))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

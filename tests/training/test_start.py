@@ -1,4 +1,4 @@
-"""Does a warm start go on from the AV or AR of a pair, and is one of another model, site or mode refused?"""
+"""A warm start goes on from the AV or AR of a pair; one of another model, site or mode is refused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -48,8 +48,8 @@ def test_it_begins_with_the_weights_and_the_contract_of_the_start(data: Path, pa
 
 def test_it_learns_from_there_and_can_be_gone_on_from_again(data: Path, pair: Path, tmp_path: Path) -> None:
     few: dict[str, Any] = {"data": str(data), "batch": 8, "store": "float32", "rows": 16}
-    first = warm_start(ARWarmStart(**few, out=str(tmp_path / "one"), start=str(pair)))
-    second = warm_start(ARWarmStart(**few, out=str(tmp_path / "two"), start=str(tmp_path / "one")))
+    first = warm_start(ARWarmStart.of(**few, out=str(tmp_path / "one"), start=str(pair)))
+    second = warm_start(ARWarmStart.of(**few, out=str(tmp_path / "two"), start=str(tmp_path / "one")))
     contract = read_contract(second, "ar")
     assert contract.provenance["start"] == str(tmp_path / "one")
     assert contract.provenance["rows"] == 16
@@ -60,7 +60,7 @@ def test_it_learns_from_there_and_can_be_gone_on_from_again(data: Path, pair: Pa
 
 def test_an_adapter_goes_on_as_one(data: Path, base: Path, tmp_path: Path) -> None:
     first = warm_start(
-        ARWarmStart(data=str(data), out=str(tmp_path / "a"), mode="adapter", adapter_rank=4, batch=16, rows=16)
+        ARWarmStart.of(data=str(data), out=str(tmp_path / "a"), mode="adapter", adapter_rank=4, batch=16, rows=16)
     )
     task = made(data, "ar", first, mode="adapter")
     learning = {name for name, p in task.module.named_parameters() if p.requires_grad}

@@ -1,7 +1,6 @@
-"""Is what a warm start minimises what an independent computation says, whatever the micro-batches and the mode?"""
+"""Warm start objectives are what an independent computation says, whatever the micro-batches and the mode."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ AR: dict[str, Any] = {"ar_template": "{explanation}\nVector:"}
 
 
 def task(data: Path, role: str, **changes: Any) -> Any:
-    config = AVWarmStart(data=str(data), out="", **(AV | changes)) if role == "av" else None
-    config = config or ARWarmStart(data=str(data), out="", **(AR | changes))
+    config = AVWarmStart.of(data=str(data), out="", **(AV | changes)) if role == "av" else None
+    config = config or ARWarmStart.of(data=str(data), out="", **(AR | changes))
     train, found = load_rows(data, "train", 0)
     held, _ = load_rows(data, "heldout", 0)
     assert found.manifest is not None
@@ -116,15 +115,15 @@ def test_the_av_prompt_is_marked_as_its_tokenizer_allows(data: Path) -> None:
     made: AVTask = task(data, "av")
     contract, ids = made.verbalizer.contract, made.verbalizer.prompt_ids.tolist()
     assert contract.prompt_hash == hash_ids(ids)
-    config = AVWarmStart(data=str(data), out="")
+    config = AVWarmStart.of(data=str(data), out="")
     ids, marker = _marked_prompt(config, mistral("v1"))
     assert (marker.char, ids.count(marker.token_id)) == ("※", 1), "the first of the candidates that is one token"
     with pytest.raises(UserError, match="the marker 'Zzyx' must be one token, this tokenizer makes it"):
-        _marked_prompt(replace(config, marker="Zzyx"), mistral("v1"))
+        _marked_prompt(config.but(marker="Zzyx"), mistral("v1"))
     with pytest.raises(UserError, match="the AV's tokenizer has no chat template"):
         _marked_prompt(config, tiny.tokenizer(chat=False))
     with pytest.raises(UserError, match=r"none of ㈎ ㈜ .* is one token of the AV prompt here: name one with --marker"):
-        _marked_prompt(replace(config, av_template="x{injection_char}"), without_marker())
+        _marked_prompt(config.but(av_template="x{injection_char}"), without_marker())
 
 
 def without_marker() -> Any:

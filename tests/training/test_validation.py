@@ -1,4 +1,4 @@
-"""Are held-out figures what the texts are worth to the AR, failures counted, and are wrong rollouts found out?"""
+"""Held-out figures are by the AR with failures counted; rollouts by other weights are found out."""
 
 from functools import cache
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thinkaloud.baseline import Baseline
+from thinkaloud.config.groups import Lora
 from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
@@ -27,13 +28,13 @@ TEXTS = ["boats at sea", "gulls, gulls", "a storm", "the harbour", "it refuses t
 
 
 def config(**changes: Any) -> RL:
-    return RL(**{"nla": "", "data": "", "out": "", "max_tokens": 20, "temperature": 0.7, "kl": 0.3} | changes)
+    return RL.of(**{"nla": "", "data": "", "out": "", "max_tokens": 20, "temperature": 0.7, "kl": 0.3} | changes)
 
 
 def verbalizer() -> Verbalizer:
     """An AV all of whose weights learn."""
     av = tiny.verbalizer()
-    av.model = require_gradients(av.model, "full", 4, 4)
+    av.model = require_gradients(av.model, "full", Lora(rank=4, alpha=4))
     return av
 
 
@@ -60,7 +61,9 @@ def test_what_failed_counts_as_failed(fail_mse: float) -> None:
     ar = refusing()
     first, second = [Held(vectors[s], ["…"] * 3, BASELINE) for s in (slice(0, 3), slice(3, 6))]
     explained = said(TEXTS, [[72, 101]] * 6)
-    chosen, figures, table = validate(explained, Policy(verbalizer(), given), Critic(ar, given), first, second, given)
+    chosen, figures, table = validate(
+        explained, Policy(verbalizer(), given), Critic(ar, given), first, second, given, 4096
+    )
     rebuilt = {i: ar.reconstruct([TEXTS[i]])[0] for i in (0, 2, 5)}
     mse = [
         float(2 - 2 * torch.cosine_similarity(rebuilt[i], vectors[i], dim=0)) if i in rebuilt else fail_mse
@@ -94,7 +97,7 @@ def test_the_kl_is_the_exact_one_whatever_the_loss_takes(form: str) -> None:
     response = [116, 104, 101, 32, 98, 111, 97, 116, 115, 46, 257]
     explained = [Explanation("boats", "", tuple(ids), (0.0,) * len(ids), "closed") for ids in ([7, 8], response)]
     critic = Critic(tiny.reconstructor(), policy.config)
-    _, figures, _ = validate(explained, policy, critic, first, second, policy.config)
+    _, figures, _ = validate(explained, policy, critic, first, second, policy.config, 4096)
     now, before = (teacher_forced(av, vectors[1], response) for av in (policy.verbalizer, start))
     exact = float((now.exp() * (now - before)).sum(1).mean())
     assert exact > 1e-3

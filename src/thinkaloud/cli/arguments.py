@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import reduce
 from operator import or_
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 from tyro.constructors import (
@@ -18,10 +18,12 @@ from tyro.constructors import (
     PrimitiveConstructorSpec,
     PrimitiveTypeInfo,
     StructConstructorSpec,
+    StructFieldSpec,
     StructTypeInfo,
 )
 
 from thinkaloud.cli.common import put
+from thinkaloud.config.nested import Nested
 from thinkaloud.errors import UserError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -45,13 +47,41 @@ def parse(
     UserError for an option or a subcommand that there is not. `default` holds other defaults than those of `kind`;
     `known` is a dataclass of all options, where `kind` has but some.
     """
-    how: dict[str, Any] = {"prog": prog, "description": description, "config": CONFIG, "registry": RULES}
+    args = [_with_group(kind, word) for word in args]
+    how: dict[str, Any] = {"prog": prog, "description": description or "", "config": CONFIG, "registry": RULES}
+    if _nested(kind):
+        how["description"] += (
+            "\n\nAn option of a group goes by its last part too, where that is clear: --lr for --optim.lr."
+        )
     how["default"] = tyro.MISSING_NONPROP if default is None else default
     if "-h" in args or "--help" in args:
         with _wrapped():
             return tyro.cli(kind, args=args, **how)
     _refuse_unknown(tyro.extras.get_parser(known or kind, **how), args, prog)
     return tyro.cli(kind, args=args, **how)
+
+
+def _with_group(kind: Any, word: str) -> str:
+    """An option by its whole name: `--optim.lr` for `--lr`, `--eval.every` for an earlier `--eval-every`."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    dotted = name.replace("-", "_")
+    for nested in _nested(kind):
+        full = nested.full_name(dotted)
+        if full != dotted:
+            return f"--{full.replace('_', '-')}{equals}{value}"
+    step, dot, rest = name.partition(".")
+    if dot and is_dataclass(kind) and step in (hints := get_type_hints(kind)):
+        return f"--{step}.{_with_group(hints[step], f'--{rest}')[2:]}{equals}{value}"
+    return word
+
+
+def _nested(kind: Any) -> list[type[Nested]]:
+    """The configurations that `kind` is or chooses from."""
+    if isinstance(kind, type):
+        return [kind] if issubclass(kind, Nested) else []
+    return [found for part in get_args(kind) for found in _nested(part)]
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -98,7 +128,7 @@ _inner: list[Any] = []
 
 @RULES.struct_rule
 def _quiet_defaults(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """A dataclass as usual, but the help names no default that says nothing: None, or False of a flag."""
+    """A dataclass as usual, but the help is wrapped anew, and names no default that says nothing: None, or a flag's."""
     if not is_dataclass(info.type) or info.type in _inner:
         return None
     _inner.append(info.type)
@@ -108,12 +138,19 @@ def _quiet_defaults(info: StructTypeInfo) -> StructConstructorSpec | None:
         _inner.pop()
     if not isinstance(found, StructConstructorSpec):
         return None
-    quiet: Any = tyro.conf.arg(help_behavior_hint="")
-    fields = [
-        replace(field, type=Annotated[field.type, quiet]) if field.default is None or field.default is False else field
-        for field in found.fields
-    ]
-    return replace(found, fields=tuple(fields))
+    return replace(found, fields=tuple(map(_quiet, found.fields)))
+
+
+def _quiet(field: StructFieldSpec) -> StructFieldSpec:
+    """A field whose help is not broken into lines yet, and has no default that is None or False."""
+    hidden: Any = tyro.conf.arg(help_behavior_hint="")
+    kind = Annotated[field.type, hidden] if field.default is None or field.default is False else field.type
+
+    def words() -> str | None:
+        text = field.helptext() if callable(field.helptext) else field.helptext
+        return text and " ".join(text.split())
+
+    return replace(field, type=kind, helptext=words)
 
 
 def _refuse_unknown(parser: Any, args: Sequence[str], prog: str) -> None:
@@ -129,8 +166,9 @@ def _refuse_unknown(parser: Any, args: Sequence[str], prog: str) -> None:
         elif word.startswith("--"):
             option = word.split("=")[0]
             known = [name.replace("_", "-") for a in parser._actions for name in a.option_strings if len(name) > 2]
+            short = [f"--{name.rpartition('.')[2]}" for name in known if "." in name]
             if option.replace("_", "-") not in known:
-                near = get_close_matches(option.replace("_", "-"), known, 1)
+                near = get_close_matches(option.replace("_", "-"), known + short, 1)
                 if subcommands and i == 0 and not near:
                     raise UserError(f"{prog} expects one of {', '.join(subcommands)} first, found {option}")
                 what = f"did you mean {near[0]}?" if near else f"{prog} --help lists them"

@@ -12,13 +12,13 @@ from typing import Any
 
 from thinkaloud import ledger
 from thinkaloud.atomic import write_json
+from thinkaloud.config.nested import Nested
 from thinkaloud.config.recipe import Recipe
-from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 
 LEDGER = "recipe.json"
 # Where and with how many hands a step is done may change between a stop and its resumption; nothing else may.
-FREE = ("device", "workers")
+FREE = ("device", "compute.device", "workers")
 
 
 def load(path: Path) -> Recipe:
@@ -48,8 +48,8 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
     done = ledger.read(path)
     steps = dict(recipe.steps())
     plain = {name: _plain(arguments) for name, arguments in steps.items()}
-    for name in [name for name in done if isinstance(steps.get(name), RL)]:
-        done[name] = _plain(RL.from_dict(done[name]))  # its options may have had other names
+    for name in [name for name in done if isinstance(steps.get(name), Nested)]:
+        done[name] = _plain(type(steps[name]).of(**done[name]))  # its options may have had other names
     ledger.check(recipe.out, done, plain, [f"{name}.{field}" for name in steps for field in FREE])
     recipe.out.mkdir(parents=True, exist_ok=True)
     for name, arguments in steps.items():

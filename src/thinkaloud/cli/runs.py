@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,10 +115,9 @@ def go_on(folder: Path, config: dict[str, Any]) -> str:
     from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
     kind = AVWarmStart if config["role"] == "av" else ARWarmStart
-    usual = {field.name: field.default for field in fields(kind)}
-    changed = {name: value for name, value in config.items() if name in usual and value != usual[name]}
-    options = {**changed, "data": config["data"], "out": str(folder)}
-    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    words = []
+    for name, value in {**kind.of(**config).changed(), "out": str(folder)}.items():
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(["thinkaloud", "warmstart", config["role"], *words])
 
 

@@ -43,17 +43,14 @@ def parse(args: list[str]) -> RL | Resume:
 
 def main(args: RL | Resume) -> int:
     """Train; 130 where Ctrl-C stopped it."""
-    from thinkaloud.training import run_folder
-
     if isinstance(args, RL):
         check_data(args.data)
         check_pair(args.nla, None, None, args.data)
-        config = args.to_dict()
-    else:
-        config = run_folder.begun_with(args.resume)["config"]
-    from thinkaloud.training.rl import resume, train
+    from thinkaloud.training import run_folder
+    from thinkaloud.training.rl import begun, resume, train
 
-    pace = progress.Pace(config.get("eval_every", 1))
+    config = args if isinstance(args, RL) else begun(args.resume)
+    pace = progress.Pace(config.eval.every)
     with told_to_stop(pace) as told, view(pace) as watch:
         stop = partial(bool, told)
         run = train(args, watch, stop) if isinstance(args, RL) else resume(args.resume, watch, stop)
@@ -62,7 +59,7 @@ def main(args: RL | Resume) -> int:
     if status.startswith("stopped"):
         print(f"next: {command('train', '--resume', run)}")
         return INTERRUPTED if signal.SIGINT in told else 0
-    print(f"next: {command('score', '--nla', run, '--data', config['data'])}")
+    print(f"next: {command('score', '--nla', run, '--data', config.data)}")
     return 0
 
 

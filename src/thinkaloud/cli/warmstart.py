@@ -28,7 +28,7 @@ def main(args: ARWarmStart | AVWarmStart) -> None:
     from thinkaloud.pair.verdict import recorded
     from thinkaloud.training.sft import warm_start
 
-    with view(args.eval_every) as (watch, say):
+    with view(args.eval.every) as (watch, say):
         model = warm_start(args, watch=watch, say=say)
     print(f"wrote {model}")
     found = recorded(read_contract(model, args.role))
@@ -49,7 +49,7 @@ def kept(args: ARWarmStart | AVWarmStart) -> str:
 
     done = checkpoint.steps(Path(args.out) / "checkpoints")
     if not done:
-        return f"nothing is kept yet: the first checkpoint comes at step {args.save_every}"
+        return f"nothing is kept yet: the first checkpoint comes at step {args.save.every}"
     return f"the run is kept up to step {done[-1]} in {args.out}"
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from thinkaloud.batching import length_batches
-from thinkaloud.config.train import RL, in_bfloat16
+from thinkaloud.config.train import RL
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import Reconstructor, pad
@@ -27,7 +27,7 @@ class Critic:
         self.module = nn.ModuleDict({"backbone": reconstructor.backbone, "head": reconstructor.head})
         self.learns = any(p.requires_grad for p in self.module.parameters())
         self.start = Reference(self.module)
-        self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
+        self.bfloat16 = config.compute.in_bfloat16(self.device.type)
         if self.bfloat16:
             adapters.cast_by_autocast(self.module)
 

@@ -5,11 +5,12 @@ from typing import Any
 from torch import nn
 
 from thinkaloud import families
+from thinkaloud.config.groups import Lora
 from thinkaloud.errors import UserError
 from thinkaloud.pair.formats import adapters
 
 
-def require_gradients(model: Any, mode: str, rank: int, alpha: int, checkpointing: bool = False) -> Any:
+def require_gradients(model: Any, mode: str, lora: Lora, checkpointing: bool = False) -> Any:
     """`model` with what the mode trains asking for gradients: all of it, its adapter, or a fresh one.
 
     With `checkpointing` the model is in train mode, without which Transformers recomputes nothing. Train mode switches
@@ -21,7 +22,7 @@ def require_gradients(model: Any, mode: str, rank: int, alpha: int, checkpointin
         raise UserError("the checkpoint is an adapter: train it as one (mode auto), or merge it first")
     _drop_dropout(model)
     if mode == "adapter" and not has_adapter:
-        model = adapters.fresh(model, rank, alpha)
+        model = adapters.fresh(model, lora.rank, lora.alpha)
     else:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not has_adapter or "lora_" in name)

@@ -30,11 +30,11 @@ MICRO_TOKENS = {"cpu": 4096, "cuda": 32768}
 class Plan:
     """What a configuration may leave open, decided."""
 
-    batch: int
+    batch_size: int
     steps: int
     lr: float
-    final_lr: float
-    warmup: int
+    final_lr_ratio: float
+    warmup_steps: int
     micro_tokens: int
 
 
@@ -53,21 +53,20 @@ def default_lr(stage: str, mode: str, parameters: int) -> float:
 
 def decide(config: WarmStart, parameters: int, rows: int, device: str) -> Plan:
     """What `config` says, and what it leaves open by the size of the model, the rows and the type of the device."""
-    batch = config.batch
+    batch = config.batch_size
     if batch is None:
         batch = BATCH
         while batch > LEAST_BATCH and config.epochs * rows < STEPS * batch:
             batch //= 2
     steps = config.epochs * -(-rows // batch)
     stage = "warmstart" if config.start is None else f"rl {config.role}"
-    lr = default_lr(stage, config.mode, parameters) if config.lr is None else config.lr
     return Plan(
-        batch=batch,
+        batch_size=batch,
         steps=steps,
-        lr=lr,
-        final_lr=FINAL * lr if config.final_lr is None else config.final_lr,
-        warmup=min(WARMUP, steps // 10) if config.warmup is None else config.warmup,
-        micro_tokens=MICRO_TOKENS[device] if config.micro_tokens is None else config.micro_tokens,
+        lr=config.optim.lr or default_lr(stage, config.mode, parameters),
+        final_lr_ratio=FINAL if config.optim.final_lr_ratio is None else config.optim.final_lr_ratio,
+        warmup_steps=min(WARMUP, steps // 10) if config.optim.warmup_steps is None else config.optim.warmup_steps,
+        micro_tokens=config.compute.micro_tokens or MICRO_TOKENS[device],
     )
 
 
@@ -83,8 +82,8 @@ def memory(parameters: int, learning: int, blocks: int, width: int, vocabulary: 
 def announcement(config: WarmStart, plan: Plan, rows: int, learning: int, peak: float) -> list[str]:
     """What a person is told before the first step: how much there is to do, and what to expect of it."""
     lines = [
-        f"{rows:,} rows, {plan.steps:,} steps of {plan.batch}; {_many(learning)} weights learn at {plan.lr:.2g} → "
-        f"{plan.final_lr:.2g}; about {peak / 1e9:.1f} GB of memory"
+        f"{rows:,} rows, {plan.steps:,} steps of {plan.batch_size}; {_many(learning)} weights learn at {plan.lr:.2g} → "
+        f"{plan.final_lr_ratio * plan.lr:.2g}; about {peak / 1e9:.1f} GB of memory"
     ]
     if config.start is None:
         lines.append(expected(rows * config.epochs, config.role))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
 from thinkaloud.batching import length_batches
-from thinkaloud.config.train import RL, in_bfloat16
+from thinkaloud.config.train import RL
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.verbalizer import Verbalizer
@@ -73,17 +73,17 @@ class Policy:
     def __init__(self, verbalizer: Verbalizer, config: RL) -> None:
         self.verbalizer, self.config = verbalizer, config
         self.model, self.device = verbalizer.model, verbalizer.device
-        self.bfloat16 = in_bfloat16(config.dtype, self.device.type)
+        self.bfloat16 = config.compute.in_bfloat16(self.device.type)
         self.sampler = verbalizer
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
-            if config.engine == "lockstep":  # another engine keeps a copy anyway
+            if config.rollout.engine == "lockstep":  # another engine keeps a copy anyway
                 self.sampler = replace(verbalizer, model=_plain_copy(self.model))
             adapters.cast_by_autocast(self.model)
         self.reference = Reference(self.model)
         self.reference_verbalizer = replace(verbalizer, model=self.reference.module)
         dtype = torch.bfloat16 if self.bfloat16 else None
         tokenizer = verbalizer.tokenizer
-        self.engine = engines.make(config.engine, self.sampler.model, tokenizer, config.rollout_rows, dtype)
+        self.engine = engines.make(config.rollout.engine, self.sampler.model, tokenizer, config.rollout.rows, dtype)
 
     def refresh(self) -> None:
         """Let the sampler see the weights as they are now."""
@@ -112,8 +112,8 @@ class Policy:
 
         KL is as the loss has it: k3 or exact, and 0 where it has no weight.
         """
-        stats, denominator = _no_stats(responses), len(responses) * self.config.max_tokens
-        form = self.config.kl_form if self.config.kl > 0 else None
+        stats, denominator = _no_stats(responses), len(responses) * self.config.rollout.max_tokens
+        form = self.config.kl.estimator if self.config.kl.coef > 0 else None
         with self._packed_attention():
             for batch in self._batches(responses, len(responses) // len(vectors), micro_tokens):
                 each = advantages.to(self.device)[batch.response]
@@ -134,7 +134,7 @@ class Policy:
         with self._packed_attention():
             for batch in self._batches(responses, len(responses) // len(vectors), micro_tokens):
                 nothing = torch.zeros(len(batch.targets), device=self.device)
-                _, logprobs, kl = self._loss(vectors, batch, nothing, "full")
+                _, logprobs, kl = self._loss(vectors, batch, nothing, "exact")
                 _note(stats, batch, logprobs, kl)
         return stats
 
@@ -151,31 +151,31 @@ class Policy:
         vectors: Float[Tensor, "p d"],
         batch: "_Rows",
         advantages: Float[Tensor, " m"],
-        form: Literal["k3", "full"] | None,
+        form: Literal["k3", "exact"] | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The policy loss summed over the batch, and log-probability and KL (in this form; None: 0) of each token."""
         reference: Tensor | None = None
         if form is not None:
             with self.reference.reference_weights() as model, self.autocast():
                 states = self._states(self.reference_verbalizer, vectors, batch)
-                reference = states if form == "full" else self._logprobs(model, states, batch.targets)
+                reference = states if form == "exact" else self._logprobs(model, states, batch.targets)
         with self.autocast():
             states = self._states(self.verbalizer, vectors, batch)
 
             def piece(
                 states: Tensor, targets: Tensor, advantages: Tensor, reference: Tensor | None
             ) -> tuple[Tensor, ...]:
-                logits = families.logits(self.model, states).float() / self.config.temperature
+                logits = families.logits(self.model, states).float() / self.config.rollout.temperature
                 logprobs = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
                 if reference is None:
                     kl = torch.zeros_like(logprobs)
                 elif form == "k3":
-                    kl = k3(logprobs, reference, self.config.kl_clamp)
+                    kl = k3(logprobs, reference, self.config.kl.clamp)
                 else:
                     with self.reference.reference_weights() as model:
-                        other = families.logits(model, reference).float() / self.config.temperature
+                        other = families.logits(model, reference).float() / self.config.rollout.temperature
                     kl = full_kl(logits, other)
-                return policy_loss(logprobs, advantages, kl, self.config.kl), logprobs.detach(), kl.detach()
+                return policy_loss(logprobs, advantages, kl, self.config.kl.coef), logprobs.detach(), kl.detach()
 
             pieces = logits_in_pieces(self.model, piece, states, batch.targets, advantages, reference)
         losses, logprobs, kl = zip(*pieces, strict=True)
@@ -198,7 +198,7 @@ class Policy:
 
     def _logprobs(self, model: Any, states: Float[Tensor, "m d"], targets: Tensor) -> Float[Tensor, " m"]:
         def piece(states: Tensor, targets: Tensor) -> Tensor:
-            logits = families.logits(model, states).float() / self.config.temperature
+            logits = families.logits(model, states).float() / self.config.rollout.temperature
             return torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
 
         return torch.cat(logits_in_pieces(model, piece, states, targets))

@@ -9,11 +9,8 @@ A term of one's own is a function in any file, `reward_term` above it, and `--re
         return [-float(one.text.count("?")) for one in rollouts.said]
 """
 
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +21,7 @@ from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.evals.prose import repeated_items, stutters, without_quotations
 from thinkaloud.explanation import Explanation
+from thinkaloud.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -53,17 +51,16 @@ class Term:
     contexts: bool
 
 
-_terms: dict[str, Term] = {}
-_files: set[Path] = set()
+reward: Registry[Term] = Registry("reward term", __name__)
 
 
 def reward_term(name: str, contexts: bool = False) -> Callable[[Any], Any]:
     """Register the function below as the reward term `name`; `contexts` says that it reads the texts up to vectors."""
 
     def register(of: Callable[[Rollouts], Tensor | Sequence[float]]) -> Callable[[Rollouts], Any]:
-        if name in _terms:
+        if name in reward:
             raise UserError(f"there is a reward term {name} already: give this one another name")
-        _terms[name] = Term(name, of, contexts)
+        reward(Term(name, of, contexts))
         return of
 
     return register
@@ -71,35 +68,20 @@ def reward_term(name: str, contexts: bool = False) -> Callable[[Any], Any]:
 
 def chosen(weights: Mapping[str, float]) -> list[tuple[float, Term]]:
     """The terms of these names, each with its weight. A name FILE.py:NAME is a term that the file registers."""
-    return [(weight, _find(name)) for name, weight in weights.items()]
+    return [(weight, reward.find(name)) for name, weight in weights.items()]
 
 
 def total(terms: Sequence[tuple[float, Term]], rollouts: Rollouts) -> tuple[Float[Tensor, " n"], dict[str, float]]:
     """The reward of each explanation, and the mean of each term before its weight, as the log has it."""
-    reward, means = torch.zeros(len(rollouts.said)), {}
+    whole, means = torch.zeros(len(rollouts.said)), {}
     for weight, term in terms:
         values = torch.as_tensor(term.of(rollouts), dtype=torch.float32)
-        if values.shape != reward.shape or not values.isfinite().all():
-            found = f"{tuple(values.shape)}" if values.shape != reward.shape else "NaN or infinity"
-            raise UserError(f"the reward term {term.name} gave {found}: expected {len(reward)} finite numbers")
-        reward += weight * values
+        if values.shape != whole.shape or not values.isfinite().all():
+            found = f"{tuple(values.shape)}" if values.shape != whole.shape else "NaN or infinity"
+            raise UserError(f"the reward term {term.name} gave {found}: expected {len(whole)} finite numbers")
+        whole += weight * values
         means[f"reward/{term.name}"] = float(values.mean())
-    return reward, means
-
-
-def _find(name: str) -> Term:
-    file, _, name = name.rpartition(":")
-    if file and (path := Path(file).expanduser().resolve()) not in _files:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None or not path.is_file():
-            raise UserError(f"no Python file {file}: expected one with @reward_term({name!r}) in it")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules.setdefault(path.stem, module)  # where a dataclass in it looks itself up
-        spec.loader.exec_module(module)
-        _files.add(path)
-    if name not in _terms:
-        raise UserError(f"no reward term {name!r}: expected one of {', '.join(_terms)}, or FILE.py:NAME")
-    return _terms[name]
+    return whole, means
 
 
 def capped_mse(mse: Float[Tensor, " n"], valid: Bool[Tensor, " n"], fail_mse: float) -> Float[Tensor, " n"]:
@@ -114,20 +96,20 @@ def capped_mse(mse: Float[Tensor, " n"], valid: Bool[Tensor, " n"], fail_mse: fl
 @reward_term("reconstruction")
 def reconstruction(rollouts: Rollouts) -> Tensor:
     """Minus the direction MSE."""
-    return -capped_mse(rollouts.mse, rollouts.valid, rollouts.config.fail_mse)
+    return -capped_mse(rollouts.mse, rollouts.valid, rollouts.config.reward.fail_mse)
 
 
 @reward_term("log_reconstruction")
 def log_reconstruction(rollouts: Rollouts) -> Tensor:
     """Minus the logarithm of the direction MSE."""
-    return -capped_mse(rollouts.mse, rollouts.valid, rollouts.config.fail_mse).clamp_min(1e-6).log()
+    return -capped_mse(rollouts.mse, rollouts.valid, rollouts.config.reward.fail_mse).clamp_min(1e-6).log()
 
 
 @reward_term("unquoted")
 def unquoted(rollouts: Rollouts) -> Tensor:
     """Minus the direction MSE when the AR reads the explanation with its quotations masked: copying earns nothing."""
     masked = [replace(one, text=without_quotations(one.text)) for one in rollouts.said]
-    return -capped_mse(rollouts.mse_of(masked), rollouts.valid, rollouts.config.fail_mse)
+    return -capped_mse(rollouts.mse_of(masked), rollouts.valid, rollouts.config.reward.fail_mse)
 
 
 @reward_term("length")
@@ -137,9 +119,9 @@ def length(rollouts: Rollouts) -> Tensor:
     What failed pays for the whole cap, lest ending early without the tag be cheaper than closing.
     """
     tokens = torch.tensor([len(one.token_ids) for one in rollouts.said]).where(
-        rollouts.valid, rollouts.config.max_tokens
+        rollouts.valid, rollouts.config.rollout.max_tokens
     )
-    return -(tokens - rollouts.config.length_free).clamp_min(0).float()
+    return -(tokens - rollouts.config.reward.length_free).clamp_min(0).float()
 
 
 @reward_term("repetition")

@@ -9,8 +9,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -33,7 +32,7 @@ from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
 from thinkaloud.training.rewards import Rollouts
-from thinkaloud.training.rl_setup import FREE, Setup, identity, prepare, same_command, same_identity, save_pair
+from thinkaloud.training.rl_setup import FREE, Setup, from_anywhere, identity, prepare, same_identity, save_pair
 from thinkaloud.training.tracking import tracked
 from thinkaloud.training.trainer import Part, Trainer
 from thinkaloud.training.validation import MISMATCH_BOUND, check_mismatch, collapse, validate
@@ -53,13 +52,12 @@ def train(
     """
     out = Path(config.out)
     if (out / run_folder.CONFIG).exists():
-        same_command(out, config)
-        return _go_on(out, {name: getattr(config, name) for name in FREE}, watch, stop)
-    with held(out), tracked(config.track, out, config.to_dict(), watch) as seen:
+        return _go_on(out, run_folder.as_begun(out, from_anywhere(config), FREE), watch, stop)
+    with held(out), tracked(config.report_to, out, config.to_dict(), watch) as seen:
         setup = prepare(config)
         run = _Run(setup, seen, stop)  # reads and checks all there is to read, before anything is written
-        begun = {"config": setup.config.to_dict(), **identity(setup)}
-        write_text(out / run_folder.CONFIG, json.dumps(begun, indent=1))
+        whole = {"config": setup.config.to_dict(), **identity(setup)}
+        write_text(out / run_folder.CONFIG, json.dumps(whole, indent=1))
         return run.go()
 
 
@@ -69,26 +67,31 @@ def resume(
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Go on with the run in `out` where it stopped, as if it had not; a finished one is left as it is."""
-    return _go_on(Path(out), {"out": str(out)}, watch, stop)
+    return _go_on(Path(out), begun(out), watch, stop)
+
+
+def begun(out: str | Path) -> RL:
+    """The configuration of the run in `out`; UserError where that is no reinforcement learning."""
+    config = run_folder.begun_with(Path(out)).get("config", {})
+    if "nla" not in config:
+        raise UserError(f"{out} is a warm start: run the same thinkaloud warmstart command again to go on with it")
+    return RL.of(**{**config, "out": str(out)})
 
 
 def _go_on(
     out: Path,
-    changes: Mapping[str, Any],
+    config: RL,
     watch: Watch,
     stop: Callable[[], bool],
 ) -> Path:
-    begun = run_folder.begun_with(out)
-    if "nla" not in begun.get("config", {}):
-        raise UserError(f"{out} is a warm start: run the same thinkaloud warmstart command again to go on with it")
-    if begun.get("terms"):
-        raise UserError(f"{out} has reward terms of an earlier version, {begun['terms']}: begin another run")
+    before = run_folder.begun_with(out)
+    if before.get("terms"):
+        raise UserError(f"{out} has reward terms of an earlier version, {before['terms']}: begin another run")
     if run_folder.status(out) in ("finished", "collapsed"):
         return out
-    config = RL.from_dict({**begun["config"], **changes})
-    with held(out), tracked(config.track, out, config.to_dict(), watch) as seen:
-        setup = prepare(config, begun.get("revisions", {}))
-        same_identity(out, begun, setup)
+    with held(out), tracked(config.report_to, out, config.to_dict(), watch) as seen:
+        setup = prepare(config, before.get("revisions", {}))
+        same_identity(out, before, setup)
         return _Run(setup, seen, stop).go()
 
 
@@ -102,18 +105,17 @@ class _Run:
         self.policy, self.critic = Policy(setup.verbalizer, config), Critic(setup.reconstructor, config)
         contexts = any(term.contexts for _, term in self.terms)
         self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, contexts)
-        self.selection, self.held = load_held(config.data, config.eval_rows)
+        self.selection, self.held = load_held(config.data, config.eval.rows)
         self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.critic.module})
         self.trainer = Trainer(
             self.out,
             self.module,
             [
                 Part(f"_{name}", module, partial(_rate, config, peak or 0.0))
-                for (name, module), peak in zip(self.module.items(), (config.lr, config.ar_lr), strict=True)
+                for (name, module), peak in zip(self.module.items(), (config.optim.lr, config.optim.ar_lr), strict=True)
             ],
             steps=config.steps,
-            clip=config.clip,
-            weight_decay=config.weight_decay,
+            optim=config.optim,
             betas=(0.9, 0.99),
             watch=watch,
             note=self._note,
@@ -145,14 +147,14 @@ class _Run:
             metrics = self._step(step)
             last = step + 1 == config.steps
             reason = ""
-            if (step + 1) % config.eval_every == 0 or last:
+            if (step + 1) % config.eval.every == 0 or last:
                 reason = self._judge(metrics)
             else:
                 trainer.log(metrics)
             if reason:  # kept with the checkpoint: a run that is killed before it has finished does not train on
                 self.state["collapsed"] = f"collapsed at {step + 1} of {config.steps}: {reason}"
             stopped = self.stop()
-            if (step + 1) % config.save_every == 0 or last or stopped or reason or self.state["best_step"] == step + 1:
+            if (step + 1) % config.save.every == 0 or last or stopped or reason or self.state["best_step"] == step + 1:
                 self._save(step + 1)
             if reason:
                 return self._finish(self.state["collapsed"])
@@ -164,15 +166,15 @@ class _Run:
     def _piece_sizes(self) -> tuple[PieceSize, PieceSize]:
         """Tokens of a pass and rows of a rollout, each from what is asked for to where halving would change nothing."""
         config = self.config
-        longest = len(self.policy.verbalizer.prompt_ids) + config.max_tokens
-        advice = "lower --max-tokens, set --checkpointing, or train an adapter (--mode adapter)"
+        longest = len(self.policy.verbalizer.prompt_ids) + config.rollout.max_tokens
+        advice = "lower --max-tokens, set --gradient-checkpointing, or train an adapter (--mode adapter)"
 
         def size(name: str, asked: int, least: int, advice: str) -> PieceSize:
             return PieceSize(name, asked, min(asked, least), advice, lambda line: self.watch({"note": line}))
 
         return (
-            size("micro_tokens", config.micro_tokens, longest, advice),
-            size("rollout_rows", config.rollout_rows, config.group, "lower --group or --max-tokens"),
+            size("micro_tokens", config.compute.micro_tokens or longest, longest, advice),
+            size("rollout.rows", config.rollout.rows, config.rollout.group_size, "lower --group-size or --max-tokens"),
         )
 
     def _sample(self, vectors: Tensor, n: int, sampling: Sampling) -> list[list[Explanation]]:
@@ -182,21 +184,22 @@ class _Run:
     def _step(self, step: int) -> dict[str, Any]:
         """Rollouts, rewards, and one update of both; the metrics of it."""
         config, begin = self.config, time.perf_counter()
-        rows = step_rows(step, len(self.vectors), config.prompts, config.seed)
+        rows = step_rows(step, len(self.vectors), config.rollout.prompts, config.seed)
         vectors = self.vectors[rows]
-        sampling = Sampling(config.temperature, config.max_tokens, step_seed(config.seed, step))
-        groups = self._sample(vectors, config.group, sampling)
+        sampling = Sampling(config.rollout.temperature, config.rollout.max_tokens, step_seed(config.seed, step))
+        groups = self._sample(vectors, config.rollout.group_size, sampling)
         said = [one for group in groups for one in group]
         sampled = time.perf_counter()
         valid = valid_explanations(said, self.critic.reconstructor)
         if not valid.any():
             raise UserError(_all_failed(said, config))
-        targets = vectors.repeat_interleave(config.group, dim=0)
+        size = config.rollout.group_size
+        targets = vectors.repeat_interleave(size, dim=0)
         mse = self.micro_tokens.fit(lambda tokens: self._read(said, valid, targets, tokens))
-        contexts = [self.contexts[row] for row in rows for _ in range(config.group)] if self.contexts else []
+        contexts = [self.contexts[row] for row in rows for _ in range(size)] if self.contexts else []
         rollouts = Rollouts(said, valid, targets, mse, contexts, config, lambda other: self._mse_of(other, targets))
         reward, terms = rewards.total(self.terms, rollouts)
-        advantages = losses.advantages(reward.view(-1, config.group), config.advantage == "grpo").flatten()
+        advantages = losses.advantages(reward.view(-1, size), config.reward.advantage == "grpo").flatten()
         stats = self.micro_tokens.fit(lambda tokens: self._learn(vectors, said, advantages, tokens))
         v = self.held.baseline.v
         metrics: dict[str, Any] = {
@@ -207,8 +210,8 @@ class _Run:
             "kl": float(stats.kl.mean()),
             "entropy": -float(stats.logprobs.mean()),
         }
-        if step % config.mismatch_every == 0:
-            bound = config.mismatch_bound or MISMATCH_BOUND["bfloat16" if self.policy.bfloat16 else "float32"]
+        if step % config.rollout.mismatch_every == 0:
+            bound = config.rollout.mismatch_bound or MISMATCH_BOUND["bfloat16" if self.policy.bfloat16 else "float32"]
             metrics["mismatch"] = check_mismatch(stats.logprobs, said, bound)
         metrics |= self.trainer.update(step)
         self.policy.refresh()
@@ -237,13 +240,13 @@ class _Run:
         """
         self.critic.module.zero_grad(set_to_none=True)
         which = valid.nonzero()[:, 0].tolist()
-        mse = torch.full((len(said),), self.config.fail_mse)
+        mse = torch.full((len(said),), self.config.reward.fail_mse)
         mse[which] = self.critic.score([said[i].text for i in which], targets[which], micro_tokens)
         return mse
 
     def _mse_of(self, said: Sequence[Explanation], targets: Tensor) -> Float[Tensor, " n"]:
         """Direction MSE of other explanations of the step's vectors, without a gradient."""
-        valid, fail = valid_explanations(said, self.critic.reconstructor), self.config.fail_mse
+        valid, fail = valid_explanations(said, self.critic.reconstructor), self.config.reward.fail_mse
         return self.micro_tokens.fit(
             lambda tokens: explanation_mse(
                 said, valid, targets, partial(self.critic.reconstruct, batch_tokens=tokens), fail
@@ -260,11 +263,9 @@ class _Run:
         config, begin = self.config, time.perf_counter()
         vectors = torch.cat([self.selection.vectors, self.held.vectors])
         with evaluating(self.module):
-            said = [row[0] for row in self._sample(vectors, 1, Sampling(0.0, config.max_tokens, config.seed))]
+            said = [row[0] for row in self._sample(vectors, 1, Sampling(0.0, config.rollout.max_tokens, config.seed))]
             chosen, figures, table = self.micro_tokens.fit(
-                lambda tokens: validate(
-                    said, self.policy, self.critic, self.selection, self.held, replace(config, micro_tokens=tokens)
-                )
+                lambda tokens: validate(said, self.policy, self.critic, self.selection, self.held, config, tokens)
             )
         figures["seconds_eval"] = round(time.perf_counter() - begin, 3)
         step = metrics["step"]
@@ -281,7 +282,7 @@ class _Run:
 
     def _save(self, step: int) -> None:
         best = self.state["best_step"]
-        self.trainer.save(step, () if best is None else (best,), self.config.keep)
+        self.trainer.save(step, () if best is None else (best,), self.config.save.keep)
 
     def _finish(self, status: str) -> Path:
         """Write the best of the evaluated steps as a pair."""
@@ -299,7 +300,7 @@ class _Run:
 
 
 def _rate(config: RL, peak: float, step: int) -> float:
-    return cosine_lr(step, config.steps, peak, peak * config.final_lr, config.warmup)
+    return cosine_lr(step, config.steps, peak, peak * config.optim.final_lr_ratio, config.optim.warmup_steps)
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -311,7 +312,7 @@ def _all_failed(said: Sequence[Explanation], config: RL) -> str:
     count = Counter(one.finish for one in said)
     refused = f", {count['closed']} closed but the AR cannot read them" if count["closed"] else ""
     return (
-        f"none of {len(said)} explanations can be learnt from: {count['cut']} reached the cap of {config.max_tokens} "
-        f"tokens, {count['eos']} ended without their tag{refused}. Raise --max-tokens, or look at the pair with "
-        f"thinkaloud read --nla {config.nla}"
+        f"none of {len(said)} explanations can be learnt from: {count['cut']} reached the cap of "
+        f"{config.rollout.max_tokens} tokens, {count['eos']} ended without their tag{refused}. "
+        f"Raise --max-tokens, or look at the pair with thinkaloud read --nla {config.nla}"
     )

@@ -24,11 +24,11 @@ from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
 from thinkaloud.training import rewards, run_folder
 from thinkaloud.training.learner import require_gradients
-from thinkaloud.training.plan import default_lr
+from thinkaloud.training.plan import MICRO_TOKENS, default_lr
 from thinkaloud.training.provenance import provenance
 
 # Where a run is computed and what is kept of it may change between a stop and its resumption; nothing else may.
-FREE = ("out", "device", "save_every", "keep", "track")
+FREE = ("out", "compute.device", "save.every", "save.keep", "report_to")
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> 
 
     `revisions` are the commits of what comes from the hub, as `identity` notes them.
     """
-    terms = rewards.chosen(config.reward_weights())
+    terms = rewards.chosen(config.reward.weights())
     manifest = read_manifest(config.data)
     torch.manual_seed(config.seed)  # of an adapter that starts afresh
-    device = pick_device(config.device)
+    device = pick_device(config.compute.device)
     named = dict(zip(("av", "ar", "base"), pair_paths(config.nla), strict=True))
     base = named.pop("base")
     paths = {part: at(name, revisions.get(part)) for part, name in named.items() if name is not None}
@@ -64,25 +64,23 @@ def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> 
         if is_adapter(folder):
             paths[f"{part}_base"] = at(adapters.base_of(folder, part, base), revisions.get(f"{part}_base"))
     # All weights learn in float32: in bfloat16 alone most of them would never move at these learning rates.
-    dtypes = {part: torch.float32 if full else pick_dtype(device, config.dtype) for part, full in whole.items()}
+    dtypes = {part: torch.float32 if full else pick_dtype(device, config.compute.dtype) for part, full in whole.items()}
     given = {part: {"base": paths.get(f"{part}_base"), "device": str(device), "dtype": dtypes[part]} for part in whole}
     verbalizer = Verbalizer.from_pretrained(paths["av"], **given["av"])
     reconstructor = Reconstructor.from_pretrained(paths["ar"], **given["ar"])
     nla = NLA(verbalizer, reconstructor, base or reconstructor.contract.base_model, config.nla)
     check_pair(nla, config)
     check_data(nla, config.data, manifest)
-    learns = (config.mode, config.adapter_rank, config.adapter_alpha, config.checkpointing)
+    learns = (config.mode, config.lora, config.compute.gradient_checkpointing)
     verbalizer.model = require_gradients(verbalizer.model, *learns)
-    if config.ar_lr != 0:
+    if config.optim.ar_lr != 0:
         reconstructor.backbone = require_gradients(reconstructor.backbone, *learns)
         reconstructor.head.requires_grad_(True)
-    resolved = replace(
-        config,
-        nla=_from_anywhere(config.nla),
-        data=_from_anywhere(config.data),
-        reward=tuple(_file_from_anywhere(term) for term in config.reward),
-        lr=_default_lr("av", whole, verbalizer.model) if config.lr is None else config.lr,
-        ar_lr=_default_lr("ar", whole, verbalizer.model) if config.ar_lr is None else config.ar_lr,
+    optim = config.optim
+    resolved = from_anywhere(config).but(
+        lr=_default_lr("av", whole, verbalizer.model) if optim.lr is None else optim.lr,
+        ar_lr=_default_lr("ar", whole, verbalizer.model) if optim.ar_lr is None else optim.ar_lr,
+        micro_tokens=config.compute.micro_tokens or MICRO_TOKENS[device.type],
     )
     return Setup(resolved, verbalizer, reconstructor, manifest, paths, terms)
 
@@ -92,12 +90,18 @@ def _default_lr(part: str, whole: Mapping[str, bool], model: Any) -> float:
     return default_lr(f"rl {part}", "full" if whole[part] else "adapter", families.size(model))
 
 
-def _from_anywhere(path: str) -> str:
-    """A folder by its whole path, so that the run goes on from wherever it is resumed; other names as they are."""
+def from_anywhere(config: RL) -> RL:
+    """Folders and files by their whole paths, so that the run goes on from wherever it is resumed."""
+    terms = tuple(_whole_file(term) for term in config.reward.terms)
+    return config.but(nla=_whole_folder(config.nla), data=_whole_folder(config.data), terms=terms)
+
+
+def _whole_folder(path: str) -> str:
+    """A folder by its whole path; other names as they are."""
     return str(Path(path).expanduser().resolve()) if Path(path).expanduser().is_dir() else path
 
 
-def _file_from_anywhere(term: str) -> str:
+def _whole_file(term: str) -> str:
     """A reward term with the whole path of the file that registers it, where one does."""
     file, colon, rest = term.rpartition(":")
     return f"{Path(file).expanduser().resolve()}{colon}{rest}" if colon else term
@@ -109,11 +113,12 @@ def check_pair(nla: NLA, config: RL) -> None:
     if av.tokenizer.get_vocab() != nla.reconstructor.tokenizer.get_vocab():
         raise UserError("the AV and the AR have different tokenizers: they are not a pair")
     shortest = len(av.tokenizer(OPEN + CLOSE, add_special_tokens=False)["input_ids"]) + 1
-    if config.max_tokens < shortest:
-        raise UserError(f"max_tokens {config.max_tokens} is below the shortest explanation that closes, {shortest}")
+    cap = config.rollout.max_tokens
+    if cap < shortest:
+        raise UserError(f"max_tokens {cap} is below the shortest explanation that closes, {shortest}")
     room = families.context_length(av.model) - len(av.prompt_ids)
-    if config.max_tokens > room:
-        raise UserError(f"max_tokens {config.max_tokens} do not fit behind the prompt: the context leaves {room}")
+    if cap > room:
+        raise UserError(f"max_tokens {cap} do not fit behind the prompt: the context leaves {room}")
 
 
 def check_data(nla: NLA, data: str, manifest: Mapping[str, Any]) -> None:
@@ -150,15 +155,6 @@ def identity(setup: Setup) -> dict[str, Any]:
     }
 
 
-def same_command(out: Path, config: RL) -> None:
-    """Refuse to go on with a run under another configuration; what `config` leaves open is as the run has it."""
-    given = {name: value for name, value in config.to_dict().items() if value is not None}
-    given |= {"nla": _from_anywhere(config.nla), "data": _from_anywhere(config.data)}
-    given["reward"] = [_file_from_anywhere(term) for term in config.reward]
-    before = RL.from_dict(run_folder.begun_with(out)["config"])  # its options may have had other names
-    ledger.check(out, before.to_dict() | {"reward": list(before.reward)}, given, FREE)
-
-
 def same_identity(out: Path, begun: Mapping[str, Any], setup: Setup) -> None:
     """Refuse to go on with another pair, over another base model or on other data, naming the first that differs."""
     now = identity(setup)
@@ -180,4 +176,4 @@ def save_pair(
         contract = replace(
             before, stage="rl", baseline=before.baseline or baseline, provenance={**before.provenance, **made}
         )
-        save(replace(part, contract=contract), Path(config.out) / name, config.store)
+        save(replace(part, contract=contract), Path(config.out) / name, config.save.dtype)

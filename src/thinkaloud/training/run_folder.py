@@ -3,12 +3,17 @@
 import hashlib
 import json
 import re
+from collections.abc import Collection, Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from thinkaloud import ledger
 from thinkaloud.atomic import json_lines, sha256_of, write_text
+from thinkaloud.config.nested import Nested
 from thinkaloud.errors import UserError
 
+C = TypeVar("C", bound=Nested)
 CONFIG, METRICS, SAMPLES, STATUS = "config.json", "metrics.jsonl", "samples.jsonl", "STATUS"
 
 
@@ -26,6 +31,23 @@ def begun_with(out: Path) -> dict[str, Any]:
         raise UserError(f"{out} holds no run: there is no {CONFIG} in it") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{out / CONFIG} cannot be read: {error}") from None
+
+
+def as_begun(out: Path, config: C, free: Collection[str]) -> C:
+    """The configuration that the run in `out` was begun with; `config` says the same, leaves it open, or says it of the
+    options `free`, which are as it says. UserError where it says something else.
+    """
+    begun, given = begun_with(out)["config"], _said(config.to_dict())
+    ledger.check(out, {"role": begun.get("role", "rl")}, {"role": given.get("role", "rl")})
+    before = type(config).of(**begun)
+    ledger.check(out, ledger.plain(before.to_dict()), given, free)
+    return before.but(**{name: attrgetter(name)(config) for name in free})
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without those that are left open."""
+    said = {name: _said(value) if isinstance(value, Mapping) else value for name, value in options.items()}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def vectors_digest(data: str) -> str:

@@ -7,7 +7,7 @@ done, `model/` in the official layout.
 import json
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from thinkaloud import families, ledger
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.batching import length_batches
-from thinkaloud.config.train import WarmStart, cosine_lr, in_bfloat16
+from thinkaloud.config.train import WarmStart, cosine_lr
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import at, fingerprint, revision
 from thinkaloud.loading import resolve
@@ -34,8 +34,7 @@ from thinkaloud.training.trainer import Part, Trainer
 LOG_EVERY = 20
 TIMED = 3  # steps after which the time left is told
 # Where a run is computed and how often it saves may change between a stop and its resumption; nothing else may.
-FREE = ("device", "save_every", "out", "track")
-LEFT_OPEN = tuple(field.name for field in fields(plan.Plan) if field.name != "steps")  # what a configuration may leave
+FREE = ("compute.device", "save.every", "save.keep", "out", "report_to")
 
 
 def warm_start(
@@ -51,9 +50,9 @@ def warm_start(
     """
     out = Path(config.out)
     if run_folder.status(out) == "finished":
-        _as_begun(config, out)
+        run_folder.as_begun(out, config, FREE)
         return out / "model"
-    with held(out), tracked(config.track, out, config.to_dict(), watch) as seen:
+    with held(out), tracked(config.report_to, out, config.to_dict(), watch) as seen:
         return _begin_or_go_on(config, out, seen, say)
 
 
@@ -62,11 +61,11 @@ def _begin_or_go_on(
 ) -> Path:
     begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
-        config = _as_begun(config, out)
+        config = run_folder.as_begun(out, config, FREE)
         ledger.check(out, begun, {"data": run_folder.digest(config.data)})
     commit = begun.get("model", {}).get("commit")
     train, found = load_rows(config.data, "train", config.seed, config.rows)
-    held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval_rows)
+    held_rows, _ = load_rows(config.data, "heldout", config.seed, config.eval.rows)
     assert found.manifest is not None  # loaded from a folder
     source = at(base_model(config, found.manifest), commit)
     model = {"commit": revision(resolve(source)), "weights": fingerprint(source)}
@@ -75,7 +74,7 @@ def _begin_or_go_on(
     task = build(config, train, held_rows, found.manifest, commit)
     device = next(task.module.parameters()).device.type
     decided = plan.decide(config, families.size(task.module), len(train), device)
-    config = replace(config, **{name: getattr(decided, name) for name in LEFT_OPEN})
+    config = config.but(**{name: value for name, value in asdict(decided).items() if name != "steps"})
     for line in plan.announcement(config, decided, len(train), *_extent(task, decided.micro_tokens)):
         say(line)
     if not begun:
@@ -86,7 +85,7 @@ def _begin_or_go_on(
     before = task.part.contract
     made = {**before.provenance, "rows": len(train) * config.epochs, "heldout": reached(out)}
     task.part.contract = replace(before, provenance=made)
-    save(task.part, out / "model", config.store)
+    save(task.part, out / "model", config.save.dtype)
     write_text(out / run_folder.STATUS, "finished")
     return out / "model"
 
@@ -95,14 +94,6 @@ def reached(out: Path) -> dict[str, float]:
     """The held-out figures a run ended with."""
     last = run_folder.log(out / run_folder.METRICS)[-1]
     return {name: round(value, 4) for name, value in last.items() if name.startswith("heldout") or name == "closed"}
-
-
-def _as_begun(config: WarmStart, out: Path) -> Any:
-    """`config` with what it leaves open as the run in `out` was begun with; UserError where what it says differs."""
-    left = [name for name in LEFT_OPEN if getattr(config, name) is None]
-    begun = run_folder.begun_with(out)
-    ledger.check(out, begun["config"], config.to_dict(), (*FREE, *left))
-    return replace(config, **{name: begun["config"].get(name) for name in left})
 
 
 def _extent(task: AVTask | ARTask, micro_tokens: int) -> tuple[int, float]:
@@ -122,23 +113,22 @@ def _run(
     watch: Callable[[dict[str, Any]], None],
     say: Callable[[str], None],
 ) -> None:
-    batch, steps = decided.batch, decided.steps
+    steps, final = decided.steps, decided.lr * decided.final_lr_ratio
     device = next(task.module.parameters()).device
-    rate = partial(cosine_lr, steps=steps, peak=decided.lr, final=decided.final_lr, warmup=decided.warmup)
+    rate = partial(cosine_lr, steps=steps, peak=decided.lr, final=final, warmup=decided.warmup_steps)
     trainer = Trainer(
         out,
         task.module,
         [Part("", task.module, rate)],
         steps=steps,
-        clip=config.clip,
-        weight_decay=config.weight_decay,
+        optim=config.optim,
         betas=(0.9, 0.95),
         watch=watch,
         note=say,
     )
     trainer.state |= {"total": 0.0, "counted": 0}  # what the next line of the log is the mean of
     start = trainer.resume() or 0
-    bfloat16 = in_bfloat16(config.dtype, device.type)
+    bfloat16 = config.compute.in_bfloat16(device.type)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
         adapters.cast_by_autocast(task.module)
@@ -148,7 +138,7 @@ def _run(
         if step == start + TIMED and steps - step > 1:
             each = (time.perf_counter() - since) / TIMED
             say(f"{each:.2g} s a step: about {plan.duration(each * (steps - step))} left, evaluations aside")
-        rows = step_rows(step, len(task.train), batch, config.seed)
+        rows = step_rows(step, len(task.train), decided.batch_size, config.seed)
         sizes, weight = task.sizes(rows), task.weight(rows)
         step_loss = torch.zeros((), device=device)
         for micro in length_batches(sizes, decided.micro_tokens):
@@ -162,7 +152,7 @@ def _run(
             trainer.state["counted"] += 1
         tokens += sum(sizes)
         last = step + 1 == steps
-        if (step + 1) % LOG_EVERY == 0 or last or (step + 1) % config.eval_every == 0:
+        if (step + 1) % LOG_EVERY == 0 or last or (step + 1) % config.eval.every == 0:
             seconds = max(time.perf_counter() - since, 1e-9)
             total, counted = trainer.state["total"], trainer.state["counted"]
             metrics: dict[str, Any] = {
@@ -175,7 +165,7 @@ def _run(
             }
             tokens = 0
             trainer.state |= {"total": 0.0, "counted": 0}
-            if last or (step + 1) % config.eval_every == 0:
+            if last or (step + 1) % config.eval.every == 0:
                 since = time.perf_counter()
                 with autocast, evaluating(task.module):
                     figures, samples = task.evaluate()
@@ -183,8 +173,8 @@ def _run(
                 run_folder.append(out / run_folder.SAMPLES, [{"step": step + 1, **sample} for sample in samples])
             trainer.log(metrics)
             since = time.perf_counter()
-        if (step + 1) % config.save_every == 0 or last:
-            trainer.save(step + 1)
+        if (step + 1) % config.save.every == 0 or last:
+            trainer.save(step + 1, keep=config.save.keep)
         skipped = trainer.state["skipped"]
         if skipped > 20 and skipped > (step + 1) // 2:
             raise UserError(f"{skipped} of {step + 1} steps had non-finite gradients: lower --lr, or look at the data")

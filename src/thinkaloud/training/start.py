@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from thinkaloud import contract as contracts
-from thinkaloud.config.train import ARWarmStart, AVWarmStart, WarmStart
+from thinkaloud.config.train import WarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import same_model
 from thinkaloud.loading import resolve
@@ -40,9 +40,8 @@ def load_start(
     if adapter != (config.mode == "adapter"):
         kind = "an adapter" if adapter else "whole"
         raise UserError(f"{config.start} is {kind}: go on with --mode {'adapter' if adapter else 'full'}")
-    plain = (AVWarmStart if role == "av" else ARWarmStart)(data=data, out=config.out)
-    for option in BROUGHT:
-        if getattr(config, option, None) != getattr(plain, option, None):
+    for option in config.changed():
+        if option in BROUGHT:
             raise UserError(f"{option} is that of {config.start}, which its weights rely on: leave it out with --start")
     load = Verbalizer.from_pretrained if role == "av" else Reconstructor.from_pretrained
     return load(path, base=base or theirs, device=str(device), dtype=dtype)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud import injection as injections
-from thinkaloud.config.train import FAIL_MSE, MARKERS, ARWarmStart, AVWarmStart, WarmStart
+from thinkaloud.config.groups import FAIL_MSE
+from thinkaloud.config.train import MARKERS, ARWarmStart, AVWarmStart, WarmStart
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
@@ -105,7 +106,7 @@ class AVTask(Task[AVWarmStart]):
         metrics = {"heldout_ce": right, "heldout_ce_shuffled_vectors": wrong, "heldout_ce_gap": wrong - right}
         samples: list[dict[str, Any]] = []
         if self.critic is not None:
-            some = self.held.take(range(min(self.config.eval_texts, n)))
+            some = self.held.take(range(min(self.config.eval.texts, n)))
             av, sampling = self.verbalizer, Sampling(max_tokens=self._cap())
             engine = Lockstep(av.model, av.tokenizer)  # not the AV's own: its cache would stay while the AV learns
             explained = [row[0] for row in engine.generate(av.prompt(some.vectors), 1, sampling)]
@@ -188,9 +189,9 @@ def build(
     With `config.start` it goes on from the weights of that AV or AR.
     """
     name = base_model(config, manifest)
-    source, learns = at(name, commit), (config.mode, config.adapter_rank, config.adapter_alpha, config.checkpointing)
-    device = pick_device(config.device)
-    dtype = torch.float32 if config.mode == "full" else pick_dtype(device, config.dtype)
+    source, learns = at(name, commit), (config.mode, config.lora, config.compute.gradient_checkpointing)
+    device = pick_device(config.compute.device)
+    dtype = torch.float32 if config.mode == "full" else pick_dtype(device, config.compute.dtype)
     site, tokenizer = Site(**manifest["site"]), load_tokenizer(source)
     d_model = int(train.vectors.shape[1])
     torch.manual_seed(config.seed)

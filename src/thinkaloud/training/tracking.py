@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from thinkaloud.errors import UserError
+from thinkaloud.registry import Registry
 
 PROJECT = "thinkaloud"
 PACKAGES = ("trackio", "wandb", "tensorboard")
@@ -28,18 +29,8 @@ class Tracker(Protocol):
         ...
 
 
-Start = Callable[[Path, Mapping[str, Any]], Tracker]
-TRACKERS: dict[str, Start] = {}
-
-
-def tracker(name: str) -> Callable[[Start], Start]:
-    """Register a tracker that `--track NAME` starts with the run's folder and its configuration."""
-
-    def register(start: Start) -> Start:
-        TRACKERS[name] = start
-        return start
-
-    return register
+tracker: Registry[Callable[[Path, Mapping[str, Any]], Tracker]] = Registry("tracker", __name__)
+"""Trackers by name: what starts one with the folder and the configuration of a run."""
 
 
 @contextmanager
@@ -54,24 +45,23 @@ def tracked(
     if name is None:
         yield watch
         return
-    if name not in TRACKERS:
-        raise UserError(f"no tracker {name}: expected one of {', '.join(TRACKERS)}")
+    start = tracker.find(name)
     if name in PACKAGES and find_spec(name) is None:
-        raise UserError(f"--track {name} needs the package {name}: pip install 'thinkaloud[track]'")
+        raise UserError(f"--report-to {name} needs the package {name}: pip install 'thinkaloud[track]'")
     begun: list[Tracker] = []
 
     def see(metrics: dict[str, Any]) -> None:
         watch(metrics)
         if found := numbers(metrics):
             if not begun:
-                begun.append(TRACKERS[name](out, config))
+                begun.append(start(out, config))
             begun[0].log(found, metrics["step"])
 
     try:
         yield see
     finally:
-        for tracker in begun:
-            tracker.finish()
+        for one in begun:
+            one.finish()
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -92,16 +82,20 @@ class _Run:
         self.run.finish()
 
 
-@tracker("trackio")
+@tracker
 class _Trackio(_Run):
+    name = "trackio"
+
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
         self.run = import_module("trackio").init(
             PROJECT, name=_name(out), config=dict(config), resume="allow", embed=False
         )
 
 
-@tracker("wandb")
+@tracker
 class _WandB(_Run):
+    name = "wandb"
+
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
         whole = str(out.resolve()).encode()
         self.run = import_module("wandb").init(
@@ -114,8 +108,10 @@ class _WandB(_Run):
         )
 
 
-@tracker("tensorboard")
+@tracker
 class _TensorBoard:
+    name = "tensorboard"
+
     def __init__(self, out: Path, config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from thinkaloud.atomic import write_text
+from thinkaloud.config.groups import Optim
 from thinkaloud.training import checkpoint, run_folder
 
 
@@ -51,15 +52,15 @@ class Trainer:
         parts: Sequence[Part],
         *,
         steps: int,
-        clip: float,
-        weight_decay: float,
+        optim: Optim,
         betas: tuple[float, float],
         watch: Callable[[dict[str, Any]], None],
         note: Callable[[str], None],
     ) -> None:
-        self.out, self.module, self.steps, self.clip, self.watch, self.note = out, module, steps, clip, watch, note
+        self.out, self.module, self.steps, self.watch, self.note = out, module, steps, watch, note
+        self.max_grad_norm = optim.max_grad_norm
         self.parts = [(part, list(checkpoint.trainable(part.module).values())) for part in parts]
-        self.optimizer = adamw([parameters for _, parameters in self.parts], weight_decay, betas)
+        self.optimizer = adamw([parameters for _, parameters in self.parts], optim.weight_decay, betas)
         self.state: dict[str, Any] = {f"skipped{part.suffix}": 0 for part in parts}
 
     @property
@@ -95,7 +96,7 @@ class Trainer:
                     group["lr"] = part.lr(step)
             if not parameters:
                 continue
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.clip))
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm))
             metrics[f"grad_norm{part.suffix}"] = norm if math.isfinite(norm) else None
             if not math.isfinite(norm):
                 self.state[f"skipped{part.suffix}"] += 1

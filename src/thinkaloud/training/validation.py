@@ -30,6 +30,7 @@ def validate(
     selection: Held,
     reported: Held,
     config: RL,
+    micro_tokens: int,
 ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """Figures of greedy explanations of the selection vectors and, behind them, the reported ones; a table of texts.
 
@@ -39,10 +40,10 @@ def validate(
     of these texts is predicted, nats a token. A failed explanation counts as `fail_mse`.
     """
     n = len(selection.prefixes)
-    chosen, _, _ = _figures(said[:n], selection, critic, config)
+    chosen, _, _ = _figures(said[:n], selection, critic, config, micro_tokens)
     said = said[n:]
-    figures, live, frozen = _figures(said, reported, critic, config)
-    kl = policy.evaluate(reported.vectors, [one.token_ids for one in said], config.micro_tokens).kl
+    figures, live, frozen = _figures(said, reported, critic, config, micro_tokens)
+    kl = policy.evaluate(reported.vectors, [one.token_ids for one in said], micro_tokens).kl
     logged = {
         "heldout_fve": figures.pop("fve"),
         "heldout_fve_frozen": figures.pop("fve_frozen"),
@@ -65,7 +66,7 @@ def validate(
 
 
 def _figures(
-    said: Sequence[Explanation], held: Held, critic: Critic, config: RL
+    said: Sequence[Explanation], held: Held, critic: Critic, config: RL, micro_tokens: int
 ) -> tuple[dict[str, Any], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Means over the explanations, and the direction MSE of each by the live AR and by the frozen one."""
     valid = valid_explanations(said, critic.reconstructor)
@@ -74,8 +75,8 @@ def _figures(
             said,
             valid,
             held.vectors,
-            partial(critic.reconstruct, frozen=which, batch_tokens=config.micro_tokens),
-            config.fail_mse,
+            partial(critic.reconstruct, frozen=which, batch_tokens=micro_tokens),
+            config.reward.fail_mse,
         )
         for which in (False, True)
     )
@@ -93,11 +94,11 @@ def _figures(
 
 def collapse(figures: dict[str, Any], best: float, config: RL) -> str:
     """Why the run should stop, in words; empty if it should not. `best` is the best FVE with the frozen AR so far."""
-    if figures["closed"] < config.stop_closed:
+    if figures["closed"] < config.stop.closed:
         return f"only {100 * figures['closed']:.0f} % of the held-out explanations close"
-    if figures["fve_frozen"] < best - config.stop_drop:
+    if figures["fve_frozen"] < best - config.stop.drop:
         return f"FVE with the frozen AR fell from {best:.3f} to {figures['fve_frozen']:.3f}"
-    if figures["repetition"] > config.stop_repetition:
+    if figures["repetition"] > config.stop.repetition:
         return f"{100 * figures['repetition']:.0f} % of the word pairs repeat"
     return ""
 
