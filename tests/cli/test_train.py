@@ -25,7 +25,8 @@ from thinkaloud.activations import Activations
 from thinkaloud.cli import progress, runs
 from thinkaloud.cli.progress import Pace, TimeLeft
 from thinkaloud.cli.run import verbs
-from thinkaloud.cli.train import Panel, parse, told_to_stop, view
+from thinkaloud.cli.stopping import told_to_stop
+from thinkaloud.cli.train import Panel, parse, view
 from thinkaloud.config.train import RL, ARWarmStart
 from thinkaloud.pair.formats.official import save_ar, save_av
 from thinkaloud.site import Site

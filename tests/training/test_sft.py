@@ -39,7 +39,7 @@ from thinkaloud.training.sft import warm_start
 import torch
 torch.set_num_threads(1)
 config = json.loads(sys.argv[1])
-warm_start({"av": AVWarmStart, "ar": ARWarmStart}[config.pop("role")](**config))
+warm_start({"av": AVWarmStart, "ar": ARWarmStart}[config["role"]].of(**config))
 """
 
 
@@ -178,6 +178,19 @@ def test_a_folder_from_before_the_defaults_goes_on_with_its_own(data: Path, tmp_
     assert json.loads((run / "config.json").read_text()) == settings
     with pytest.raises(UserError, match=r"was begun with optim\.warmup_steps = 50, now it is 2"):
         warm_start(config("ar", data, run, **left_open | {"warmup": 2}))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_told_to_stop_it_saves_and_goes_on_to_the_same_model(data: Path, tmp_path: Path) -> None:
+    whole = warm_start(config("ar", data, tmp_path / "whole"))
+    made, steps = config("ar", data, tmp_path / "run"), iter(range(1, 99))
+    assert warm_start(made, stop=lambda: next(steps) == 4) == tmp_path / "run"
+    assert (tmp_path / "run" / "STATUS").read_text().startswith("stopped at 4 of ")
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints")[-1] == 4
+    model = warm_start(made)
+    assert timeless(lines(tmp_path / "run" / "metrics.jsonl")) == timeless(lines(tmp_path / "whole" / "metrics.jsonl"))
+    for name in ("model.safetensors", "value_head.safetensors"):
+        assert (model / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_a_finished_run_is_not_run_again(data: Path, tmp_path: Path) -> None:

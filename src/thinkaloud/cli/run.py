@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,18 @@ def verbs() -> dict[str, Callable[[Any], Any]]:
     return {
         "extract": extract.main,
         "explain": explain.main,
-        "ar": warmstart.main,
-        "av": warmstart.main,
-        "train": train.begin_or_go_on,
-        "refine": train.begin_or_go_on,
+        "ar": partial(_to_the_end, warmstart.main),
+        "av": partial(_to_the_end, warmstart.main),
+        "train": partial(_to_the_end, train.main),
+        "refine": partial(_to_the_end, train.main),
         "score": score.main,
     }
+
+
+def _to_the_end(main: Callable[[Any], Any], config: Any) -> None:
+    """Begin a run, or go on with it; KeyboardInterrupt where it was told to stop."""
+    from thinkaloud.training import run_folder
+
+    main(config)
+    if run_folder.status(Path(config.out)) == "stopped":
+        raise KeyboardInterrupt

@@ -1,6 +1,5 @@
 """Train a warm-started pair by reinforcement learning; given again, the command goes on with an interrupted run."""
 
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -8,14 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 from typing import Annotated, Any
 
 import tyro
 
-from thinkaloud.cli import INTERRUPTED, arguments, progress
+from thinkaloud.cli import arguments, progress
 from thinkaloud.cli.common import File, check_data, check_pair, command
+from thinkaloud.cli.stopping import exit_code, told_to_stop
 from thinkaloud.config.train import RL
 
 
@@ -54,11 +52,10 @@ def main(args: RL | Resume) -> int:
     with told_to_stop(pace) as told, view(pace) as watch:
         stop = partial(bool, told)
         run = train(args, watch, stop) if isinstance(args, RL) else resume(args.resume, watch, stop)
-    status = (run / run_folder.STATUS).read_text(encoding="utf-8").strip()
-    print(f"{run}: {status}")
-    if status.startswith("stopped"):
+    print(f"{run}: {(run / run_folder.STATUS).read_text(encoding='utf-8').strip()}")
+    if run_folder.status(run) == "stopped":
         print(f"next: {command('train', '--resume', run)}")
-        return INTERRUPTED if signal.SIGINT in told else 0
+        return exit_code(told)
     print(f"next: {command('score', '--nla', run, '--data', config.data)}")
     return 0
 
@@ -80,53 +77,6 @@ def go_on(args: RL | Resume) -> str | None:
 
 def _out(args: RL | Resume) -> Path:
     return Path(args.out) if isinstance(args, RL) else args.resume
-
-
-def begin_or_go_on(config: RL) -> None:
-    """A step of a recipe: the run it names, begun or resumed; KeyboardInterrupt where it was told to stop."""
-    from thinkaloud.training import run_folder
-
-    main(config)
-    if run_folder.status(Path(config.out)) == "stopped":
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def told_to_stop(pace: progress.Pace) -> Iterator[list[int]]:
-    """The polite signals (Ctrl-C, SIGTERM) that have come since; a second one ends at once, and so does Ctrl-C before
-    there is anything to save.
-    """
-    told: list[int] = []
-    heard: SimpleQueue[bool] = SimpleQueue()
-
-    def answer() -> None:
-        # in a thread: a handler may have interrupted a write to standard error, which must not be entered twice
-        if heard.get():
-            told_so = "told to stop: the step is finished and saved first; once more ends at once"
-            print(told_so, file=sys.stderr, flush=True)
-
-    speaker = Thread(target=answer, daemon=True)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
-
-    def hear(number: int, frame: Any) -> None:
-        if number == signal.SIGINT and not pace.steps:
-            raise KeyboardInterrupt
-        told.append(number)
-        heard.put(True)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    speaker.start()
-    for number in before:
-        signal.signal(number, hear)
-    try:
-        yield told
-    finally:
-        heard.put(False)
-        speaker.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -4,19 +4,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import subcommand
 
-from thinkaloud.cli import progress
+from thinkaloud.cli import progress, runs
 from thinkaloud.cli.common import check_data, check_pair, command
+from thinkaloud.cli.stopping import exit_code, told_to_stop
 from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
 Args = Annotated[ARWarmStart, subcommand("ar")] | Annotated[AVWarmStart, subcommand("av")]
 
 
-def main(args: ARWarmStart | AVWarmStart) -> None:
+def main(args: ARWarmStart | AVWarmStart) -> int:
     check_data(args.data)
     if args.model is not None:
         from thinkaloud.loading import resolve
@@ -26,21 +28,28 @@ def main(args: ARWarmStart | AVWarmStart) -> None:
         check_pair(None, None, args.ar, args.data)
     from thinkaloud.pair.formats import read_contract
     from thinkaloud.pair.verdict import recorded
+    from thinkaloud.training import run_folder
     from thinkaloud.training.sft import warm_start
 
-    with view(args.eval.every) as (watch, say):
-        model = warm_start(args, watch=watch, say=say)
+    pace, out = progress.Pace(args.eval.every), Path(args.out)
+    with told_to_stop(pace) as told, view(pace) as (watch, say):
+        model = warm_start(args, watch, say, partial(bool, told))
+    if run_folder.status(out) == "stopped":
+        print(f"{out}: {(out / run_folder.STATUS).read_text(encoding='utf-8').strip()}")
+        print(f"next: {runs.go_on(out, args.to_dict())}")
+        return exit_code(told)
     print(f"wrote {model}")
     found = recorded(read_contract(model, args.role))
     if found is not None:
         print(found)
-    pair = Path(args.out).parent
+    pair = out.parent
     if args.role == "ar":
         go_on = ("--start", args.start) if args.start else ()
         todo = ("warmstart", "av", "--data", args.data, "--ar", args.out, *go_on, "--out", pair / "av")
     else:
         todo = ("score", "--nla", pair, "--data", args.data)
     print(f"next: {command(*todo)}")
+    return 0
 
 
 def kept(args: ARWarmStart | AVWarmStart) -> str:
@@ -54,13 +63,12 @@ def kept(args: ARWarmStart | AVWarmStart) -> str:
 
 
 @contextmanager
-def view(eval_every: int) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[str], None]]]:
+def view(pace: progress.Pace) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[str], None]]]:
     """What sees the lines of a run's log, and what is told in words: evaluations and words are lines that stay.
 
     Below them a terminal has a bar with the last loss and the time left; elsewhere that is a line now and then.
     """
-    pace, said = progress.Pace(eval_every), time.monotonic()
-
+    said = time.monotonic()
     if not sys.stderr.isatty():
 
         def watch(metrics: dict[str, Any]) -> None:

@@ -159,7 +159,7 @@ class _Run:
             if reason:
                 return self._finish(self.state["collapsed"])
             if stopped and not last:
-                write_text(self.out / run_folder.STATUS, f"stopped at {step + 1} of {config.steps}")
+                trainer.stopped(step + 1)
                 return self.out
         return self._finish("finished")
 

@@ -41,11 +41,13 @@ def warm_start(
     config: WarmStart,
     watch: Callable[[dict[str, Any]], None] = lambda metrics: None,
     say: Callable[[str], None] = lambda line: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Run, or resume, a warm start; returns the folder of the finished model.
+    """Run, or resume, a warm start; returns the folder of the finished model, or the run's where it was stopped.
 
     `watch` sees the step it begins at, and every metrics line; `say` is told beforehand what there is to do and, after
-    some steps, how long it is, and what a user has to know of a resumption. UserError where another process is at work
+    some steps, how long it is, and what a user has to know of a resumption. `stop` is asked after every step: if it
+    says yes, the run is saved and ends, to go on by the same call. UserError where another process is at work
     in the folder.
     """
     out = Path(config.out)
@@ -53,11 +55,15 @@ def warm_start(
         run_folder.as_begun(out, config, FREE)
         return out / "model"
     with held(out), tracked(config.report_to, out, config.to_dict(), watch) as seen:
-        return _begin_or_go_on(config, out, seen, say)
+        return _begin_or_go_on(config, out, seen, say, stop)
 
 
 def _begin_or_go_on(
-    config: WarmStart, out: Path, watch: Callable[[dict[str, Any]], None], say: Callable[[str], None]
+    config: WarmStart,
+    out: Path,
+    watch: Callable[[dict[str, Any]], None],
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
 ) -> Path:
     begun = run_folder.begun_with(out) if (out / run_folder.CONFIG).exists() else {}
     if begun:
@@ -81,7 +87,8 @@ def _begin_or_go_on(
         run = {"config": config.to_dict(), "steps": decided.steps, "rows": len(train)}
         run |= {"data": run_folder.digest(config.data), "model": model}
         write_text(out / run_folder.CONFIG, json.dumps({**run, **provenance()}, indent=1))
-    _run(config, decided, task, out, watch, say)
+    if not _run(config, decided, task, out, watch, say, stop):
+        return out
     before = task.part.contract
     made = {**before.provenance, "rows": len(train) * config.epochs, "heldout": reached(out)}
     task.part.contract = replace(before, provenance=made)
@@ -112,7 +119,9 @@ def _run(
     out: Path,
     watch: Callable[[dict[str, Any]], None],
     say: Callable[[str], None],
-) -> None:
+    stop: Callable[[], bool],
+) -> bool:
+    """Train to the end, or until `stop` says so; whether it came to the end."""
     steps, final = decided.steps, decided.lr * decided.final_lr_ratio
     device = next(task.module.parameters()).device
     rate = partial(cosine_lr, steps=steps, peak=decided.lr, final=final, warmup=decided.warmup_steps)
@@ -173,8 +182,13 @@ def _run(
                 run_folder.append(out / run_folder.SAMPLES, [{"step": step + 1, **sample} for sample in samples])
             trainer.log(metrics)
             since = time.perf_counter()
-        if (step + 1) % config.save.every == 0 or last:
+        stopped = stop() and not last
+        if (step + 1) % config.save.every == 0 or last or stopped:
             trainer.save(step + 1, keep=config.save.keep)
         skipped = trainer.state["skipped"]
         if skipped > 20 and skipped > (step + 1) // 2:
             raise UserError(f"{skipped} of {step + 1} steps had non-finite gradients: lower --lr, or look at the data")
+        if stopped:
+            trainer.stopped(step + 1)
+            return False
+    return True

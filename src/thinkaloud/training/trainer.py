@@ -115,3 +115,7 @@ class Trainer:
         """Write the checkpoint of a step; the last `keep` stay, and those of the steps in `also`."""
         checkpoint.save(self.checkpoints, step, self.module, self.optimizer, self.state, also, keep)
         write_text(self.out / run_folder.STATUS, f"running {step} of {self.steps}")
+
+    def stopped(self, step: int) -> None:
+        """Note that the run was told to stop after a step, which is saved."""
+        write_text(self.out / run_folder.STATUS, f"stopped at {step} of {self.steps}")
