@@ -1,4 +1,4 @@
-"""Is the pocket base trained on every token, in the shares it says, and is its figure what a plain count gives?"""
+"""The pocket base is trained on every token, in the shares it says; its figure is what a plain count gives."""
 
 import json
 import lzma

@@ -1,4 +1,4 @@
-"""Is the pocket mix what it says: prose and chats as their files hold them, and episodes that keep to their split?"""
+"""The pocket mix: prose and chats as their files hold them, and episodes that keep to their split."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Do the probes read where they say, before the text gives the answer away, and count right what they find?"""
+"""Probes read where they say, before the text gives the answer away, and count right what they find."""
 
 import json
 import re

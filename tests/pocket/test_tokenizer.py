@@ -1,4 +1,4 @@
-"""Does the pocket tokenizer keep every text, split numbers into digits, and know a chat, the marker and the tags?"""
+"""The pocket tokenizer keeps every text, splits numbers into digits, and knows a chat, the marker and the tags."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Does every row of an extraction get its own explanation, once, whoever and however many write?"""
+"""Every row of an extraction gets its own explanation, once, whoever and however many write."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
