@@ -1,22 +1,13 @@
 """Names and pronouns of the people in the episodes."""
 
-from thinkaloud.pocket.episodes.common import words
+from thinkaloud.pocket.episodes.common import Dice, read, words
 
-WOMEN = words(
-    "Anna Alice Bella Carla Clara Daisy Dora Elena Emma Fiona Grace Hannah Ida Jane Julia "
-    "Kate Laura Lucy Maria Mia Nina Nora Olga Rosa Ruth Sara Sofia Tina Vera Zoe"
-)
-MEN = words(
-    "Adam Alex Ben Carl Daniel David Eric Felix Frank George Hugo Ivan Jack James Karl "
-    "Leo Luke Marco Martin Max Nick Oscar Paul Peter Ralph Sam Simon Theo Tom Victor"
-)
-NAMES = WOMEN + MEN
-
-_SHE = {"he": "she", "He": "She", "him": "her", "his": "her", "His": "Her"}
-_HE = {"he": "he", "He": "He", "him": "him", "his": "his", "His": "His"}
-_PRONOUNS = dict.fromkeys(WOMEN, _SHE) | dict.fromkeys(MEN, _HE)
+_DATA = read("people")
+_WOMEN = words(_DATA["women"])
+NAMES = _WOMEN + words(_DATA["men"])
 
 
-def pronouns(name: str) -> dict[str, str]:
-    """Slots he, He, him, his, His for a template about this person."""
-    return _PRONOUNS[name]
+def two_people(dice: Dice) -> dict[str, str]:
+    """Slots A and B, two names, and he, He, him, his, His for a template about A."""
+    person, friend = dice.sample(NAMES, 2)
+    return {"A": person, "B": friend, **_DATA["she" if person in _WOMEN else "he"]}
