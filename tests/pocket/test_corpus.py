@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import tyro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ def test_the_held_out_documents_are_those_of_an_extraction() -> None:
 def test_world_documents_follow_from_their_numbers() -> None:
     whole = list(corpus.world(0, 60))
     assert whole == [*corpus.world(0, 25), *corpus.world(25, 35)]
+    assert corpus.world_document(40, 0) == whole[40]
     assert [document["id"] for document in whole] == [f"world/0/{i}" for i in range(60)]
     other = list(corpus.world(0, 60, seed=1))
     assert [document["id"] for document in other] == [f"world/1/{i}" for i in range(60)]
@@ -173,11 +175,8 @@ def test_the_mix_is_a_corpus_to_extract_from(folder: Path, tmp_path: Path) -> No
 COUNTS = ("--world-documents", "1200", "--odd-documents", "7")
 
 
-def test_the_command_says_how_many_of_each(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["corpus", str(folder), str(tmp_path / "mix"), *COUNTS])
-    corpus.main()
+def test_the_command_says_how_many_of_each(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tyro.cli(corpus.main, args=[str(folder), str(tmp_path / "mix"), *COUNTS])
     assert capsys.readouterr().out == "prose 4, chats 2, world 1,200, oddments 7\n"
     assert len((tmp_path / "mix" / "world.jsonl").read_text().splitlines()) == 1200
 

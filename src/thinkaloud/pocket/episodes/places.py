@@ -25,7 +25,7 @@ class Event(NamedTuple):
 
     kind: str
     who: str
-    other: str | None
+    other: str
     movers: tuple[str, ...]
     place: str
 
@@ -49,13 +49,13 @@ def write(draft: Draft, dice: Dice, tale: dict[str, Any], split: str) -> list[Fa
 def _draw(dice: Dice, carrying: bool) -> tuple[list[Event], str]:
     """Two or three people start somewhere, then there are two to four more events; and the entity to ask for."""
     people = dice.sample(NAMES, dice.between(2, 3))
-    thing = dice.pick(THINGS) if carrying else None
+    thing = dice.pick(THINGS) if carrying else ""
     take_at = dice.between(0, 1)
     at: dict[str, str] = {}
-    carrier = None
+    carrier = ""
     events: list[Event] = []
 
-    def happens(kind: str, who: str, place: str, other: str | None = None) -> None:
+    def happens(kind: str, who: str, place: str, other: str = "") -> None:
         moved = other if kind == "take" else who
         movers = (moved, thing) if moved == carrier else (moved,)
         at.update(dict.fromkeys(movers, place))
