@@ -108,13 +108,9 @@ def text_stats(found: Explained) -> dict[str, Estimate]:
     return {name: found.share(of) for name, of in MEASURES.items()}
 
 
-def _repeats(text: str) -> bool:
-    return repeated_items(text) > 0
-
-
 MEASURES: dict[str, Callable[[str], float]] = {
     "repetition": repetition,
-    "repeating": _repeats,
+    "repeating": lambda text: repeated_items(text) > 0,
     "non_latin": non_latin,
     "quoted": quoted,
 }
