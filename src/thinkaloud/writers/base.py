@@ -1,7 +1,9 @@
 """The protocol of a writer: contexts in, explanation texts out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import isfunction
 from typing import Any, Protocol
 
 from thinkaloud.registry import Registry
@@ -36,5 +38,20 @@ class Writer(Protocol):
         ...
 
 
-writer: Registry[Any] = Registry("writer", "thinkaloud.writers")
-"""Writers by name, without its version: classes that are made without arguments."""
+@dataclass(frozen=True)
+class FunctionWriter:
+    """A function of contexts as a writer, under the name by which it is registered."""
+
+    name: str
+    write: Callable[[Sequence[Context]], list[str]]
+
+
+class Writers(Registry[Any]):
+    """Writers by name, without its version: classes that are made without arguments, and functions of contexts."""
+
+    def find(self, name: str) -> Callable[[], Writer]:
+        part = super().find(name)
+        return partial(FunctionWriter, part.name, part) if isfunction(part) else part
+
+
+writer = Writers("writer", "thinkaloud.writers")

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, VERBS, words
+from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, SETS, VERBS
 
 WINDOW = 700
 
@@ -14,14 +14,11 @@ MARKER = (
 IS_MARKER = re.compile(MARKER)
 PIECES = re.compile(rf"{MARKER}|[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)*|\n+|[^\s]")
 OPENING_QUOTE = re.compile(r'(?<![^\s(\[—>-])"')
-ABBREVIATIONS = frozenset(words("mr mrs ms dr st prof rev gen col capt lt vs no jr sr"))
+ABBREVIATIONS = SETS["abbreviations"]
 
-ROLES: dict[str, str] = dict.fromkeys(ADJECTIVES, "adjective")
-ROLES.update(dict.fromkeys(VERBS, "verb"))
-ROLES.update(dict.fromkeys(NOUNS, "noun"))
-# Where a word stands in two closed classes, the one listed first is its role.
-for _role, _members in reversed(FUNCTION_WORDS.items()):
-    ROLES.update(dict.fromkeys(words(_members), _role))
+# Where a word stands in two classes, the one listed last is its role.
+_CLASSES = {"adjective": ADJECTIVES, "verb": VERBS, "noun": NOUNS, **dict(reversed(FUNCTION_WORDS.items()))}
+ROLES = {word: role for role, members in _CLASSES.items() for word in members}
 
 ENDINGS = (
     ("adverb", ("ly",)),

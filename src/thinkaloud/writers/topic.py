@@ -1,27 +1,21 @@
 """The topic of a text: the most telling of its recent nouns, and of its recent names."""
 
 from .passage import ENDINGS, ROLES, Passage
-from .wordlists import NOUNS, words
+from .wordlists import NOUNS, SETS
 
 TOPIC_CHARS = 18
 # What a word is worth shrinks by this for every piece, and by that for every paragraph, that comes after it.
 PIECE_DECAY = 0.5 ** (1 / 60)
 PARAGRAPH_DECAY = 0.8
 
-DULL = words("""
-    time way thing things part side course moment end kind sort case matter number point means bit fact place name
-    example form term value result reason amount others order back line top front rest sense minute minutes hour
-    o'clock chapter mr mrs miss sir dr monsieur madame it's
-""")
 # Rare words tell most: a noun weighs more the later it stands in the list, and most where no list holds it.
 WEIGHTS: dict[str, float] = dict.fromkeys(ROLES, 0.0)
 WEIGHTS.update((noun, 0.35 + 0.65 * min(1.0, rank / 900)) for rank, noun in enumerate(NOUNS))
-WEIGHTS.update(dict.fromkeys(DULL, 0.0))
+WEIGHTS.update(dict.fromkeys(SETS["dull"], 0.0))
 NAME_WEIGHT, UNKNOWN_WEIGHT, UNLIKELY_WEIGHT = 1.0, 0.55, 0.2
 NOT_NOUNS = tuple(ending for _, endings in ENDINGS for ending in endings)
 
-POSSESSIVES = frozenset(words("his her my your our their its"))
-ARTICLES = frozenset(words("the a an this that these those each every some any no another"))
+POSSESSIVES, ARTICLES = SETS["possessives"], SETS["articles"]
 OPENERS = frozenset(".!?“”:\n-*<")
 
 
@@ -66,27 +60,26 @@ def topics_of(passage: Passage) -> tuple[str, str]:
             weight = WEIGHTS.get(word)
             if weight == 0.0:
                 continue
-        named = piece[0].isupper() and (weight is None or before[0] not in OPENERS)
+        opens = before[0] in OPENERS
+        named = piece[0].isupper() and (weight is None or not opens)
         if weight is None:
             if len(word) < 3 or "'" in word:
                 continue
-            if named and before[0] not in OPENERS:
-                weight = NAME_WEIGHT
-            else:
-                weight = UNLIKELY_WEIGHT if word.endswith(NOT_NOUNS) else UNKNOWN_WEIGHT
+            unknown = UNLIKELY_WEIGHT if word.endswith(NOT_NOUNS) else UNKNOWN_WEIGHT
+            weight = NAME_WEIGHT if named and not opens else unknown
         if named:
             if pieces[at + 1][0].isupper() and shown.get(after) == pieces[at + 1]:
                 surname.setdefault(word, after)
+            if not opens or word in shown:
+                sure.add(word)
         else:
             if before in ARTICLES or before in POSSESSIVES:
                 weight *= 1.5
             if after[0].isalpha() and WEIGHTS.get(after) != 0.0:
                 weight *= 0.5
-        if not named and word not in nouns:
-            nouns.add(word)
-            shown[word] = _with_determiner(word, before)
-        if named and (before[0] not in OPENERS or word in shown):
-            sure.add(word)
+            if word not in nouns:
+                nouns.add(word)
+                shown[word] = _with_determiner(word, before)
         shown.setdefault(word, piece)
         scores[word] = scores.get(word, 0.0) + weight * decay
     ranked = [word for word in sorted(scores, key=scores.__getitem__, reverse=True) if len(word) <= TOPIC_CHARS]
