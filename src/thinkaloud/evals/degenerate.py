@@ -12,8 +12,10 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from itertools import groupby
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ BARE = 0.3  # share of function words below which there are no sentences; Englis
 STRETCH = 7  # words in a row, no mark between them, that hold no function word
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
+_STRETCH = re.compile(rf"{_WORD.pattern}(?:\s+{_WORD.pattern})*")
 # A number of dots or zeros is a loop only where nobody would write as many: a ruled line, a rounded number.
 _CHARACTER_LOOP = re.compile(r"(\S{1,12}?)\1{9,}")
 
@@ -100,7 +103,10 @@ def loops(text: str) -> bool:
         return True
     # A topic named five times, or "never" said five times, is still somebody's wording.
     needed = {1: 7, 2: 5}
-    return any(_times(words, period) >= needed.get(period, 4) for period in range(1, len(words) // 4 + 1))
+    return any(
+        _longest_run(map(eq, words, words[period:])) // period + 1 >= needed.get(period, 4)
+        for period in range(1, len(words) // 4 + 1)
+    )
 
 
 def debris(text: str) -> bool:
@@ -115,15 +121,8 @@ def without_sentences(text: str) -> bool:
     words = [word.lower() for word in _WORD.findall(text) if not word[0].isdigit()]
     if len(words) >= 10 and sum(map(_is_function, words)) < BARE * len(words):
         return True
-    run, last = 0, 0
-    for word in _WORD.finditer(text):
-        if text[last : word.start()].strip():
-            run = 0
-        run = 0 if _is_function(word.group().lower()) else run + 1
-        last = word.end()
-        if run >= STRETCH:
-            return True
-    return False
+    stretches = (stretch.lower().split() for stretch in _STRETCH.findall(text))
+    return any(_longest_run(not _is_function(word) for word in stretch) >= STRETCH for stretch in stretches)
 
 
 def precision(labelled: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
@@ -170,13 +169,8 @@ def _share(pattern: re.Pattern[str], text: str) -> float:
     return sum(len(match.group()) for match in pattern.finditer(text)) / len(text) if text else 0.0
 
 
-def _times(words: Sequence[str], period: int) -> int:
-    """How often at most a stretch of so many words follows upon itself, the first time counted."""
-    best = run = 0
-    for before, here in zip(words, words[period:], strict=False):
-        run = run + 1 if before == here else 0
-        best = max(best, run)
-    return best // period + 1
+def _longest_run(flags: Iterable[bool]) -> int:
+    return max((len(list(run)) for flag, run in groupby(flags) if flag), default=0)
 
 
 def _is_debris(chunk: str) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from inspect import isfunction
 from typing import Any, Protocol
 
 from thinkaloud.registry import Registry
@@ -43,7 +42,7 @@ class FunctionWriter:
     """A function of contexts as a writer, under the name by which it is registered."""
 
     name: str
-    write: Callable[[Sequence[Context]], list[str]]
+    write: Callable[..., list[str]]
 
 
 class Writers(Registry[Any]):
@@ -51,7 +50,7 @@ class Writers(Registry[Any]):
 
     def find(self, name: str) -> Callable[[], Writer]:
         part = super().find(name)
-        return partial(FunctionWriter, part.name, part) if isfunction(part) else part
+        return part if isinstance(part, type) else partial(FunctionWriter, part.name, part)
 
 
 writer = Writers("writer", "thinkaloud.writers")

@@ -7,6 +7,7 @@ before, the operation and the number. A `^` in a sentence is where the step is s
 Slots of a wording: A and B people, he/He/him/his/His for A, n and k numbers, objs the things counted.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read
@@ -32,18 +33,25 @@ def write(draft: Draft, dice: Dice, scene: dict[str, Any], split: str) -> list[F
     if chat:
         draft.turn("user")
     draft.write(scene["opening"], slots)
-    known = _tell(draft, dice, scene, steps, slots)
+    known: list[int] = []
+    used: list[str] = []
+    for step in steps:  # a sentence a step, never the same one twice
+        options = {"+": scene["add"], "-": scene["subtract"]}.get(step.op) or SCALE[step.op, step.number]
+        used.append(dice.pick([option for option in options if option not in used]))
+        known += draft.write(" " + used[-1], {**slots, "k": step.number})
     draft.write(" " + scene["ask"], slots)
     if chat:
         draft.turn("assistant")
     else:
         draft.write("\n")
-    stated = _solve(draft, dice, steps)
-    names = [f"after_step_{i}" for i in range(1, len(steps) + 1)]
-    facts = [
-        Fact(name, str(step.after), at, said) for name, step, at, said in zip(names, steps, known, stated, strict=True)
-    ]
-    return [*facts, Fact("answer", str(steps[-1].after), known[-1], stated[-1])]
+    line = dice.pick(DATA["solutions"])
+    facts = []
+    for i, (step, at) in enumerate(zip(steps, known, strict=True), 1):
+        head = "We get" if len(steps) == 1 else "First:" if i == 1 else "Then:"
+        (stated,) = draft.write(line.format(head=head, **step._asdict()))
+        facts.append(Fact(f"after_step_{i}", str(step.after), at, stated))
+    draft.write(f"#### {facts[-1].value}")
+    return [*facts, replace(facts[-1], name="answer")]
 
 
 def _draw_steps(dice: Dice, split: str) -> list[Step]:
@@ -70,27 +78,5 @@ def _draw_step(dice: Dice, quantity: int) -> Step:
         op = "+" if dice.chance(0.5) else "-"
     # An odd quantity has no half: 0 makes the caller draw again.
     half = 0 if quantity % 2 else quantity // 2
-    return Step(
-        quantity, op, number, {"+": quantity + number, "-": quantity - number, "*": quantity * number, "/": half}[op]
-    )
-
-
-def _tell(draft: Draft, dice: Dice, scene: dict[str, Any], steps: list[Step], slots: dict[str, Any]) -> list[int]:
-    """Write a sentence a step, never the same one twice; where each is settled."""
-    used: list[str] = []
-    known = []
-    for step in steps:
-        options = {"+": scene["add"], "-": scene["subtract"]}.get(step.op) or SCALE[step.op, step.number]
-        used.append(dice.pick([option for option in options if option not in used]))
-        known += draft.write(" " + used[-1], {**slots, "k": step.number})
-    return known
-
-
-def _solve(draft: Draft, dice: Dice, steps: list[Step]) -> list[int]:
-    """Write the worked solution; where each result starts."""
-    line = dice.pick(DATA["solutions"])
-    stated = []
-    for head, step in zip(("First:", "Then:") if len(steps) > 1 else ("We get",), steps, strict=True):
-        stated += draft.write(line.format(head=head, **step._asdict()))
-    draft.write(f"#### {steps[-1].after}")
-    return stated
+    after = {"+": quantity + number, "-": quantity - number, "*": quantity * number, "/": half}
+    return Step(quantity, op, number, after[op])
