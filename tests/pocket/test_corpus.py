@@ -4,12 +4,13 @@ import hashlib
 import json
 import lzma
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import tyro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,12 +173,11 @@ def test_the_mix_is_a_corpus_to_extract_from(folder: Path, tmp_path: Path) -> No
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-COUNTS = ("--world-documents", "1200", "--odd-documents", "7")
-
-
-def test_the_command_says_how_many_of_each(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tyro.cli(corpus.main, args=[str(folder), str(tmp_path / "mix"), *COUNTS])
-    assert capsys.readouterr().out == "prose 4, chats 2, world 1,200, oddments 7\n"
+def test_the_command_says_how_many_of_each(folder: Path, tmp_path: Path) -> None:
+    counts = ("--world-documents", "1200", "--odd-documents", "7")
+    command = [sys.executable, "-m", "thinkaloud.pocket.corpus", str(folder), str(tmp_path / "mix"), *counts]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "prose 4, chats 2, world 1,200, oddments 7\n", done.stderr
     assert len((tmp_path / "mix" / "world.jsonl").read_text().splitlines()) == 1200
 
 

@@ -119,8 +119,7 @@ def batches(main: Tensor, world: Tensor, config: BaseConfig) -> Iterator[Tensor]
 def loss_of(model: Any, batch: Tensor, bos: int) -> Tensor:
     """Mean next-token cross-entropy (nats) over targets that are not BOS."""
     logits = model(input_ids=batch[:, :-1], use_cache=False).logits
-    targets = batch[:, 1:].masked_fill(batch[:, 1:] == bos, -100)
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
+    return F.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), ignore_index=bos)
 
 
 def train(
@@ -161,11 +160,9 @@ def bits_per_byte(model: Any, tokenizer: Any, texts: list[str], context: int = 5
     ]
     windows.sort(key=len)
     for i in range(0, len(windows), 64):
-        batch = torch.nn.utils.rnn.pad_sequence(windows[i : i + 64], batch_first=True, padding_value=-1).to(device)
+        batch = torch.nn.utils.rnn.pad_sequence(windows[i : i + 64], batch_first=True, padding_value=-100).to(device)
         logits = model(input_ids=batch.clamp_min(0), use_cache=False).logits[:, :-1].float()
-        targets = batch[:, 1:]
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.clamp_min(0).flatten(), reduction="none")
-        nats += float(loss.masked_fill(targets.flatten() < 0, 0).sum())
+        nats += float(F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum"))
     return nats / math.log(2) / n_bytes
 
 

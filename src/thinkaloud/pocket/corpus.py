@@ -64,14 +64,25 @@ def as_text(document: dict[str, Any]) -> str:
     return document["text"] if "text" in document else render(document["messages"])
 
 
-def write_mix(folder: Path, out: Path, world_documents: int, odd_documents: int, seed: int = 0) -> dict[str, int]:
-    """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind."""
-    if not any(folder.glob("*.xz")):
-        raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {folder}")
+def write_mix(
+    corpus: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    world_documents: int = 40_000,
+    odd_documents: int = 6_000,
+    seed: int = 0,
+) -> dict[str, int]:
+    """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind.
+
+    Args:
+        corpus: folder with prose-*.txt.xz and chat-*.jsonl.xz
+        out: folder to write
+    """
+    if not any(corpus.glob("*.xz")):
+        raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {corpus}")
     out.mkdir(parents=True, exist_ok=True)
     return {
-        "prose": _write(out / "prose.jsonl", prose(folder)),
-        "chats": _write(out / "chats.jsonl", chats(folder)),
+        "prose": _write(out / "prose.jsonl", prose(corpus)),
+        "chats": _write(out / "chats.jsonl", chats(corpus)),
         "world": _write(out / "world.jsonl", world(0, world_documents, seed)),
         "oddments": _write(out / "oddments.jsonl", oddments(0, odd_documents, seed)),
     }
@@ -83,21 +94,6 @@ def _write(path: Path, documents: Iterable[dict[str, Any]]) -> int:
     return len(lines)
 
 
-def main(
-    corpus: tyro.conf.Positional[Path],
-    out: tyro.conf.Positional[Path],
-    world_documents: int = 40_000,
-    odd_documents: int = 6_000,
-) -> None:
-    """Write the mix that the pocket pair is trained on.
-
-    Args:
-        corpus: folder with prose-*.txt.xz and chat-*.jsonl.xz
-        out: folder to write, for thinkaloud extract --corpus
-    """
-    counts = write_mix(corpus, out, world_documents, odd_documents)
-    print(", ".join(f"{name} {n:,}" for name, n in counts.items()))
-
-
 if __name__ == "__main__":
-    tyro.cli(main, prog="python -m thinkaloud.pocket.corpus")
+    counts = tyro.cli(write_mix, prog="python -m thinkaloud.pocket.corpus")
+    print(", ".join(f"{name} {n:,}" for name, n in counts.items()))

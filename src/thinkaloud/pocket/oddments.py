@@ -11,8 +11,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from thinkaloud.pocket.episodes.common import words
-from thinkaloud.pocket.episodes.people import NAMES
+from thinkaloud.pocket.episodes.common import NAMES, words
 
 KINDS = words("python emoji script json markup csv table settings log shell emoji languages numbers")
 

@@ -87,6 +87,17 @@ def read(name: str) -> dict[str, Any]:
     return json.loads(files("thinkaloud.pocket.episodes").joinpath(f"{name}.json").read_text(encoding="utf-8"))
 
 
+_PEOPLE = read("people")
+_WOMEN = words(_PEOPLE["women"])
+NAMES = _WOMEN + words(_PEOPLE["men"])
+
+
+def two_people(dice: Dice) -> dict[str, str]:
+    """Slots A and B, two names, and he, He, him, his, His for a template about A."""
+    person, friend = dice.sample(NAMES, 2)
+    return {"A": person, "B": friend, **_PEOPLE["she" if person in _WOMEN else "he"]}
+
+
 class Draft:
     """A text in the making, plain or a chat, that knows the offset of what it has just written."""
 

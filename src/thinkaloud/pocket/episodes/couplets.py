@@ -8,8 +8,7 @@ Slots of a wording: x and y the rhyme words, A a person with he/He/him/his/His, 
 from itertools import permutations
 from typing import Any
 
-from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read, words
-from thinkaloud.pocket.episodes.people import two_people
+from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read, two_people, words
 
 DATA = read("couplets")
 # Nouns that start with a consonant sound, so that "a" fits each, and that rhyme in British and American speech.

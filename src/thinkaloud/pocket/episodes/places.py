@@ -13,8 +13,7 @@ with a space goes on with the sentence of `ask`.
 from collections import Counter
 from typing import Any, NamedTuple
 
-from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read, words
-from thinkaloud.pocket.episodes.people import NAMES
+from thinkaloud.pocket.episodes.common import NAMES, Dice, Draft, Fact, is_held_out, read, words
 
 DATA = read("places")
 PLACES, THINGS = words(DATA["places"]), words(DATA["things"])

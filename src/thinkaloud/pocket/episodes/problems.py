@@ -10,8 +10,7 @@ Slots of a wording: A and B people, he/He/him/his/His for A, n and k numbers, ob
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read
-from thinkaloud.pocket.episodes.people import two_people
+from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read, two_people
 
 DATA = read("problems")
 SCALE = {(op, n): sentences for op, n, *sentences in DATA["scale"]}

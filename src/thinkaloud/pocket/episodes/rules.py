@@ -13,8 +13,7 @@ numbers that no other rule joins already alternate. Two letters, days or months 
 
 from typing import Any, NamedTuple
 
-from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read, words
-from thinkaloud.pocket.episodes.people import two_people
+from thinkaloud.pocket.episodes.common import Dice, Draft, Fact, is_held_out, read, two_people, words
 
 DATA = read("rules")
 ORDERED, WORDS = ({noun: words(listed) for noun, listed in DATA[name].items()} for name in ("ordered", "words"))
