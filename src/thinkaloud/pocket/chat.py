@@ -9,7 +9,7 @@ BOS = "<|bos|>"
 END = "<|end|>"
 ROLES = ("system", "user", "assistant")
 
-CHAT_TEMPLATE = files("thinkaloud.pocket").joinpath("chat_template.jinja").read_text(encoding="utf-8")
+CHAT_TEMPLATE = files("thinkaloud.pocket").joinpath("chat_template.jinja").read_text(encoding="utf-8").rstrip()
 """Jinja template for a Hugging Face tokenizer: `<|bos|>` once, then exactly what `render` gives."""
 
 

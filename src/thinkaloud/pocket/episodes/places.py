@@ -34,15 +34,11 @@ def write(draft: Draft, dice: Dice, tale: dict[str, Any], split: str) -> list[Fa
         events, asked = _draw(dice, carrying=tale["take"] is not None)
         pairs = [(mover, event.place) for event in events for mover in event.movers]
         place = dict(pairs)[asked]
-        if split == "train":
-            answers = [] if any(is_held_out("places", *pair) for pair in pairs) else [place]
-        else:
-            answers = [other for other in PLACES if is_held_out("places", asked, other)]
-        if answers:
-            break
-    answer = dice.pick(answers) if split == "heldout" else place
-    # The place that is asked for and the one that it has to be for this split change their parts in the tale.
-    return _tell(draft, dice, tale, events, asked, {place: answer, answer: place}, answer)
+        if split == "train" and not any(is_held_out("places", *pair) for pair in pairs):
+            return _tell(draft, dice, tale, events, asked, {}, place)
+        if split == "heldout" and (wanted := [p for p in PLACES if is_held_out("places", asked, p)]):
+            unseen = dice.pick(wanted)
+            return _tell(draft, dice, tale, events, asked, {place: unseen, unseen: place}, unseen)
 
 
 def _draw(dice: Dice, carrying: bool) -> tuple[list[Event], str]:
@@ -81,6 +77,7 @@ def _draw(dice: Dice, carrying: bool) -> tuple[list[Event], str]:
 def _tell(
     draft: Draft, dice: Dice, tale: dict[str, Any], events: list[Event], asked: str, swap: dict[str, str], answer: str
 ) -> list[Fact]:
+    """Write the tale with the places of `swap` exchanged, which ends in `answer`."""
     chat = not tale["answer"].startswith(" ") and dice.chance(0.5)
     if chat:
         draft.turn("user")

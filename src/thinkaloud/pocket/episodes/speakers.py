@@ -15,36 +15,23 @@ DATA = read("speakers")
 
 
 def write(draft: Draft, dice: Dice, question: dict[str, Any], split: str) -> list[Fact]:
-    trait, first, second = _draw_cues(dice)
-    while is_held_out("speakers", *sorted((first, second))) != (split == "heldout"):
-        trait, first, second = _draw_cues(dice)
-    second = second.replace("^", "")
+    while True:
+        trait = dice.pick(DATA["traits"])
+        first, second = dice.sample(trait["cues"], 2)
+        if is_held_out("speakers", *sorted((first, second))) == (split == "heldout"):
+            break
     talk = dice.sample(DATA["small_talk"], dice.pick((1, 1, 2, 2, 2, 3)))
-    known = _small_talk(draft, dice, talk, first, second)
+    second = second.replace("^", "")
+    known: list[int] = []
+    for i, (asked, reply) in enumerate(talk):
+        draft.turn("user")
+        cue = (first, second)[i] + " " if i < 2 else ""
+        known += draft.write(dice.pick(DATA["links" if i else "greetings"]) + cue + asked)
+        draft.turn("assistant")
+        draft.write(reply)
     draft.turn("user")
     draft.write(dice.pick(DATA["links"]) + (second + " " if len(talk) == 1 else "") + question["text"])
     draft.turn("assistant")
     advice = trait["advice"][DATA["topics"].index(question["topic"])]
     (stated,) = draft.write(dice.pick(DATA["naming"]).format(trait["you"], advice))
-    return [Fact("trait", trait["value"], known, stated)]
-
-
-def _draw_cues(dice: Dice) -> tuple[dict[str, Any], str, str]:
-    trait = dice.pick(DATA["traits"])
-    first, second = dice.sample(trait["cues"], 2)
-    return trait, first, second
-
-
-def _small_talk(draft: Draft, dice: Dice, talk: list[list[str]], first: str, second: str) -> int:
-    """Write the early turns, the first two opened by the cues if there are two; where the first cue is settled."""
-    known = 0
-    for i, (asked, reply) in enumerate(talk):
-        draft.turn("user")
-        if i == 0:
-            (known,) = draft.write(dice.pick(DATA["greetings"]) + first)
-        else:
-            draft.write(dice.pick(DATA["links"]) + (second if i == 1 else ""))
-        draft.write((" " if i < 2 else "") + asked)
-        draft.turn("assistant")
-        draft.write(reply)
-    return known
+    return [Fact("trait", trait["value"], known[0], stated)]
