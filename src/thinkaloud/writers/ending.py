@@ -3,7 +3,7 @@
 import re
 
 from .passage import IS_MARKER, ROLES, Passage, role_of, speaker_of
-from .wordlists import MARKS, SETS
+from .wordlists import MARKERS, MARKS, SETS
 
 PIECE_CHARS = 16
 # Alternatives are told until this much of the probability is, and none below the floor.
@@ -41,12 +41,9 @@ def name_token(token: str, inside_word: bool, opens_quote: bool) -> str:
 
 
 def _name_marker(marker: str) -> str:
-    speaker = speaker_of(marker)
-    if speaker:
+    if speaker := speaker_of(marker):
         return f"the start of the {speaker}'s turn"
-    if "text" in marker or "doc" in marker or "eos" in marker or marker == "</s>":
-        return "the end of the text"
-    return "the end of the turn" if "end" in marker or "eot" in marker else "a control mark"
+    return next((name for part, name in MARKERS.items() if part in marker), "a control mark")
 
 
 def _continues(token: str) -> bool:

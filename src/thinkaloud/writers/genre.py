@@ -40,21 +40,18 @@ STATEMENT = re.compile(
 PICTURES = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 
 
-def genre_of(passage: Passage, prefix: str, is_chat: bool) -> str:
-    """The kind of text that ``prefix`` ends in; the phrases are few and always the same."""
+def genre_of(passage: Passage, is_chat: bool) -> str:
+    """The kind of text that a passage is of; the phrases are few and always the same."""
     counts = Counter(passage.lower)
     if is_chat or passage.speaker:
-        return _chat(passage, prefix, counts)
-    other = _no_prose(prefix[-CODE_CHARS:])
-    if other:
+        return _chat(passage, counts)
+    if other := _no_prose(passage.prefix[-CODE_CHARS:]):
         return other
     scores = {name: start + worth * _count(counts, cues) for name, (start, worth, cues) in KINDS.items()}
     kind = "fiction" if passage.spoken > 0.3 else max(scores, key=scores.__getitem__)
-    block = passage.block
-    if len(block) <= SHORT_BLOCK:
-        short = _short_form(block, scores[kind] < STRONG_SCORE and kind not in ("recipe", "technical"))
-        if short:
-            return short
+    may_be_game = scores[kind] < STRONG_SCORE and kind not in ("recipe", "technical")
+    if short := _short_form(passage.block, may_be_game):
+        return short
     return _prose(kind, passage, counts) if scores[kind] > LEAST_SCORE else "Plain prose"
 
 
@@ -81,6 +78,8 @@ def _no_prose(end: str) -> str:
 
 def _short_form(block: str, may_be_game: bool) -> str:
     """Problems, verses, sequences and puzzles show within one short paragraph; "" for anything else."""
+    if len(block) > SHORT_BLOCK:
+        return ""
     numbers = len(SMALL_NUMBER.findall(block))
     if NUMBER_RUN.search(block):
         return "A number sequence"
@@ -123,22 +122,23 @@ def _prose(kind: str, passage: Passage, counts: Counter[str]) -> str:
     return f"{teller} fiction with dialogue" if passage.spoken > 0 else f"{teller} narrative"
 
 
-def _chat(passage: Passage, prefix: str, counts: Counter[str]) -> str:
+def _chat(passage: Passage, counts: Counter[str]) -> str:
     turns = sum("user" in piece for piece in passage.lower if piece[0] == "<")
     numbers = sum(piece[0].isdigit() for piece in passage.pieces)
     if "####" in passage.text or (turns <= 1 and numbers >= 2 and ASKED.search(passage.text)):
         return "A chat working a word problem" if passage.speaker == "assistant" else "A chat asking a word problem"
     if OPTIONS.search(passage.text):
         return "A multiple-choice question"
-    if "this story" in prefix[:60]:
+    if "this story" in passage.prefix[:60]:
         return "A chat about a story"
-    if turns == 1 and numbers >= 2 and len(prefix) <= SHORT_BLOCK and _count(counts, BOOKING) < 2:
+    short, booking = turns == 1 and len(passage.prefix) <= SHORT_BLOCK, _count(counts, BOOKING) >= 2
+    if short and numbers >= 2 and not booking:
         return "A chat asking a word problem"
-    if turns == 1 and _count(counts, ROOMS) >= 3 and len(prefix) <= SHORT_BLOCK:
+    if short and _count(counts, ROOMS) >= 3:
         return "A chat puzzle of who is where"
-    if _count(counts, BOOKING) >= 2:
+    if booking:
         return "A chat booking something"
-    return "A short question and answer" if turns == 1 and len(prefix) < 260 else "A friendly chat"
+    return "A short question and answer" if turns == 1 and len(passage.prefix) < 260 else "A friendly chat"
 
 
 def _count(counts: Counter[str], cues: frozenset[str]) -> int:

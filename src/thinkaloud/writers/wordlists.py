@@ -27,4 +27,5 @@ FUNCTION_WORDS: dict[str, list[str]] = {role: words(listed) for role, listed in 
 FUNCTION = frozenset(word for listed in FUNCTION_WORDS.values() for word in listed)
 NOUNS, VERBS, ADJECTIVES = (words(_LISTS[name]) for name in ("nouns", "verbs", "adjectives"))
 SETS = {name: frozenset(words(listed)) for name, listed in _LISTS["sets"].items()}
-MARKS: dict[str, str] = _LISTS["marks"]
+# Names of marks by themselves; speakers and names of chat markers by what stands in the marker, the first that fits.
+MARKS, SPEAKERS, MARKERS = (_LISTS[name] for name in ("marks", "speakers", "markers"))
