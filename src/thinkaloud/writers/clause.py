@@ -11,7 +11,8 @@ WORD_CHARS = 16
 SUBORDINATORS, INVERTED = SETS["subordinators"], SETS["inverted"]
 VERBAL = frozenset(["verb", "auxiliary"])
 BREAKS = frozenset(",;:—(")
-LEADING_ROLES = frozenset(["preposition", "article", "possessive", "determiner", "adjective", "number word"])
+MODIFIERS = frozenset(["article", "possessive", "determiner", "adjective", "number word"])
+LEADING_ROLES = MODIFIERS | {"preposition"}
 WHERE = {CODE: "In a line of code", DATA: "In an entry", TABLE: "In a row of cells"}
 UNQUOTED = str.maketrans("", "", '“”"<>|')
 
@@ -133,10 +134,5 @@ def _may_be_subject(pieces: list[str], lower: list[str], at: int, start: int) ->
 
 def _governed(lower: list[str], at: int, start: int) -> bool:
     """Whether a preposition stands before the noun phrase that ends at ``at``."""
-    for before in range(at - 1, max(start - 1, at - 6), -1):
-        role = role_of(lower[before])
-        if role == "preposition":
-            return True
-        if role not in LEADING_ROLES:
-            return False
-    return False
+    roles = map(role_of, reversed(lower[max(start, at - 5) : at]))
+    return next((role for role in roles if role not in MODIFIERS), "") == "preposition"

@@ -47,7 +47,7 @@ def topics_of(passage: Passage) -> tuple[str, str]:
     for at in range(len(pieces) - 2, -1, -1):
         decay *= PIECE_DECAY
         word = lower[at]
-        weight = WEIGHTS.get(word)
+        weight = WEIGHTS.get(word, WEIGHTS.get(word.removesuffix("'s")))
         if weight == 0.0:
             continue
         if not word[0].isalpha():
@@ -57,9 +57,6 @@ def topics_of(passage: Passage) -> tuple[str, str]:
         piece, before, after = pieces[at], lower[at - 1] if at else ".", lower[at + 1]
         if word.endswith("'s"):
             word, piece = word[:-2], piece[:-2]
-            weight = WEIGHTS.get(word)
-            if weight == 0.0:
-                continue
         opens = before[0] in OPENERS
         named = piece[0].isupper() and (weight is None or not opens)
         if weight is None:
@@ -79,7 +76,8 @@ def topics_of(passage: Passage) -> tuple[str, str]:
                 weight *= 0.5
             if word not in nouns:
                 nouns.add(word)
-                shown[word] = _with_determiner(word, before)
+                determiner = before if before in POSSESSIVES else "the" if before in ARTICLES else ""
+                shown[word] = f"{determiner} {word}".lstrip()
         shown.setdefault(word, piece)
         scores[word] = scores.get(word, 0.0) + weight * decay
     ranked = [word for word in sorted(scores, key=scores.__getitem__, reverse=True) if len(word) <= TOPIC_CHARS]
@@ -87,12 +85,6 @@ def topics_of(passage: Passage) -> tuple[str, str]:
     # No name that begins as the noun does: "the sailor" and "Sailors" are one topic.
     named = [word for word in ranked if word in sure - nouns and (not thing or word[:5] != thing[:5])]
     return shown.get(thing, ""), _whole_name(named, shown, surname)
-
-
-def _with_determiner(word: str, before: str) -> str:
-    if before in POSSESSIVES:
-        return f"{before} {word}"
-    return f"the {word}" if before in ARTICLES else word
 
 
 def _whole_name(ranked: list[str], shown: dict[str, str], surname: dict[str, str]) -> str:
