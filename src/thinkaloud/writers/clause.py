@@ -1,7 +1,7 @@
 """The current clause: its kind, subject, verb and last words."""
 
 from .genre import CODE, DATA, TABLE
-from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, role_of
+from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, first_that_holds, role_of
 from .wordlists import SETS
 
 QUOTED_WORDS = 8
@@ -59,22 +59,21 @@ def _clause_start(lower: list[str], sentence: int) -> int:
 
 def _container(passage: Passage, genre: str) -> str:
     """What the clause stands in; "" for running text."""
-    if not passage.speaker and passage.lower and passage.lower[-1].startswith("<|"):
-        return "between turns"
     before, _, line = passage.text.rpartition("\n")
-    if "verse" in genre and before and not before.endswith("\n"):
-        above = before.rpartition("\n")[2].split()
-        rhyme = above[-1].strip(".,;:!?”'—")[:WORD_CHARS] if above else ""
-        return f"in a line below {rhyme}" if rhyme else "in a line of verse"
-    if passage.in_speech:
-        return "in speech"
-    if passage.speaker:
-        return f"the {passage.speaker}"
-    if line[:2] in ("- ", "* ") or (line[:1].isdigit() and line[1:3] == ". "):
-        return "in a list item"
-    if line.rfind("(") > line.rfind(")"):
-        return "in brackets"
-    return "between speeches" if passage.spoken > 0.3 else ""
+    above = before.rpartition("\n")[2].split()[-1:]
+    rhyme = "".join(above).strip(".,;:!?”'—")[:WORD_CHARS]
+    return first_that_holds(
+        ("between turns", not passage.speaker and passage.lower and passage.lower[-1].startswith("<|")),
+        (
+            f"in a line below {rhyme}" if rhyme else "in a line of verse",
+            "verse" in genre and before and not before.endswith("\n"),
+        ),
+        ("in speech", passage.in_speech),
+        (f"the {passage.speaker}", passage.speaker),
+        ("in a list item", line[:2] in ("- ", "* ") or (line[:1].isdigit() and line[1:3] == ". ")),
+        ("in brackets", line.rfind("(") > line.rfind(")")),
+        ("between speeches", passage.spoken > 0.3),
+    )
 
 
 def _place_and_kind(passage: Passage, start: int) -> str:
@@ -83,22 +82,20 @@ def _place_and_kind(passage: Passage, start: int) -> str:
         after_break = passage.sentence > 0 and passage.lower[passage.sentence - 1][0] == "\n"
         return f"{'opening' if so_far else 'before'} a new {'paragraph' if after_break else 'sentence'}"
     place = "early in" if so_far <= 8 else "midway in" if so_far <= 20 else "late in"
-    return f"{place} {_kind(passage.lower, passage.sentence, start)}"
+    return f"{place} {_kind(passage.lower, start, start == passage.sentence)}"
 
 
-def _kind(lower: list[str], sentence: int, start: int) -> str:
-    word = lower[start]
-    if lower[-9:].count(",") >= 2:
-        return "a list"
-    if start == sentence:
-        following = lower[start + 1] if start + 1 < len(lower) else ""
-        if word in INVERTED or (word in SETS["question words"] and following in INVERTED):
-            return "a question"
-        if word == "that" or word not in SUBORDINATORS:
-            return "a main clause"
-    if word in SUBORDINATORS:
-        return f"an {word}-clause" if word[0] in "aiu" else f"a {word}-clause"
-    return f"a clause joined by {word}" if word in ("and", "but", "or") else "a further clause"
+def _kind(lower: list[str], start: int, whole: bool) -> str:
+    word, following = lower[start], "".join(lower[start + 1 : start + 2])
+    asks = word in INVERTED or (word in SETS["question words"] and following in INVERTED)
+    return first_that_holds(
+        ("a list", lower[-9:].count(",") >= 2),
+        ("a question", whole and asks),
+        ("a main clause", whole and (word == "that" or word not in SUBORDINATORS)),
+        (f"{'an' if word[0] in 'aiu' else 'a'} {word}-clause", word in SUBORDINATORS),
+        (f"a clause joined by {word}", word in ("and", "but", "or")),
+        ("a further clause", True),
+    )
 
 
 def _subject_and_verb(passage: Passage, start: int) -> tuple[str, str]:

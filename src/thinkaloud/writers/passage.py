@@ -26,6 +26,11 @@ ENDINGS = (
 )
 
 
+def first_that_holds(*rules: tuple[str, object]) -> str:
+    """The first of these phrases whose condition holds, "" if none does."""
+    return next((phrase for phrase, holds in rules if holds), "")
+
+
 def role_of(word: str) -> str:
     """The part of speech ``word`` has most often, in one of a few fixed names; noun where nothing tells."""
     word = word.lower()
