@@ -1,6 +1,7 @@
 """Texts that are no English prose: code, data, emoji, other scripts, by rule.
 
-The base model has hardly seen any. The verbalizer reads such vectors all the same, and must not loop over them.
+The base model has hardly seen any. The verbalizer reads such vectors all the same, and must not loop over them. What
+they look like stands in oddments.jinja, a macro a kind.
 """
 
 import json

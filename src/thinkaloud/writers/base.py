@@ -49,6 +49,7 @@ class Writers(Registry[Any]):
     """Writers by name, without its version: classes that are made without arguments, and functions of contexts."""
 
     def find(self, name: str) -> Callable[[], Writer]:
+        """What makes the writer of this name, or of the Python file `name`, when it is called."""
         part = super().find(name)
         return part if isinstance(part, type) else partial(FunctionWriter, part.name, part)
 

@@ -43,10 +43,10 @@ def write(draft: Draft, dice: Dice, ask: dict[str, Any], split: str) -> list[Fac
     for i, item in enumerate(shown):
         draft.write(f", {item}" if i else item)
         ends.append(len(draft.text))
-    marks = dict(zip(sorted(("{next}", "{rule}"), key=after.index), draft.write(after, slots), strict=True))
+    said = dict(zip(sorted(("{next}", "{rule}"), key=after.index), draft.write(after, slots), strict=True))
     return [
-        Fact("rule", sequence.kind, ends[sequence.settled_by - 1], marks["{rule}"]),
-        Fact("next", following, ends[-1], marks["{next}"]),
+        Fact("rule", sequence.kind, ends[sequence.settled_by - 1], said["{rule}"]),
+        Fact("next", following, ends[-1], said["{next}"]),
     ]
 
 
