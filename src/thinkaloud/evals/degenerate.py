@@ -23,7 +23,7 @@ import numpy as np
 
 from thinkaloud.errors import UserError
 from thinkaloud.evals.explained import Explained, evaluation
-from thinkaloud.evals.prose import non_latin, repetition
+from thinkaloud.evals.prose import matched, non_latin, repetition
 from thinkaloud.stats import Estimate
 
 CLASSES = ("fine", "repetition", "garbled", "other script", "page furniture")
@@ -61,7 +61,7 @@ def classify(text: str) -> str:
         return "garbled"
     if other_script(text) >= OTHER_SCRIPT:
         return "other script"
-    if _share(_LINK, text) >= LINKS or furniture(text) >= FURNITURE:
+    if matched(_LINK, text) >= LINKS or furniture(text) >= FURNITURE:
         return "page furniture"
     if loops(text):
         return "repetition"
@@ -163,10 +163,6 @@ def _labelled(line: str, where: str) -> dict[str, str]:
     if row["label"] not in CLASSES:
         raise UserError(f"{where}: no class {row['label']!r}: expected one of {', '.join(CLASSES)}")
     return row
-
-
-def _share(pattern: re.Pattern[str], text: str) -> float:
-    return sum(len(match.group()) for match in pattern.finditer(text)) / len(text) if text else 0.0
 
 
 def _longest_run(flags: Iterable[bool]) -> int:
