@@ -3,11 +3,12 @@
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from thinkaloud.errors import UserError
 
@@ -28,9 +29,22 @@ class Registry(Mapping[str, Part]):
         self._files: dict[Path, dict[str, Any]] = {}
         self._complete = False
 
-    def __call__(self, part: Added) -> Added:
-        """Register `part` under its name, a version after a slash apart; a function under that of its definition."""
-        self._parts[str(getattr(part, "name", None) or part.__name__).partition("/")[0]] = part
+    @overload
+    def __call__(self, part: str) -> Callable[[Added], Added]: ...
+    @overload
+    def __call__(self, part: Added) -> Added: ...
+    def __call__(self, part: Any) -> Any:
+        """Register `part` under its name, a version after a slash apart; one without is named as it is defined.
+
+        `@registry("parrot/1")` is the decorator that gives a name.
+        """
+        if isinstance(part, str):
+            return partial(self._add, part)
+        return self._add(getattr(part, "name", None) or part.__name__, part)
+
+    def _add(self, name: str, part: Any) -> Any:
+        part.name = name
+        self._parts[name.partition("/")[0]] = part
         return part
 
     def find(self, name: str) -> Part:

@@ -1,4 +1,4 @@
-"""Do the controls compare what they say they compare?"""
+"""Controls compare what they say they compare."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Are loops, debris, other scripts and page furniture told from prose, and how often on texts labelled by hand?"""
+"""Loops, debris, other scripts and page furniture are told from prose; how often, on texts labelled by hand."""
 
 import json
 from collections import Counter

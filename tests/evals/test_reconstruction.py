@@ -1,4 +1,4 @@
-"""Does an evaluation score what it names, leave out what is not there, and bound it by documents?"""
+"""An evaluation scores what it names, leaves out what is not there, and bounds it by documents."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Does the chat template give a tokenizer exactly the text that `render` gives?"""
+"""The chat template gives a tokenizer exactly the text that `render` gives."""
 
 import pytest
 from hypothesis import given

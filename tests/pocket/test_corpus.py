@@ -1,9 +1,11 @@
-"""Is the pocket mix what it says: prose and chats as their files hold them, and episodes that keep to their split?"""
+"""The pocket mix: prose and chats as their files hold them, and episodes that keep to their split."""
 
 import hashlib
 import json
 import lzma
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,6 +100,7 @@ def test_the_held_out_documents_are_those_of_an_extraction() -> None:
 def test_world_documents_follow_from_their_numbers() -> None:
     whole = list(corpus.world(0, 60))
     assert whole == [*corpus.world(0, 25), *corpus.world(25, 35)]
+    assert corpus.world_document(40, 0) == whole[40]
     assert [document["id"] for document in whole] == [f"world/0/{i}" for i in range(60)]
     other = list(corpus.world(0, 60, seed=1))
     assert [document["id"] for document in other] == [f"world/1/{i}" for i in range(60)]
@@ -170,15 +173,11 @@ def test_the_mix_is_a_corpus_to_extract_from(folder: Path, tmp_path: Path) -> No
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-COUNTS = ("--world-documents", "1200", "--odd-documents", "7")
-
-
-def test_the_command_says_how_many_of_each(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["corpus", str(folder), str(tmp_path / "mix"), *COUNTS])
-    corpus.main()
-    assert capsys.readouterr().out == "prose 4, chats 2, world 1,200, oddments 7\n"
+def test_the_command_says_how_many_of_each(folder: Path, tmp_path: Path) -> None:
+    counts = ("--world-documents", "1200", "--odd-documents", "7")
+    command = [sys.executable, "-m", "thinkaloud.pocket.corpus", str(folder), str(tmp_path / "mix"), *counts]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "prose 4, chats 2, world 1,200, oddments 7\n", done.stderr
     assert len((tmp_path / "mix" / "world.jsonl").read_text().splitlines()) == 1200
 
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from thinkaloud.pocket.oddments import MAKERS, oddments
+from thinkaloud.pocket.oddments import KINDS, oddments
 from thinkaloud.writers import Context, explain_context
 
-KINDS = ("Program code", "Structured data", "A table", "A message with emoji", "Text in another script", "Columns of")
+GENRES = ("Program code", "Structured data", "A table", "A message with emoji", "Text in another script", "Columns of")
 
 
 def test_any_of_them_can_be_made_alone() -> None:
@@ -16,8 +16,8 @@ def test_any_of_them_can_be_made_alone() -> None:
 
 
 def test_the_writer_tells_most_of_them_from_prose() -> None:
-    texts = [document["text"] for document in oddments(0, 20 * len(MAKERS))]
+    texts = [document["text"] for document in oddments(0, 20 * len(KINDS))]
     ends = [text[: len(text) * 3 // 4] for text in texts]
     said = [explain_context(Context(end, end[-1:])).split(",")[0] for end in ends]
-    known = sum(genre.startswith(KINDS) for genre in said)
+    known = sum(genre.startswith(GENRES) for genre in said)
     assert known >= 0.7 * len(said), Counter(said)

@@ -1,4 +1,4 @@
-"""Do the probes read where they say, before the text gives the answer away, and count right what they find?"""
+"""Probes read where they say, before the text gives the answer away, and count right what they find."""
 
 import json
 import re
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 from pocket.world_reader import read_quantities
@@ -295,14 +296,13 @@ def test_a_table() -> None:
 
 
 def test_the_command_prints_the_tables_and_writes_the_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model().save_pretrained(str(tmp_path / "model"))
     tokenizer().save_pretrained(str(tmp_path / "model"))
     out = tmp_path / "probes.json"
     sizes = ["--train", "12", "--heldout", "8", "--problems", "2", "--layer", "2"]
-    monkeypatch.setattr("sys.argv", ["probe", "--model", str(tmp_path / "model"), *sizes, "--out", str(out)])
-    probe.main()
+    tyro.cli(probe.main, args=["--model", str(tmp_path / "model"), *sizes, "--out", str(out)])
     printed = capsys.readouterr().out
     figures = json.loads(out.read_text())
     found = [Probed(**one) for one in figures["probes"]]

@@ -1,4 +1,4 @@
-"""Does the pocket tokenizer keep every text, split numbers into digits, and know a chat, the marker and the tags?"""
+"""The pocket tokenizer keeps every text, splits numbers into digits, and knows a chat, the marker and the tags."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from thinkaloud.explanation import wrap
 from thinkaloud.loading import load_tokenizer
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket.chat import BOS, END, ROLES, render
-from thinkaloud.pocket.tokenizer import CONTEXT, MARKER, VOCABULARY, save, train
+from thinkaloud.pocket.tokenizer import CONTEXT, MARKER, VOCABULARY, train
 
 SIZE = 600
 TEXTS = [corpus.as_text(document) for document in corpus.world(0, 150)]
@@ -120,7 +120,7 @@ def test_as_many_tokens_as_were_asked_for() -> None:
 
 
 def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
-    save(TOKENIZER, tmp_path)
+    TOKENIZER.save_pretrained(str(tmp_path))
     loaded = load_tokenizer(tmp_path)
     text = f"Room 123, <|user|>{MARKER} where?<|end|>{wrap('so')}"
     assert loaded(text)["input_ids"] == TOKENIZER(text)["input_ids"]

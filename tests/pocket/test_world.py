@@ -1,4 +1,4 @@
-"""Do the facts of the pocket world hold? Every one is derived again from the text by the reader in world_reader.py."""
+"""The facts of the pocket world hold: each is derived again from the text by the reader in world_reader.py."""
 
 import hashlib
 import os

@@ -14,7 +14,7 @@ from thinkaloud.writers import Context, HeuristicWriter, explain_context
 from thinkaloud.writers.clause import last_words
 from thinkaloud.writers.ending import name_token
 from thinkaloud.writers.heuristic import LIMIT
-from thinkaloud.writers.passage import read_passage, role_of
+from thinkaloud.writers.passage import Passage, role_of
 from thinkaloud.writers.topic import topics_of
 
 NOVEL = (
@@ -232,22 +232,20 @@ def test_clauses(prefix: str, phrase: str):
 
 
 def test_names_keep_their_capitals_and_surnames():
-    passage = read_passage(
-        "Yesterday Laura Osnes sang in the theatre. Everyone praised Laura Osnes and the theatre for it"
-    )
+    passage = Passage("Yesterday Laura Osnes sang in the theatre. Everyone praised Laura Osnes and the theatre for it")
     assert topics_of(passage) == ("the theatre", "Laura Osnes")
 
 
 def test_the_topic_is_recent_and_no_name_repeats_it():
-    passage = read_passage(
+    passage = Passage(
         "The dragon slept. " + "He was there. " * 30 + "The sailor met two Sailors and the Sailor laughed at Nora aloud"
     )
     assert topics_of(passage) == ("the sailor", "Nora")
 
 
 def test_a_word_that_only_opens_sentences_is_no_name():
-    assert topics_of(read_passage("Answering takes long. The lamp was out and the")) == ("the lamp", "")
-    assert topics_of(read_passage("Kate ran. The lamp was out. Kate fell over the"))[1] == "Kate"
+    assert topics_of(Passage("Answering takes long. The lamp was out and the")) == ("the lamp", "")
+    assert topics_of(Passage("Kate ran. The lamp was out. Kate fell over the"))[1] == "Kate"
 
 
 @pytest.mark.parametrize(
@@ -325,8 +323,8 @@ def test_the_quotation_keeps_to_its_paragraph_and_turn():
 
 def test_an_abbreviation_ends_no_sentence():
     assert "subject Mr" not in lines("Then we met Mr. Brown in the lane", " lane")[1]
-    assert read_passage("Then we met Mr. Brown").sentence == 0
-    assert read_passage("We met. Then Brown").sentence == 3
+    assert Passage("Then we met Mr. Brown").sentence == 0
+    assert Passage("We met. Then Brown").sentence == 3
 
 
 def test_deterministic_and_picklable():

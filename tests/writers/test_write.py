@@ -1,5 +1,7 @@
-"""Does every row of an extraction get its own explanation, once, whoever and however many write?"""
+"""Every row of an extraction gets its own explanation, once, whoever and however many write."""
 
+import pickle
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from thinkaloud.activations.store import SHARD_DOCS, explanations_path
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 from thinkaloud.writers import Context, HeuristicWriter
+from thinkaloud.writers.base import writer as registered
 from thinkaloud.writers.write import contexts, write_all
 
 DOCUMENTS = 2 * SHARD_DOCS + 40
@@ -107,6 +110,33 @@ def test_a_writer_that_drops_a_text_leaves_no_file(data: Path) -> None:
     with pytest.raises(UserError, match=f"shard 0 has {rows} rows and needs as many explanations, found {rows - 1}"):
         write_all(data, Lazy())
     assert list(data.glob("*explanations*")) == []
+
+
+TOKENS = "return [context.token for context in contexts]"
+METHOD = f"    def write(self, contexts):\n        {TOKENS}\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (f"@writer\ndef echo(contexts):\n    {TOKENS}\n", "echo"),
+        (f"@writer('echo/2')\ndef say(contexts):\n    {TOKENS}\n", "echo/2"),
+        (f"@writer('echo/3')\nclass Say:\n{METHOD}", "echo/3"),
+        (f"@writer\nclass echo:\n{METHOD}", "echo"),
+    ],
+)
+def test_a_writer_is_a_function_or_a_class_named_by_its_decorator_or_its_definition(
+    data: Path, tmp_path: Path, source: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / f"{tmp_path.name}.py"
+    file.write_text(f"from thinkaloud.writers.base import writer\n\n\n{source}")
+    chosen = registered.find(str(file))()
+    monkeypatch.delitem(registered._parts, "echo")
+    write_all(data, pickle.loads(pickle.dumps(chosen)))
+    found = Activations.load(data)
+    assert found.column("explanation") == found.column("token")
+    assert set(found.column("writer")) == {name}
 
 
 @pytest.mark.slow

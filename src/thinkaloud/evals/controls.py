@@ -93,34 +93,17 @@ def beside(
     target, n = torch.stack([row[2] for row in rows]).float(), len(rows)
     baseline = nla.baseline_for(target, groups, "these texts")
     pred = nla.reconstruct(texts)
+    own = Scores.of(pred, target, baseline).fve
+    shuffled = shuffled_pairs(pred, target, baseline, seed).fve
+    foreign = foreign_pairs(pred, target, groups, baseline, seed).fve
     directions = random_directions(target[:: -(-n // noise)], seed)
     said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
-    of_noise = nla.score(said, directions, baseline)
+    of_noise = nla.score(said, directions, baseline).fve
+    as_sure = "Noise of the same norm, explained and scored against itself: the words sound as sure as ever."
     return [
-        Control(
-            "Its own explanation",
-            "Each text against the vector it was written for.",
-            Scores.of(pred, target, baseline).fve,
-            n,
-        ),
+        Control("Its own explanation", "Each text against the vector it was written for.", own, n),
         Control("Always the mean vector", "The mean of all directions, not rescaled: 0 by definition.", 0.0, n),
-        Control(
-            "Another position's explanation",
-            "The same texts, dealt out to other positions.",
-            shuffled_pairs(pred, target, baseline, seed).fve,
-            n,
-        ),
-        Control(
-            "Another text's explanation",
-            "Each text against a vector of another passage.",
-            foreign_pairs(pred, target, groups, baseline, seed).fve,
-            n,
-        ),
-        Control(
-            "A random direction",
-            "Noise of the same norm, explained and scored against itself: the words sound as sure as ever.",
-            of_noise.fve,
-            len(said),
-            said[0],
-        ),
+        Control("Another position's explanation", "The same texts, dealt out to other positions.", shuffled, n),
+        Control("Another text's explanation", "Each text against a vector of another passage.", foreign, n),
+        Control("A random direction", as_sure, of_noise, len(said), said[0]),
     ]

@@ -9,10 +9,13 @@ The rules are for explanations in English. How far to trust them is measured in 
 """
 
 import json
+import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from itertools import groupby
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ import numpy as np
 
 from thinkaloud.errors import UserError
 from thinkaloud.evals.explained import Explained, evaluation
-from thinkaloud.evals.prose import non_latin, repetition
+from thinkaloud.evals.prose import matched, non_latin, repetition
 from thinkaloud.stats import Estimate
 
 CLASSES = ("fine", "repetition", "garbled", "other script", "page furniture")
@@ -35,42 +38,21 @@ BARE = 0.3  # share of function words below which there are no sentences; Englis
 STRETCH = 7  # words in a row, no mark between them, that hold no function word
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
-_CHUNK = re.compile(r"\S+")
-
+_STRETCH = re.compile(rf"{_WORD.pattern}(?:\s+{_WORD.pattern})*")
 # A number of dots or zeros is a loop only where nobody would write as many: a ruled line, a rounded number.
 _CHARACTER_LOOP = re.compile(r"(\S{1,12}?)\1{9,}")
 
 _LINK = re.compile(r"(?:https?://|www\.|ftp\.|mailto:)\S+|</?[a-z][^<>]*>", re.IGNORECASE)
 # Sums and assignments without spaces.
 _SUM = re.compile(r"[(]*[\w.$%]+(?:[-+*/=×÷<>][(]*[\w.$%]+[)]*)+[.,;:!?)]*")
-_STOCK = re.compile(
-    r"""\b(?:skip\ to\ (?:main\ )?content | back\ to\ top | toggle\ navigation | more\ menu | menu | home | site\ ?map
-    | log\ ?(?:in|out) | sign\ (?:in|up|out) | register | forgot\ (?:your\ )?password | (?:my|your)\ account | checkout
-    | (?:we|this\ site)\ uses?\ cookies? | cookie\ policy | (?:accept|reject)\ all | manage\ preferences
-    | use\ of\ cookies | all\ rights\ reserved | copyright | privacy\ policy | terms\ (?:of\ (?:service|use)|and)
-    | disclaimers? | (?:about|contact)(?:\ us)? | faqs? | subscribe | unsubscribe(?:\ at\ any\ time)? | newsletter
-    | follow\ us | (?:share|follow)\ (?:on|this) | facebook | twitter | instagram | pinterest | e-?mail\ address
-    | add\ to\ (?:cart|basket|wishlist) | cart | wishlist | quick\ view | in\ stock | free\ shipping
-    | (?:sort|filter)\ by | read\ more | continue\ reading | click\ here | related\ posts? | (?:previous|next)\ post
-    | posted\ (?:by|in|on) | leave\ a\ (?:reply|comment) | required\ fields | will\ not\ be\ published
-    | comments? | tags | advertisement
-    | enable\ javascript | print(?:\ this\ page)? | accessibility(?:\ help)? | notifications? | download\ our\ app
-    | webmaster | best\ viewed | newest | oldest | most\ popular | per\ page | last\ edited
-    | text\ is\ available\ under | page\ \d+\ of\ \d+ | report\ abuse | search | blog | shop | news | help
-    )\b""",
-    re.IGNORECASE | re.VERBOSE,
-)
-
+# Signs of a wrong decoding, chat markers; marks that close what is before them, and no space behind; no vowels.
+_BROKEN = re.compile(r"[\ufffd\x00-\x08\x0b-\x1fĠ]|<\|?/?\w+\|?>|Ã|â€")
+_UNSPACED = re.compile(r"\w[;!?\])}\"=|\\]+\w|[a-z][,:][a-z]")
+_UNSPEAKABLE = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}|^[^aeiouyà-ÿ]{4,}$")
+_DATA = json.loads(files("thinkaloud.evals").joinpath("degenerate.json").read_text(encoding="utf-8"))
+_STOCK = re.compile(rf"\b(?:{'|'.join(_DATA['stock phrases'])})\b", re.IGNORECASE)
 # Besides the usual ones those that sentences about a text are made with, such as "next" and "piece".
-_FUNCTION_WORDS = """
-    a about above after again all almost already also am an and another any are as at be because been before
-    beginning behind being below between both but by can could did do does down each early either else ends every
-    finishing first for from get had has have he her here him his how i if in inside into is it its just last late
-    likely may me midway might more most much must my near never next no nor not now of off on once one only open
-    opening or other our out over own perhaps piece said say says she should since so some still such than that the
-    their them then there these they this those though through to too two under until up upon us verb very was we
-    were what when where which while who whose why will with within without word would yet you your"""
-_FUNCTION = frozenset(_FUNCTION_WORDS.split())
+_FUNCTION = frozenset(" ".join(_DATA["function words"]).split())
 
 
 def classify(text: str) -> str:
@@ -79,7 +61,7 @@ def classify(text: str) -> str:
         return "garbled"
     if other_script(text) >= OTHER_SCRIPT:
         return "other script"
-    if _share(_LINK, text) >= LINKS or furniture(text) >= FURNITURE:
+    if matched(_LINK, text) >= LINKS or furniture(text) >= FURNITURE:
         return "page furniture"
     if loops(text):
         return "repetition"
@@ -116,19 +98,20 @@ def loops(text: str) -> bool:
     if found and len(found.group()) >= 16:
         return True
     words = [word.lower() for word in _WORD.findall(text)]
-    if (
-        max((repetition(" ".join(words[i : i + WINDOW + 1])) for i in range(len(words) - WINDOW)), default=0)
-        >= SAID_BEFORE
-    ):
+    windows = (" ".join(words[i : i + WINDOW + 1]) for i in range(len(words) - WINDOW))
+    if any(repetition(window) >= SAID_BEFORE for window in windows):
         return True
     # A topic named five times, or "never" said five times, is still somebody's wording.
     needed = {1: 7, 2: 5}
-    return any(_times(words, period) >= needed.get(period, 4) for period in range(1, len(words) // 4 + 1))
+    return any(
+        _longest_run(map(eq, words, words[period:])) // period + 1 >= needed.get(period, 4)
+        for period in range(1, len(words) // 4 + 1)
+    )
 
 
 def debris(text: str) -> bool:
     """Whether many of the words, as spaces part them, hold what no writer of English puts there."""
-    chunks = [chunk for chunk in _CHUNK.findall(text) if not _LINK.fullmatch(chunk) and not _SUM.fullmatch(chunk)]
+    chunks = [chunk for chunk in text.split() if not _LINK.fullmatch(chunk) and not _SUM.fullmatch(chunk)]
     odd = sum(map(_is_debris, chunks)) + _unpaired(text)
     return odd >= PIECES or (bool(odd) and odd >= DEBRIS * len(chunks))
 
@@ -138,15 +121,8 @@ def without_sentences(text: str) -> bool:
     words = [word.lower() for word in _WORD.findall(text) if not word[0].isdigit()]
     if len(words) >= 10 and sum(map(_is_function, words)) < BARE * len(words):
         return True
-    run, last = 0, 0
-    for word in _WORD.finditer(text):
-        if text[last : word.start()].strip():
-            run = 0
-        run = 0 if _is_function(word.group().lower()) else run + 1
-        last = word.end()
-        if run >= STRETCH:
-            return True
-    return False
+    stretches = (stretch.lower().split() for stretch in _STRETCH.findall(text))
+    return any(_longest_run(not _is_function(word) for word in stretch) >= STRETCH for stretch in stretches)
 
 
 def precision(labelled: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
@@ -172,47 +148,34 @@ def load_labelled(path: str | None = None, split: str | None = "test") -> list[d
         lines = where.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{where} cannot be read: {error}") from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            row = json.loads(line)
-            row = {**row, "text": str(row["text"]), "label": row["label"]}
-        except (ValueError, KeyError, TypeError):
-            raise UserError(f"{where}, line {number}: expected a JSON object with text and label") from None
-        if row["label"] not in CLASSES:
-            raise UserError(f"{where}, line {number}: no class {row['label']!r}: expected one of {', '.join(CLASSES)}")
-        rows.append(row)
+    rows = [_labelled(line, f"{where}, line {number}") for number, line in enumerate(lines, 1) if line]
     if not rows:
         raise UserError(f"{where} holds no labelled texts")
     return [row for row in rows if row.get("split", split) == split] if split else rows
 
 
-def _share(pattern: re.Pattern[str], text: str) -> float:
-    return sum(len(match.group()) for match in pattern.finditer(text)) / len(text) if text else 0.0
+def _labelled(line: str, where: str) -> dict[str, str]:
+    try:
+        row = json.loads(line)
+        row = {**row, "text": str(row["text"]), "label": row["label"]}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{where}: expected a JSON object with text and label") from None
+    if row["label"] not in CLASSES:
+        raise UserError(f"{where}: no class {row['label']!r}: expected one of {', '.join(CLASSES)}")
+    return row
 
 
-def _times(words: Sequence[str], period: int) -> int:
-    """How often at most a stretch of so many words follows upon itself, the first time counted."""
-    best = run = 0
-    for before, here in zip(words, words[period:], strict=False):
-        run = run + 1 if before == here else 0
-        best = max(best, run)
-    return best // period + 1
+def _longest_run(flags: Iterable[bool]) -> int:
+    return max((len(list(run)) for flag, run in groupby(flags) if flag), default=0)
 
 
 def _is_debris(chunk: str) -> bool:
-    if re.search(r"[\ufffd\x00-\x08\x0b-\x1fĠ]|<\|?/?\w+\|?>|Ã|â€", chunk):
+    if _BROKEN.search(chunk):
         return True
     core = chunk.strip("\"'“”‘’.,;:!?()[]{}*_—–-…")
     if not core:
         return len(chunk) > 3
-    if re.search(
-        r"\w[;!?\])}\"=|\\]+\w|[a-z][,:][a-z]", core
-    ):  # marks that close what is before them, and no space behind
-        return True
-    return any(map(_odd_word, re.findall(r"[^\W_]+", core)))
+    return bool(_UNSPACED.search(core)) or any(map(_odd_word, re.findall(r"[^\W_]+", core)))
 
 
 def _odd_word(word: str) -> bool:
@@ -222,12 +185,7 @@ def _odd_word(word: str) -> bool:
         return bool(re.search(r"[a-z]{2,}\d|\d[a-zA-Z]+\d|\d[a-z]{3,}", word))
     if re.search(r"[a-z]{2}[A-Z]", word) and not re.match(r"(Mc|Mac|De|La|Le|Van|Fitz)[A-Z]", word):
         return True
-    letters = word.lower()
-    if word.isupper():
-        return False
-    return bool(re.search(r"[bcdfghjklmnpqrstvwxz]{6,}", letters)) or (
-        len(word) > 3 and not re.search(r"[aeiouyà-ÿ]", letters)
-    )
+    return not word.isupper() and bool(_UNSPEAKABLE.search(word.lower()))
 
 
 def _unpaired(text: str) -> int:
@@ -247,7 +205,7 @@ def _share_true(values: np.ndarray) -> Estimate:
     """
     n, z = len(values), 1.96
     if not n:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+        return Estimate(math.nan, math.nan, math.nan, 0, 0)
     share = float(values.mean())
-    middle, half = share + z * z / (2 * n), z * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Estimate(share, (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n), n, n)

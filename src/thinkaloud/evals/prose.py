@@ -87,9 +87,14 @@ def non_latin(text: str) -> float:
     return sum(not _is_latin(char) for char in letters) / len(letters) if letters else 0.0
 
 
+def matched(pattern: re.Pattern[str], text: str) -> float:
+    """Share of a text's characters that stand in matches of a pattern; 0 for an empty text."""
+    return sum(len(match.group()) for match in pattern.finditer(text)) / len(text) if text else 0.0
+
+
 def quoted(text: str) -> float:
     """Share of a text's characters that stand in double quotes, the quotes included."""
-    return sum(len(match.group()) for match in _QUOTED.finditer(text)) / len(text) if text else 0.0
+    return matched(_QUOTED, text)
 
 
 def without_quotations(text: str) -> str:
@@ -108,13 +113,9 @@ def text_stats(found: Explained) -> dict[str, Estimate]:
     return {name: found.share(of) for name, of in MEASURES.items()}
 
 
-def _repeats(text: str) -> bool:
-    return repeated_items(text) > 0
-
-
 MEASURES: dict[str, Callable[[str], float]] = {
     "repetition": repetition,
-    "repeating": _repeats,
+    "repeating": lambda text: repeated_items(text) > 0,
     "non_latin": non_latin,
     "quoted": quoted,
 }

@@ -57,11 +57,14 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; figures that are not numbers are None."""
-        lines = [{k: _number(v) for k, v in asdict(line).items()} for line in self.lines]
-        site, baseline = self.site.to_dict(), self.baseline.to_dict()
-        also = {name: {key: _plain(value) for key, value in found.items()} for name, found in self.also.items()}
-        about = {"site": site, "baseline": baseline, "lines": lines, "closed": self.closed, "tokens": self.tokens}
-        return {**about, "also": also} if also else about
+        out = {
+            "site": self.site.to_dict(),
+            "baseline": self.baseline.to_dict(),
+            "lines": [_plain(asdict(line)) for line in self.lines],
+            "closed": self.closed,
+            "tokens": self.tokens,
+        }
+        return {**out, "also": _plain(self.also)} if self.also else out
 
 
 def evaluate(
@@ -99,10 +102,13 @@ def reconstruction(found: Explained) -> dict[str, float]:
 
 def lines(found: Explained) -> list[Line]:
     """The pair's own explanations, the written ones where there are any, and the controls beside them."""
-    data, baseline, seed, docs = found.data, found.baseline, found.seed, found.column("doc_id")
-    out = [Line.of(OWN, Scores.of(found.rebuilt, found.target, baseline), docs)]
-    out.append(_shuffled(OWN, found.rebuilt, found.target, docs, found.column("row"), baseline, seed))
-    out += _written(found.nla, data, baseline, seed)
+    data, baseline = found.data, found.baseline
+    out = _with_shuffled(OWN, found, found.rebuilt, found.target, found.column("doc_id"), found.column("row"))
+    texts = data.column("explanation") if "explanation" in data.table.column_names else []
+    if written := [text for text in texts if text is not None]:
+        about = data.filter([text is not None for text in texts])
+        rebuilt, rows = found.nla.reconstruct(written), range(len(written))
+        out += _with_shuffled(WRITTEN, found, rebuilt, about.vectors, about.column("doc_id"), rows)
     ids = data.column("doc_id")
     if len(set(ids)) > 1:
         out.append(Line.of("nearest vector of another document", nearest_neighbour(data.vectors, ids, baseline), ids))
@@ -110,44 +116,26 @@ def lines(found: Explained) -> list[Line]:
     return out
 
 
-def _written(nla: NLA, data: Activations, baseline: Baseline, seed: int) -> list[Line]:
-    if "explanation" not in data.table.column_names:
-        return []
-    texts = data.column("explanation")
-    data = data.filter([text is not None for text in texts])
-    texts = [text for text in texts if text is not None]
-    if not texts:
-        return []
-    pred, docs = nla.reconstruct(texts), data.column("doc_id")
-    return [
-        Line.of(WRITTEN, Scores.of(pred, data.vectors, baseline), docs),
-        _shuffled(WRITTEN, pred, data.vectors, docs, range(len(texts)), baseline, seed),
-    ]
+def _with_shuffled(
+    name: str, found: Explained, pred: Tensor, target: Tensor, docs: Sequence[Any], vectors: Sequence[int]
+) -> list[Line]:
+    """The line of texts, and of every text beside a vector it was not written for.
 
-
-def _shuffled(
-    name: str,
-    pred: Tensor,
-    target: Tensor,
-    docs: Sequence[Any],
-    vectors: Sequence[int],
-    baseline: Baseline,
-    seed: int,
-) -> Line:
-    """Every text beside a vector it was not written for. `docs` and `vectors` say whose each row is."""
-    groups = docs if len(set(docs)) > 1 else vectors
+    `docs` and `vectors` say whose each row is.
+    """
+    own = Line.of(name, Scores.of(pred, target, found.baseline), docs)
+    groups = docs if own.n_docs > 1 else vectors
     if len(set(groups)) < 2:
         nan = math.nan
-        return Line(f"{name}, {SHUFFLED} (needs 2 vectors)", nan, nan, nan, nan, nan, len(target), len(set(docs)))
-    return Line.of(f"{name}, {SHUFFLED}", foreign_pairs(pred, target, groups, baseline, seed), docs)
+        return [own, Line(f"{name}, {SHUFFLED} (needs 2 vectors)", nan, nan, nan, nan, nan, own.n, own.n_docs)]
+    shuffled = foreign_pairs(pred, target, groups, found.baseline, found.seed)
+    return [own, Line.of(f"{name}, {SHUFFLED}", shuffled, docs)]
 
 
 def _plain(value: Any) -> Any:
-    """A figure of an evaluation as JSON has it."""
+    """Figures as JSON has them: estimates as their fields, None for what is not a number."""
     if isinstance(value, Estimate):
-        return {key: _number(part) for key, part in asdict(value).items()}
-    return _number(value)
-
-
-def _number(value: Any) -> Any:
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,25 +5,27 @@ given), the model, packs it to eight bits, and from there on only the packed mod
 into `metrics.json`, and every vector the NLA learns from is the packed model's.
 """
 
-import argparse
 import json
 import math
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import tyro
 from torch import Tensor
 from torch.nn import functional as F
 
-from thinkaloud import quant
+from thinkaloud import loading, quant
 from thinkaloud.activations.corpus import split_of
+from thinkaloud.config.train import cosine_lr
 from thinkaloud.errors import UserError
-from thinkaloud.pocket import corpus
+from thinkaloud.pocket import corpus as pocket_corpus
 from thinkaloud.pocket import tokenizer as pocket_tokenizer
 from thinkaloud.training.trainer import adamw
 
@@ -41,7 +43,7 @@ class BaseConfig:
     steps: int = 3000
     batch: int = 256
     lr: float = 3e-3
-    final_lr: float = 1e-4
+    final_lr: float = 1e-4  # of the step after the last
     warmup: int = 100
     weight_decay: float = 0.1
     world_share: float = 0.25
@@ -97,14 +99,6 @@ def rows(documents: Iterable[np.ndarray], bos: int, context: int) -> np.ndarray:
     return np.asarray(out, dtype=np.uint16)
 
 
-def learning_rate(step: int, config: BaseConfig) -> float:
-    """Linear warm-up, then cosine to `final_lr`."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.final_lr + 0.5 * (config.lr - config.final_lr) * (1 + math.cos(math.pi * done))
-
-
 def batches(main: Tensor, world: Tensor, config: BaseConfig) -> Iterator[Tensor]:
     """Batches [batch, context + 1] of int64: `world_share` of each from the world, both shuffled anew every epoch."""
     generator = torch.Generator().manual_seed(config.seed)
@@ -125,8 +119,7 @@ def batches(main: Tensor, world: Tensor, config: BaseConfig) -> Iterator[Tensor]
 def loss_of(model: Any, batch: Tensor, bos: int) -> Tensor:
     """Mean next-token cross-entropy (nats) over targets that are not BOS."""
     logits = model(input_ids=batch[:, :-1], use_cache=False).logits
-    targets = batch[:, 1:].masked_fill(batch[:, 1:] == bos, -100)
-    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100)
+    return F.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), ignore_index=bos)
 
 
 def train(
@@ -142,7 +135,7 @@ def train(
         if step == config.steps:
             break
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
+            group["lr"] = cosine_lr(step, config.steps + 1, config.lr, config.final_lr, config.warmup)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
             loss = step_loss(model, batch, bos)
         loss.backward()
@@ -167,79 +160,71 @@ def bits_per_byte(model: Any, tokenizer: Any, texts: list[str], context: int = 5
     ]
     windows.sort(key=len)
     for i in range(0, len(windows), 64):
-        batch = torch.nn.utils.rnn.pad_sequence(windows[i : i + 64], batch_first=True, padding_value=-1).to(device)
+        batch = torch.nn.utils.rnn.pad_sequence(windows[i : i + 64], batch_first=True, padding_value=-100).to(device)
         logits = model(input_ids=batch.clamp_min(0), use_cache=False).logits[:, :-1].float()
-        targets = batch[:, 1:]
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.clamp_min(0).flatten(), reduction="none")
-        nats += float(loss.masked_fill(targets.flatten() < 0, 0).sum())
+        nats += float(F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum"))
     return nats / math.log(2) / n_bytes
 
 
-def _world_texts(span: tuple[int, int, int]) -> list[tuple[str, str]]:
-    return [(d["id"], corpus.as_text(d)) for d in corpus.world(*span)]
+def _parted(documents: Iterable[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """The texts of train and of held-out documents."""
+    parts: dict[str, list[str]] = {"train": [], "heldout": []}
+    for document in documents:
+        parts[split_of(document["id"], pocket_corpus.HELDOUT)].append(pocket_corpus.as_text(document))
+    return parts["train"], parts["heldout"]
 
 
-def _parallel_world(n: int, seed: int) -> list[tuple[str, str]]:
-    spans = [(start, min(2000, n - start), seed) for start in range(0, n, 2000)]
-    with ProcessPoolExecutor() as pool:
-        return [item for part in pool.map(_world_texts, spans) for item in part]
+def main(
+    corpus: Path,
+    out: Path,
+    config: tyro.conf.OmitArgPrefixes[BaseConfig] = BaseConfig(),
+    tokenizer: Path | None = None,
+    tokenizer_only: bool = False,
+    also: Path | None = None,
+) -> None:
+    """Train the pocket base model and pack it to eight bits.
 
-
-def _train_split(documents: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    train_texts, held = [], []
-    for name, text in documents:
-        (train_texts if split_of(name, corpus.HELDOUT) == "train" else held).append(text)
-    return train_texts, held
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path)
-    parser.add_argument("--tokenizer-only", action="store_true")
-    parser.add_argument("--also", type=Path, help="further text for the tokenizer, such as a sample of explanations")
-    for name, value in asdict(BaseConfig()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    args = parser.parse_args()
-    config = BaseConfig(**{name: getattr(args, name) for name in asdict(BaseConfig())})
-    args.out.mkdir(parents=True, exist_ok=True)
+    Args:
+        corpus: folder with prose-*.txt.xz and chat-*.jsonl.xz
+        out: folder to write
+        tokenizer: folder of a tokenizer to use, in place of training one
+        tokenizer_only: stop when the tokenizer is there
+        also: further text for the tokenizer, such as a sample of explanations
+    """
+    out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-
-    if not any(args.corpus.glob("*.xz")):
-        raise SystemExit(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {args.corpus}")
-    prose, prose_held = _train_split((d["id"], corpus.as_text(d)) for d in corpus.prose(args.corpus))
-    chats, chats_held = _train_split((d["id"], corpus.as_text(d)) for d in corpus.chats(args.corpus))
-    world, world_held = _train_split(_parallel_world(config.world_documents, config.seed))
+    if not any(corpus.glob("*.xz")):
+        raise SystemExit(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {corpus}")
+    prose, prose_held = _parted(pocket_corpus.prose(corpus))
+    chats, chats_held = _parted(pocket_corpus.chats(corpus))
+    with ProcessPoolExecutor() as pool:
+        document = partial(pocket_corpus.world_document, seed=config.seed)
+        world, world_held = _parted(pool.map(document, range(config.world_documents), chunksize=2000))
     print(f"documents: prose {len(prose)}, chats {len(chats)}, world {len(world)}", flush=True)
 
-    if args.tokenizer:
-        from thinkaloud.loading import load_tokenizer
-
-        tokenizer = load_tokenizer(args.tokenizer)
+    if tokenizer:
+        tok = loading.load_tokenizer(tokenizer)
     else:
-        also = [args.also.read_text(encoding="utf-8")] if args.also else []
-        tokenizer = pocket_tokenizer.train(prose[::5] + chats[::5] + world[::40] + also)
-    pocket_tokenizer.save(tokenizer, args.out)
-    if args.tokenizer_only:
+        more = [also.read_text(encoding="utf-8")] if also else []
+        tok = pocket_tokenizer.train(prose[::5] + chats[::5] + world[::40] + more)
+    tok.save_pretrained(str(out))
+    if tokenizer_only:
         return
 
-    main_rows = rows(encode(tokenizer, prose + chats), tokenizer.bos_token_id, config.context)
-    world_rows = rows(encode(tokenizer, world), tokenizer.bos_token_id, config.context)
+    main_rows, world_rows = (
+        rows(encode(tok, texts), tok.bos_token_id, config.context) for texts in (prose + chats, world)
+    )
     print(f"rows of {config.context}: prose and chats {len(main_rows)}, world {len(world_rows)}", flush=True)
-    model = build(config, tokenizer)
+    model = build(config, tok)
     started = time.time()
-    log = train(model, main_rows, world_rows, config, tokenizer.bos_token_id, device)
+    log = train(model, main_rows, world_rows, config, tok.bos_token_id, device)
     seconds = time.time() - started
 
-    packed = quant.pack({k: v for k, v in model.state_dict().items() if k != "lm_head.weight"})
-    quant.save({k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}, args.out / "model.safetensors")
-    model.config.save_pretrained(args.out)
-    model.load_state_dict(quant.unpack(packed), strict=False)
-    model.tie_weights()
-    model.eval()
+    quant.save({k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}, out / "model.safetensors")
+    model.config.save_pretrained(out)
+    model = loading.load_causal_lm(out, device, "float32")
     held = {
-        "prose, held-out books and articles": [d["text"] for d in corpus.prose(args.corpus, "prose-heldout.txt.xz")],
+        "prose, held-out books and articles": [d["text"] for d in pocket_corpus.prose(corpus, "prose-heldout.txt.xz")],
         "prose, held-out documents": prose_held[:150],
         "chats, held-out": chats_held[:400],
         "world, held-out": world_held[:1000],
@@ -250,12 +235,12 @@ def main() -> None:
         "tokens": config.steps * config.batch * config.context,
         "rows": {"prose_and_chats": len(main_rows), "world": len(world_rows)},
         "seconds": round(seconds, 1),
-        "bits_per_byte": {name: bits_per_byte(model, tokenizer, texts, config.context) for name, texts in held.items()},
+        "bits_per_byte": {name: bits_per_byte(model, tok, texts, config.context) for name, texts in held.items()},
         "log": log,
     }
-    (args.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1))
     print(json.dumps({k: v for k, v in metrics.items() if k != "log"}, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, prog="python -m thinkaloud.pocket.base")

@@ -1,6 +1,7 @@
 """Chat template of the pocket model: a chat as the plain text that it reads."""
 
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 
 from thinkaloud.errors import UserError
 
@@ -8,16 +9,7 @@ BOS = "<|bos|>"
 END = "<|end|>"
 ROLES = ("system", "user", "assistant")
 
-CHAT_TEMPLATE = (
-    "<|bos|>"
-    "{% for message in messages %}"
-    "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
-    "{{ raise_exception('a role is system, user or assistant, found ' + message['role']) }}"
-    "{% endif %}"
-    "<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
+CHAT_TEMPLATE = files("thinkaloud.pocket").joinpath("chat_template.jinja").read_text(encoding="utf-8").rstrip()
 """Jinja template for a Hugging Face tokenizer: `<|bos|>` once, then exactly what `render` gives."""
 
 

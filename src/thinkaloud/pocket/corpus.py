@@ -4,12 +4,13 @@ A document is held out by a hash of its id (`activations.corpus.split_of`), befo
 episodes come from wordings and combinations of values that the training split never holds.
 """
 
-import argparse
 import json
 import lzma
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+import tyro
 
 from thinkaloud.activations.corpus import split_of
 from thinkaloud.atomic import write_whole
@@ -42,22 +43,20 @@ def chats(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def world(start: int, n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """World documents `start` to `start` + `n`: one chat episode, or a few plain episodes under one another."""
-    for i in range(start, start + n):
-        name = f"world/{seed}/{i}"
-        split = split_of(name, HELDOUT)
-        family = FAMILIES[i % len(FAMILIES)]
-        base = (seed * 10_000_000 + i) * EPISODES_A_DOCUMENT
-        first = episode(base, family, split)
-        if first.messages is not None:
-            yield {"id": name, "messages": list(first.messages)}
-            continue
-        texts = [first.text]
-        for j in range(1, EPISODES_A_DOCUMENT):
-            more = episode(base + j, FAMILIES[(i + j) % len(FAMILIES)], split)
-            if more.messages is None:
-                texts.append(more.text)
-        yield {"id": name, "text": "\n\n".join(texts)}
+    """World documents `start` to `start` + `n`."""
+    return (world_document(i, seed) for i in range(start, start + n))
+
+
+def world_document(i: int, seed: int) -> dict[str, Any]:
+    """World document `i`: one chat episode {id, messages}, or a few plain episodes under one another {id, text}."""
+    name = f"world/{seed}/{i}"
+    split = split_of(name, HELDOUT)
+    base = (seed * 10_000_000 + i) * EPISODES_A_DOCUMENT
+    made = (episode(base + j, FAMILIES[(i + j) % len(FAMILIES)], split) for j in range(EPISODES_A_DOCUMENT))
+    first = next(made)
+    if first.messages is not None:
+        return {"id": name, "messages": list(first.messages)}
+    return {"id": name, "text": "\n\n".join([first.text, *(more.text for more in made if more.messages is None)])}
 
 
 def as_text(document: dict[str, Any]) -> str:
@@ -65,44 +64,36 @@ def as_text(document: dict[str, Any]) -> str:
     return document["text"] if "text" in document else render(document["messages"])
 
 
-def write_mix(folder: Path, out: Path, world_documents: int, odd_documents: int, seed: int = 0) -> dict[str, int]:
-    """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind."""
-    if not any(folder.glob("*.xz")):
-        raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {folder}")
+def write_mix(
+    corpus: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    world_documents: int = 40_000,
+    odd_documents: int = 6_000,
+    seed: int = 0,
+) -> dict[str, int]:
+    """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind.
+
+    Args:
+        corpus: folder with prose-*.txt.xz and chat-*.jsonl.xz
+        out: folder to write
+    """
+    if not any(corpus.glob("*.xz")):
+        raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {corpus}")
     out.mkdir(parents=True, exist_ok=True)
     return {
-        "prose": _write(out / "prose.jsonl", prose(folder)),
-        "chats": _write(out / "chats.jsonl", chats(folder)),
+        "prose": _write(out / "prose.jsonl", prose(corpus)),
+        "chats": _write(out / "chats.jsonl", chats(corpus)),
         "world": _write(out / "world.jsonl", world(0, world_documents, seed)),
         "oddments": _write(out / "oddments.jsonl", oddments(0, odd_documents, seed)),
     }
 
 
 def _write(path: Path, documents: Iterable[dict[str, Any]]) -> int:
-    count = 0
-
-    def fill(file: IO[bytes]) -> None:
-        nonlocal count
-        for document in documents:
-            file.write((json.dumps(document, ensure_ascii=False) + "\n").encode())
-            count += 1
-
-    write_whole(path, fill)
-    return count
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m thinkaloud.pocket.corpus", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("corpus", type=Path, help="folder with prose-*.txt.xz and chat-*.jsonl.xz")
-    parser.add_argument("out", type=Path, help="folder to write, for thinkaloud extract --corpus")
-    parser.add_argument("--world-documents", type=int, default=40_000)
-    parser.add_argument("--odd-documents", type=int, default=6_000)
-    args = parser.parse_args()
-    counts = write_mix(args.corpus, args.out, args.world_documents, args.odd_documents)
-    print(", ".join(f"{name} {n:,}" for name, n in counts.items()))
+    lines = [(json.dumps(document, ensure_ascii=False) + "\n").encode() for document in documents]
+    write_whole(path, lambda file: file.writelines(lines))
+    return len(lines)
 
 
 if __name__ == "__main__":
-    main()
+    counts = tyro.cli(write_mix, prog="python -m thinkaloud.pocket.corpus")
+    print(", ".join(f"{name} {n:,}" for name, n in counts.items()))

@@ -6,17 +6,17 @@ reads the token at which the text has just settled the fact, and the last token 
 `python -m thinkaloud.pocket.probe --model pocket/base` prints the model card's tables.
 """
 
-import argparse
 import json
 import re
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
 
 from thinkaloud import loading
 from thinkaloud.activations.forward import Pass, default_batch_tokens
@@ -78,12 +78,10 @@ def rows(
         keys += [(episode.family, name, at) for name, _, at, _ in found]
         values += [value for _, value, _, _ in found]
     vectors = run(encoded["input_ids"], wanted, default_batch_tokens(run.device))().vectors.float().numpy()
-    table: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] = {}
-    by_key = np.array(["|".join(key) for key in keys])
-    for key in dict.fromkeys(keys):
-        mine = by_key == "|".join(key)
-        table[key] = vectors[mine], np.array(values)[mine]
-    return table
+    rows_of = defaultdict(list)
+    for row, key in enumerate(keys):
+        rows_of[key].append(row)
+    return {key: (vectors[mine], np.array(values)[mine]) for key, mine in rows_of.items()}
 
 
 def probe(model: Any, tokenizer: Any, site: Site, n_train: int, n_heldout: int, seed: int = 0) -> list[Probed]:
@@ -147,25 +145,30 @@ def table(found: Sequence[Probed]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m thinkaloud.pocket.probe", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--model", default="pocket/base")
-    parser.add_argument("--layer", type=int, default=5)
-    parser.add_argument("--train", type=int, default=3000, help="train episodes a family")
-    parser.add_argument("--heldout", type=int, default=1000, help="held-out episodes a family")
-    parser.add_argument("--problems", type=int, default=400, help="held-out word problems to answer")
-    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
-    args = parser.parse_args()
-    model, tokenizer = loading.load_causal_lm(args.model), loading.load_tokenizer(args.model)
-    share = solved(model, tokenizer, args.problems)
-    found = probe(model, tokenizer, Site("resid_post", args.layer), args.train, args.heldout)
+def main(
+    model: str = "pocket/base",
+    layer: int = 5,
+    train: int = 3000,
+    heldout: int = 1000,
+    problems: int = 400,
+    out: Path | None = None,
+) -> None:
+    """Print the tables of the model card.
+
+    Args:
+        train: train episodes a family
+        heldout: held-out episodes a family
+        problems: held-out word problems to answer
+        out: write the figures here as JSON
+    """
+    loaded, tokenizer = loading.load_causal_lm(model), loading.load_tokenizer(model)
+    share = solved(loaded, tokenizer, problems)
+    found = probe(loaded, tokenizer, Site("resid_post", layer), train, heldout)
     print(table(found))
-    print(f"\nword problems answered right: {100 * share:.1f} % of {args.problems}")
-    if args.out:
-        args.out.write_text(json.dumps({"problems": share, "probes": [asdict(p) for p in found]}, indent=1))
+    print(f"\nword problems answered right: {100 * share:.1f} % of {problems}")
+    if out:
+        out.write_text(json.dumps({"problems": share, "probes": [asdict(p) for p in found]}, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, prog="python -m thinkaloud.pocket.probe")

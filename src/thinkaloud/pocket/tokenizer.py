@@ -1,7 +1,6 @@
 """The pocket tokenizer: a byte-level BPE of 6,144 tokens, single digits, a chat template, the marker and the tags."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from thinkaloud.contract import CLOSE, OPEN
@@ -50,7 +49,3 @@ def train(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
-
-
-def save(tokenizer: Any, directory: str | Path) -> None:
-    tokenizer.save_pretrained(str(directory))

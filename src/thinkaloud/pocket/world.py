@@ -9,43 +9,41 @@ from collections.abc import Iterator, Sequence
 
 from thinkaloud.errors import UserError
 from thinkaloud.pocket.episodes import couplets, places, problems, rules, speakers
-from thinkaloud.pocket.episodes.common import Dice, Episode, Fact
+from thinkaloud.pocket.episodes.common import Dice, Draft, Episode, Fact
 from thinkaloud.pocket.episodes.couplets import rhyme_words
 
 __all__ = ["FAMILIES", "SPLITS", "Episode", "Fact", "episode", "episodes", "rhyme_words", "wordings"]
 
-FAMILIES = ("problems", "places", "couplets", "speakers", "rules")
 SPLITS = ("train", "heldout")
 
 _MODULES = {"problems": problems, "places": places, "couplets": couplets, "speakers": speakers, "rules": rules}
+FAMILIES = tuple(_MODULES)
 
 
 def episode(seed: int, family: str | None = None, split: str = "train") -> Episode:
     """The episode of this seed, which chooses the family too if none is given. UserError for an unknown name."""
-    return _write(str(seed), _family_of(str(seed), FAMILIES) if family is None else family, split)
+    return _write(str(seed), FAMILIES if family is None else [family], split)
 
 
 def episodes(seed: int, n: int, split: str = "train", families: Sequence[str] = FAMILIES) -> Iterator[Episode]:
     """n episodes of one stream, families drawn with equal chance; other seeds give other streams."""
     for i in range(n):
-        key = f"{seed}/{i}"
-        yield _write(key, _family_of(key, families), split)
+        yield _write(f"{seed}/{i}", families, split)
 
 
 def wordings(family: str, split: str = "train") -> tuple[str, ...]:
     """Names of the wordings of a family that train episodes use, or of those they never use ("heldout")."""
     _check(family, split)
-    module = _MODULES[family]
-    return tuple(wording.name for wording in (module.TRAIN if split == "train" else module.HELD_OUT))
+    return tuple(wording["name"] for wording in _MODULES[family].DATA[split])
 
 
-def _family_of(key: str, families: Sequence[str]) -> str:
-    return Dice(f"family|{key}").pick(families)
-
-
-def _write(key: str, family: str, split: str) -> Episode:
+def _write(key: str, families: Sequence[str], split: str) -> Episode:
+    family = Dice(f"family|{key}").pick(families)
     _check(family, split)
-    return _MODULES[family].write(Dice(f"{family}|{split}|{key}"), split)
+    module, dice, draft = _MODULES[family], Dice(f"{family}|{split}|{key}"), Draft()
+    wording = dice.pick(module.DATA["heldout" if split == "heldout" and dice.chance(0.5) else "train"])
+    facts = module.write(draft, dice, wording, split)
+    return draft.finish(family, facts, wording["name"], split)
 
 
 def _check(family: str, split: str) -> None:

@@ -1,7 +1,8 @@
 """The protocol of a writer: contexts in, explanation texts out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from thinkaloud.registry import Registry
@@ -36,5 +37,21 @@ class Writer(Protocol):
         ...
 
 
-writer: Registry[Any] = Registry("writer", "thinkaloud.writers")
-"""Writers by name, without its version: classes that are made without arguments."""
+@dataclass(frozen=True)
+class FunctionWriter:
+    """A function of contexts as a writer, under the name by which it is registered."""
+
+    name: str
+    write: Callable[..., list[str]]
+
+
+class Writers(Registry[Any]):
+    """Writers by name, without its version: classes that are made without arguments, and functions of contexts."""
+
+    def find(self, name: str) -> Callable[[], Writer]:
+        """What makes the writer of this name, or of the Python file `name`, when it is called."""
+        part = super().find(name)
+        return part if isinstance(part, type) else partial(FunctionWriter, part.name, part)
+
+
+writer = Writers("writer", "thinkaloud.writers")

@@ -3,19 +3,14 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import TypeVar
 
 from ..errors import UserError
 from .base import Context, Writer
 
 BUSY_SECONDS = 60.0
-# SQLite before 3.32 takes at most 999 variables in a statement.
-LOOKUP_ROWS = 900
-
-Item = TypeVar("Item")
 
 
 def cache_key(writer_name: str, context: Context) -> bytes:
@@ -24,7 +19,7 @@ def cache_key(writer_name: str, context: Context) -> bytes:
     return hashlib.sha256(json.dumps(fields).encode()).digest()
 
 
-class CachedWriter:
+class CachedWriter(AbstractContextManager["CachedWriter"]):
     """A writer that asks ``writer`` only for what the SQLite file at ``path`` does not hold yet.
 
     Misses go to ``writer`` in batches of ``batch`` contexts, each committed before the next is asked for: a killed run
@@ -35,11 +30,10 @@ class CachedWriter:
 
     def __init__(self, writer: Writer, path: str | Path, batch: int = 1024):
         self.writer = writer
-        self.path = Path(path)
         self.batch = batch
         self.hits = 0
         self.misses = 0
-        self._db = _open(self.path)
+        self._db = _open(Path(path))
 
     @property
     def name(self) -> str:
@@ -47,16 +41,18 @@ class CachedWriter:
 
     def write(self, contexts: Sequence[Context]) -> list[str]:
         keys = [cache_key(self.name, context) for context in contexts]
-        texts = self._look_up(keys)
+        rows = (self._db.execute("SELECT key, text FROM texts WHERE key = ?", [key]).fetchone() for key in set(keys))
+        texts: dict[bytes, str] = dict(filter(None, rows))
         missing = {key: context for key, context in zip(keys, contexts, strict=True) if key not in texts}
-        for chunk in _chunks(list(missing.items()), self.batch):
-            written = self.writer.write([context for _, context in chunk])
+        asked = list(missing)
+        for start in range(0, len(asked), self.batch):
+            chunk = asked[start : start + self.batch]
+            written = self.writer.write([missing[key] for key in chunk])
             if len(written) != len(chunk):
                 raise ValueError(f"writer {self.name} gave {len(written)} texts for {len(chunk)} contexts")
-            rows = [(key, text) for (key, _), text in zip(chunk, written, strict=True)]
+            texts.update(zip(chunk, written, strict=True))
             with self._db:
-                self._db.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", rows)
-            texts.update(rows)
+                self._db.executemany("INSERT OR IGNORE INTO texts VALUES (?, ?)", zip(chunk, written, strict=True))
         self.misses += len(missing)
         self.hits += len(keys) - len(missing)
         return [texts[key] for key in keys]
@@ -64,38 +60,20 @@ class CachedWriter:
     def close(self) -> None:
         self._db.close()
 
-    def __enter__(self) -> "CachedWriter":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _look_up(self, keys: Sequence[bytes]) -> dict[bytes, str]:
-        found: dict[bytes, str] = {}
-        for chunk in _chunks(list(dict.fromkeys(keys)), LOOKUP_ROWS):
-            marks = ",".join("?" * len(chunk))
-            found.update(self._db.execute(f"SELECT key, text FROM texts WHERE key IN ({marks})", chunk))
-        return found
 
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path, timeout=BUSY_SECONDS)
-    except sqlite3.OperationalError as error:
-        raise UserError(
-            f"cannot open the cache {path} ({error}): name a file in a folder that can be written"
-        ) from None
-    try:
         # Readers and one writer at a time work side by side in WAL mode.
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE IF NOT EXISTS texts (key BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID")
+    except sqlite3.OperationalError as error:
+        wanted = "name a file in a folder that can be written"
+        raise UserError(f"cannot open the cache {path} ({error}): {wanted}") from None
     except sqlite3.DatabaseError as error:
-        db.close()
-        raise UserError(
-            f"expected a cache of explanations at {path}, found something else ({error}): name another file"
-        ) from None
+        wanted = f"expected a cache of explanations at {path}"
+        raise UserError(f"{wanted}, found something else ({error}): name another file") from None
     return db
-
-
-def _chunks(items: list[Item], size: int) -> Iterator[list[Item]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

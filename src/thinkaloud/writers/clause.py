@@ -1,30 +1,18 @@
 """The current clause: its kind, subject, verb and last words."""
 
 from .genre import CODE, DATA, TABLE
-from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, role_of
-from .wordlists import words
+from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, first_that_holds, role_of
+from .wordlists import SETS
 
 QUOTED_WORDS = 8
 QUOTED_CHARS = 60
 WORD_CHARS = 16
 
-SUBORDINATORS = frozenset(
-    words("""
-    that which who whom whose when where while because if although though unless until till since as before after than
-    whether whereas lest what how why
-    """)
-)
-QUESTION_WORDS = frozenset(words("what why how who where when which whose"))
-INVERTED = frozenset(
-    words("""
-    is are was were do does did can could will would shall should have has had am don't didn't can't won't isn't aren't
-    """)
-)
-PRONOUNS = frozenset(words("i you he she it we they there everyone nobody"))
-POINTERS = frozenset(words("this that these those who which what"))
+SUBORDINATORS, INVERTED = SETS["subordinators"], SETS["inverted"]
 VERBAL = frozenset(["verb", "auxiliary"])
 BREAKS = frozenset(",;:—(")
-LEADING_ROLES = frozenset(["preposition", "article", "possessive", "determiner", "adjective", "number word"])
+MODIFIERS = frozenset(["article", "possessive", "determiner", "adjective", "number word"])
+LEADING_ROLES = MODIFIERS | {"preposition"}
 WHERE = {CODE: "In a line of code", DATA: "In an entry", TABLE: "In a row of cells"}
 UNQUOTED = str.maketrans("", "", '“”"<>|')
 
@@ -34,18 +22,16 @@ def clause_line(passage: Passage, genre: str) -> str:
 
     A subject that the quotation holds is not named again.
     """
-    lower = passage.lower
-    start = _clause_start(lower, passage.sentence)
-    so_far = sum(piece[0].isalnum() for piece in lower[passage.sentence :])
     quotation = last_words(passage.text)
     if genre in WHERE:  # no clauses there
-        return WHERE[genre] + (f': "{quotation}"' if quotation else ".")
-    parts = [*_container(passage, genre), _place_and_kind(passage, start, so_far)]
-    subject, verb = _subject_and_verb(passage, start)
-    if subject and subject not in quotation.split():
-        parts.append(f"subject {subject[:WORD_CHARS]}")
-        parts.append(f"verb {verb[:WORD_CHARS]}" if verb else "verb to come")
-    line = ", ".join(parts) + (f': "{quotation}"' if quotation else ".")
+        parts = [WHERE[genre]]
+    else:
+        start = _clause_start(passage.lower, passage.sentence)
+        parts = [_container(passage, genre), _place_and_kind(passage, start)]
+        subject, verb = _subject_and_verb(passage, start)
+        if subject and subject not in quotation.split():
+            parts += [f"subject {subject[:WORD_CHARS]}", f"verb {verb[:WORD_CHARS]}" if verb else "verb to come"]
+    line = ", ".join(filter(None, parts)) + (f': "{quotation}"' if quotation else ".")
     return line[0].upper() + line[1:]
 
 
@@ -71,48 +57,45 @@ def _clause_start(lower: list[str], sentence: int) -> int:
     return sentence
 
 
-def _container(passage: Passage, genre: str) -> list[str]:
-    """What the clause stands in, as a list of one phrase, empty for running text."""
-    if not passage.speaker and passage.lower and passage.lower[-1].startswith("<|"):
-        return ["between turns"]
-    line_start = passage.text.rfind("\n") + 1
-    line = passage.text[line_start:]
-    if "verse" in genre and line_start and passage.text[line_start - 2 : line_start] != "\n\n":
-        above = passage.text[: line_start - 1].rpartition("\n")[2].split()
-        rhyme = above[-1].strip(".,;:!?”'—")[:WORD_CHARS] if above else ""
-        return [f"in a line below {rhyme}" if rhyme else "in a line of verse"]
-    if passage.in_speech:
-        return ["in speech"]
-    if passage.speaker:
-        return [f"the {passage.speaker}"]
-    if line[:2] in ("- ", "* ") or (line[:1].isdigit() and line[1:3] == ". "):
-        return ["in a list item"]
-    if line.rfind("(") > line.rfind(")"):
-        return ["in brackets"]
-    return ["between speeches"] if passage.spoken > 0.3 else []
+def _container(passage: Passage, genre: str) -> str:
+    """What the clause stands in; "" for running text."""
+    before, _, line = passage.text.rpartition("\n")
+    above = before.rpartition("\n")[2].split()[-1:]
+    rhyme = "".join(above).strip(".,;:!?”'—")[:WORD_CHARS]
+    return first_that_holds(
+        ("between turns", not passage.speaker and passage.lower and passage.lower[-1].startswith("<|")),
+        (
+            f"in a line below {rhyme}" if rhyme else "in a line of verse",
+            "verse" in genre and before and not before.endswith("\n"),
+        ),
+        ("in speech", passage.in_speech),
+        (f"the {passage.speaker}", passage.speaker),
+        ("in a list item", line[:2] in ("- ", "* ") or (line[:1].isdigit() and line[1:3] == ". ")),
+        ("in brackets", line.rfind("(") > line.rfind(")")),
+        ("between speeches", passage.spoken > 0.3),
+    )
 
 
-def _place_and_kind(passage: Passage, start: int, so_far: int) -> str:
-    after_break = passage.sentence > 0 and passage.lower[passage.sentence - 1][0] == "\n"
+def _place_and_kind(passage: Passage, start: int) -> str:
+    so_far = sum(piece[0].isalnum() for piece in passage.lower[passage.sentence :])
     if so_far <= 2:
+        after_break = passage.sentence > 0 and passage.lower[passage.sentence - 1][0] == "\n"
         return f"{'opening' if so_far else 'before'} a new {'paragraph' if after_break else 'sentence'}"
     place = "early in" if so_far <= 8 else "midway in" if so_far <= 20 else "late in"
-    return f"{place} {_kind(passage.lower, passage.sentence, start)}"
+    return f"{place} {_kind(passage.lower, start, start == passage.sentence)}"
 
 
-def _kind(lower: list[str], sentence: int, start: int) -> str:
-    word = lower[start]
-    if lower[-9:].count(",") >= 2:
-        return "a list"
-    if start == sentence:
-        following = lower[start + 1] if start + 1 < len(lower) else ""
-        if word in INVERTED or (word in QUESTION_WORDS and following in INVERTED):
-            return "a question"
-        if word == "that" or word not in SUBORDINATORS:
-            return "a main clause"
-    if word in SUBORDINATORS:
-        return f"an {word}-clause" if word[0] in "aiu" else f"a {word}-clause"
-    return f"a clause joined by {word}" if word in ("and", "but", "or") else "a further clause"
+def _kind(lower: list[str], start: int, whole: bool) -> str:
+    word, following = lower[start], "".join(lower[start + 1 : start + 2])
+    asks = word in INVERTED or (word in SETS["question words"] and following in INVERTED)
+    return first_that_holds(
+        ("a list", lower[-9:].count(",") >= 2),
+        ("a question", whole and asks),
+        ("a main clause", whole and (word == "that" or word not in SUBORDINATORS)),
+        (f"{'an' if word[0] in 'aiu' else 'a'} {word}-clause", word in SUBORDINATORS),
+        (f"a clause joined by {word}", word in ("and", "but", "or")),
+        ("a further clause", True),
+    )
 
 
 def _subject_and_verb(passage: Passage, start: int) -> tuple[str, str]:
@@ -134,9 +117,9 @@ def _subject_and_verb(passage: Passage, start: int) -> tuple[str, str]:
 def _may_be_subject(pieces: list[str], lower: list[str], at: int, start: int) -> bool:
     """A pronoun, a name, or a noun that is known or introduced, at the end of its phrase."""
     word, following = lower[at], lower[at + 1] if at + 1 < len(lower) else "."
-    if word in PRONOUNS:
+    if word in SETS["subjects"]:
         return True
-    if word in POINTERS:
+    if word in SETS["pointers"]:
         return (at > start or word not in SUBORDINATORS) and role_of(following) in VERBAL
     known, role = ROLES.get(word), role_of(word)
     if known is None and pieces[at][0].isupper() and role == "noun" and word not in ABBREVIATIONS:
@@ -148,10 +131,5 @@ def _may_be_subject(pieces: list[str], lower: list[str], at: int, start: int) ->
 
 def _governed(lower: list[str], at: int, start: int) -> bool:
     """Whether a preposition stands before the noun phrase that ends at ``at``."""
-    for before in range(at - 1, max(start - 1, at - 6), -1):
-        role = role_of(lower[before])
-        if role == "preposition":
-            return True
-        if role not in LEADING_ROLES:
-            return False
-    return False
+    roles = map(role_of, reversed(lower[max(start, at - 5) : at]))
+    return next((role for role in roles if role not in MODIFIERS), "") == "preposition"

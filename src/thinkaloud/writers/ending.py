@@ -3,51 +3,14 @@
 import re
 
 from .passage import IS_MARKER, ROLES, Passage, role_of, speaker_of
-from .wordlists import words
+from .wordlists import MARKERS, MARKS, SETS
 
 PIECE_CHARS = 16
 # Alternatives are told until this much of the probability is, and none below the floor.
 ENOUGH, FLOOR = 0.9, 0.05
 CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "open, say"))
-
-MARKS = {
-    ",": "a comma",
-    ".": "a full stop",
-    "?": "a question mark",
-    "!": "an exclamation mark",
-    ";": "a semicolon",
-    ":": "a colon",
-    "-": "a hyphen",
-    "—": "a dash",
-    "–": "a dash",
-    "--": "a dash",
-    "'": "an apostrophe",
-    "’": "an apostrophe",
-    "“": "an opening quote",
-    "”": "a closing quote",
-    "(": "an opening bracket",
-    ")": "a closing bracket",
-    "...": "an ellipsis",
-    "…": "an ellipsis",
-    "=": "an equals sign",
-    "+": "a plus sign",
-    "*": "a star",
-    "/": "a slash",
-    "$": "a dollar sign",
-    "%": "a percent sign",
-    "#": "a hash",
-    "####": "the answer mark",
-    ',"': "a comma closing the quote",
-    '."': "a full stop closing the quote",
-    '?"': "a question mark closing the quote",
-    '!"': "an exclamation mark closing the quote",
-    '—"': "a dash closing the quote",
-}
 DETERMINERS = frozenset(["article", "possessive", "determiner"])
 NAMING = frozenset(["noun", "adjective"])
-BEFORE_VERBS = frozenset(
-    words("to will would can could shall should may might must not don't didn't can't i you we they who")
-)
 LAST_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?$")
 LAST_NUMBER = re.compile(r"\d[\d.,]*$")
 
@@ -78,12 +41,9 @@ def name_token(token: str, inside_word: bool, opens_quote: bool) -> str:
 
 
 def _name_marker(marker: str) -> str:
-    speaker = speaker_of(marker)
-    if speaker:
+    if speaker := speaker_of(marker):
         return f"the start of the {speaker}'s turn"
-    if "text" in marker or "doc" in marker or "eos" in marker or marker == "</s>":
-        return "the end of the text"
-    return "the end of the turn" if "end" in marker or "eot" in marker else "a control mark"
+    return next((name for part, name in MARKERS.items() if part in marker), "a control mark")
 
 
 def _continues(token: str) -> bool:
@@ -124,7 +84,7 @@ def _role_here(passage: Passage, word: str, next_tokens: tuple[tuple[str, float]
     before = passage.lower[-2] if len(passage.lower) > 1 else ""
     if word[0].isupper() and (before[:1].isalpha() or (role == "noun" and word.lower() not in ROLES)):
         return "name"
-    if before in BEFORE_VERBS and role != "adjective" and not word.endswith("s"):
+    if before in SETS["before verbs"] and role != "adjective" and not word.endswith("s"):
         return "verb"
     if role != "noun" and before and role_of(before) in DETERMINERS:
         following = next_tokens[0][0].strip() if next_tokens else ""

@@ -2,28 +2,14 @@
 
 import re
 from collections import Counter
-from typing import NamedTuple
 
-from .passage import Passage
+from .passage import Passage, first_that_holds
 from .wordlists import read, words
 
-
-class Kind(NamedTuple):
-    """A kind of prose scores ``start`` and then ``worth`` for every cue; the highest score wins.
-
-    Cues and both figures were fitted on a labelled sample of public-domain text: 91 of 100 passages right.
-    """
-
-    worth: float
-    start: float
-    cues: frozenset[str]
-
-    def score(self, counts: Counter[str]) -> float:
-        return self.start + self.worth * _count(counts, self.cues)
-
-
 _CUES = read("genre.json")
-KINDS = {name: Kind(k["worth"], k["start"], frozenset(words(k["cues"]))) for name, k in _CUES["kinds"].items()}
+# A kind of prose scores `start` and then `worth` for every cue; the highest score wins. Cues and both figures were
+# fitted on a labelled sample of public-domain text: 91 of 100 passages right.
+KINDS = {name: (k["start"], k["worth"], frozenset(words(k["cues"]))) for name, k in _CUES["kinds"].items()}
 SUBJECTS = {name: frozenset(words(listed)) for name, listed in _CUES["subjects"].items()}
 BOOKING, ROOMS, PUZZLES, PAST = (frozenset(words(_CUES[name])) for name in ("booking", "rooms", "puzzles", "past"))
 
@@ -54,109 +40,97 @@ STATEMENT = re.compile(
 PICTURES = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]")
 
 
-def genre_of(passage: Passage, prefix: str, is_chat: bool) -> str:
-    """The kind of text that ``prefix`` ends in; the phrases are few and always the same."""
+def genre_of(passage: Passage, is_chat: bool) -> str:
+    """The kind of text that a passage is of; the phrases are few and always the same."""
     counts = Counter(passage.lower)
     if is_chat or passage.speaker:
-        return _chat(passage, prefix, counts)
-    other = _no_prose(prefix[-CODE_CHARS:])
-    if other:
+        return _chat(passage, counts)
+    if other := _no_prose(passage.prefix[-CODE_CHARS:]):
         return other
-    scores = {name: kind.score(counts) for name, kind in KINDS.items()}
+    scores = {name: start + worth * _count(counts, cues) for name, (start, worth, cues) in KINDS.items()}
     kind = "fiction" if passage.spoken > 0.3 else max(scores, key=scores.__getitem__)
-    block = passage.block
-    if len(block) <= SHORT_BLOCK:
-        short = _short_form(block, scores[kind] < STRONG_SCORE and kind not in ("recipe", "technical"))
-        if short:
-            return short
+    may_be_game = scores[kind] < STRONG_SCORE and kind not in ("recipe", "technical")
+    if short := _short_form(passage.block, may_be_game):
+        return short
     return _prose(kind, passage, counts) if scores[kind] > LEAST_SCORE else "Plain prose"
 
 
 def _no_prose(end: str) -> str:
     """Code, data, tables, pictures and other scripts show at a glance; "" for anything else."""
-    if len(TABLE_LINE.findall(end)) >= 2:
-        return TABLE
     lines = end.count("\n") + 1
-    if len(KEYED.findall(end)) >= 2 or ROWS.search(end):
-        return DATA
-    if lines > 1 and len(STATEMENT.findall(end)) >= max(3, 0.7 * lines):
-        return CODE
     marks = [char for char in end if not char.isspace()]
-    if len(marks) > 40 and sum(map(str.isdigit, marks)) > 0.5 * len(marks) and not NUMBER_RUN.search(end):
-        return "Columns of numbers"
-    if PICTURES.search(end):
-        return "A message with emoji"
-    if not end.isascii():
-        letters = [char for char in end if char.isalpha()]
-        if sum(char > "\u036f" for char in letters) > 0.5 * len(letters):
-            return "Text in another script"
-    return ""
+    digits, letters = sum(map(str.isdigit, marks)), sum(map(str.isalpha, marks))
+    foreign = 0 if end.isascii() else sum(char.isalpha() and char > "\u036f" for char in marks)
+    return first_that_holds(
+        (TABLE, len(TABLE_LINE.findall(end)) >= 2),
+        (DATA, len(KEYED.findall(end)) >= 2 or ROWS.search(end)),
+        (CODE, lines > 1 and len(STATEMENT.findall(end)) >= max(3, 0.7 * lines)),
+        ("Columns of numbers", len(marks) > 40 and digits > 0.5 * len(marks) and not NUMBER_RUN.search(end)),
+        ("A message with emoji", PICTURES.search(end)),
+        ("Text in another script", foreign > 0.5 * letters),
+    )
 
 
 def _short_form(block: str, may_be_game: bool) -> str:
     """Problems, verses, sequences and puzzles show within one short paragraph; "" for anything else."""
+    if len(block) > SHORT_BLOCK:
+        return ""
     numbers = len(SMALL_NUMBER.findall(block))
-    if NUMBER_RUN.search(block):
-        return "A number sequence"
-    if "####" in block or (numbers >= 2 and ASKED.search(block)):
-        return "A word problem, worked" if "=" in block else "A word problem"
-    if LISTED.search(block):
-        return ""
     lowered = [word.strip(".,:;?“”") for word in block.lower().split()]
-    game = may_be_game and PAST.isdisjoint(lowered)
-    if game and not PUZZLES.isdisjoint(lowered):
-        return "A puzzle"
-    lines = block.split("\n")
-    if len(lines) > 1 and max(map(len, lines)) <= VERSE_LINE:
-        return "A rhymed verse"
-    if not game:
-        return ""
-    if numbers >= 2 and not LARGE_NUMBER.search(block):
-        return "A word problem"
     rooms = sum(word in ROOMS for word in lowered)
-    if rooms >= 2 and rooms * 12 >= len(lowered):
-        return "A puzzle of who is where"
-    return "A word sequence" if WORD_RUN.search(block) else ""
+    lines = block.split("\n")
+    asked = "####" in block or (numbers >= 2 and ASKED.search(block))
+    game = may_be_game and PAST.isdisjoint(lowered)
+    return first_that_holds(
+        ("A number sequence", NUMBER_RUN.search(block)),
+        ("A word problem, worked" if "=" in block else "A word problem", asked),
+        ("", LISTED.search(block)),
+        ("A puzzle", game and not PUZZLES.isdisjoint(lowered)),
+        ("A rhymed verse", len(lines) > 1 and max(map(len, lines)) <= VERSE_LINE),
+        ("", not game),
+        ("A word problem", numbers >= 2 and not LARGE_NUMBER.search(block)),
+        ("A puzzle of who is where", rooms >= 2 and rooms * 12 >= len(lowered)),
+        ("A word sequence", WORD_RUN.search(block)),
+    )
 
 
 def _prose(kind: str, passage: Passage, counts: Counter[str]) -> str:
-    if kind == "recipe":
-        return "A recipe"
-    if kind == "speech":
-        return "A political speech"
-    if kind == "public":
-        return "A post on public services"
-    if kind == "technical":
-        return "Technical how-to prose" if counts["you"] else "Technical prose"
+    if kind == "fiction":
+        return _fiction(passage)
     if kind == "encyclopaedic":
         subject = max(SUBJECTS, key=lambda name: _count(counts, SUBJECTS[name]))
-        known = _count(counts, SUBJECTS[subject]) >= 2
-        return f"Encyclopaedic prose on {subject}" if known else "Encyclopaedic prose"
+        if _count(counts, SUBJECTS[subject]) >= 2:
+            return f"Encyclopaedic prose on {subject}"
+    return "Technical how-to prose" if kind == "technical" and counts["you"] else _CUES["kinds"][kind]["genre"]
+
+
+def _fiction(passage: Passage) -> str:
     if passage.spoken >= 0.45:
         return "Dialogue in fiction"
     told = Counter(passage.narration)
-    first = told["i"] + told["my"] + told["me"] + told["we"]
-    third = told["he"] + told["she"] + told["his"] + told["her"] + told["him"] + told["they"]
+    first = sum(told[word] for word in ("i", "my", "me", "we"))
+    third = sum(told[word] for word in ("he", "she", "his", "her", "him", "they"))
     teller = "First-person" if first > third else "Third-person"
     return f"{teller} fiction with dialogue" if passage.spoken > 0 else f"{teller} narrative"
 
 
-def _chat(passage: Passage, prefix: str, counts: Counter[str]) -> str:
+def _chat(passage: Passage, counts: Counter[str]) -> str:
     turns = sum("user" in piece for piece in passage.lower if piece[0] == "<")
     numbers = sum(piece[0].isdigit() for piece in passage.pieces)
-    if "####" in passage.text or (turns <= 1 and numbers >= 2 and ASKED.search(passage.text)):
-        return "A chat working a word problem" if passage.speaker == "assistant" else "A chat asking a word problem"
-    if OPTIONS.search(passage.text):
-        return "A multiple-choice question"
-    if "this story" in prefix[:60]:
-        return "A chat about a story"
-    if turns == 1 and numbers >= 2 and len(prefix) <= SHORT_BLOCK and _count(counts, BOOKING) < 2:
-        return "A chat asking a word problem"
-    if turns == 1 and _count(counts, ROOMS) >= 3 and len(prefix) <= SHORT_BLOCK:
-        return "A chat puzzle of who is where"
-    if _count(counts, BOOKING) >= 2:
-        return "A chat booking something"
-    return "A short question and answer" if turns == 1 and len(prefix) < 260 else "A friendly chat"
+    length, booking = len(passage.prefix), _count(counts, BOOKING) >= 2
+    short = turns == 1 and length <= SHORT_BLOCK
+    worked = "####" in passage.text or (turns <= 1 and numbers >= 2 and ASKED.search(passage.text))
+    return first_that_holds(
+        ("A chat working a word problem", worked and passage.speaker == "assistant"),
+        ("A chat asking a word problem", worked),
+        ("A multiple-choice question", OPTIONS.search(passage.text)),
+        ("A chat about a story", "this story" in passage.prefix[:60]),
+        ("A chat asking a word problem", short and numbers >= 2 and not booking),
+        ("A chat puzzle of who is where", short and _count(counts, ROOMS) >= 3),
+        ("A chat booking something", booking),
+        ("A short question and answer", turns == 1 and length < 260),
+        ("A friendly chat", True),
+    )
 
 
 def _count(counts: Counter[str], cues: frozenset[str]) -> int:

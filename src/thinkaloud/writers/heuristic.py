@@ -6,7 +6,7 @@ from .base import Context, writer
 from .clause import clause_line
 from .ending import ending_line
 from .genre import genre_of
-from .passage import read_passage
+from .passage import Passage
 from .topic import topic_line
 
 LIMIT = 340
@@ -16,8 +16,8 @@ PLANS = ((True, 3), (True, 2), (True, 1), (False, 1))
 
 def explain_context(context: Context) -> str:
     """Three lines about ``context``, at most LIMIT characters; the same context always gives the same text."""
-    passage = read_passage(context.prefix)
-    genre = genre_of(passage, context.prefix, context.is_chat)
+    passage = Passage(context.prefix)
+    genre = genre_of(passage, context.is_chat)
     clause = clause_line(passage, genre)
     text = ""
     for named, alternatives in PLANS:

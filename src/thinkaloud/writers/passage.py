@@ -1,9 +1,8 @@
 """The end of a text, split once: words, marks, speakers, parts of speech."""
 
 import re
-from dataclasses import dataclass
 
-from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, VERBS, words
+from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, SETS, SPEAKERS, VERBS
 
 WINDOW = 700
 
@@ -14,20 +13,22 @@ MARKER = (
 IS_MARKER = re.compile(MARKER)
 PIECES = re.compile(rf"{MARKER}|[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)*|\n+|[^\s]")
 OPENING_QUOTE = re.compile(r'(?<![^\s(\[—>-])"')
-ABBREVIATIONS = frozenset(words("mr mrs ms dr st prof rev gen col capt lt vs no jr sr"))
+ABBREVIATIONS = SETS["abbreviations"]
 
-ROLES: dict[str, str] = dict.fromkeys(ADJECTIVES, "adjective")
-ROLES.update(dict.fromkeys(VERBS, "verb"))
-ROLES.update(dict.fromkeys(NOUNS, "noun"))
-# Where a word stands in two closed classes, the one listed first is its role.
-for _role, _members in reversed(FUNCTION_WORDS.items()):
-    ROLES.update(dict.fromkeys(words(_members), _role))
+# Where a word stands in two classes, the one listed last is its role.
+_CLASSES = {"adjective": ADJECTIVES, "verb": VERBS, "noun": NOUNS, **dict(reversed(FUNCTION_WORDS.items()))}
+ROLES = {word: role for role, members in _CLASSES.items() for word in members}
 
 ENDINGS = (
     ("adverb", ("ly",)),
     ("verb", ("ed", "ing", "ize", "ise", "ify", "n't")),
     ("adjective", ("ful", "less", "ous", "able", "ible", "ive", "ical", "ish", "est")),
 )
+
+
+def first_that_holds(*rules: tuple[str, object]) -> str:
+    """The first of these phrases whose condition holds, "" if none does."""
+    return next((phrase for phrase, holds in rules if holds), "")
 
 
 def role_of(word: str) -> str:
@@ -47,16 +48,11 @@ def role_of(word: str) -> str:
 
 def speaker_of(marker: str) -> str:
     """Whose turn a chat marker opens: user, assistant, system, or nobody ("")."""
-    if "user" in marker or "human" in marker:
-        return "user"
-    if "assistant" in marker or "model" in marker:
-        return "assistant"
-    return "system" if "system" in marker else ""
+    return next((speaker for part, speaker in SPEAKERS.items() if part in marker), "")
 
 
-@dataclass(frozen=True, slots=True)
 class Passage:
-    """The last stretch of a prefix, split once for everything that asks about it.
+    """The last stretch of a prefix, any text, split once for everything that asks about it.
 
     text: the last WINDOW characters or so, straight double quotes turned into “ and ”.
     pieces, lower: words, numbers, marks, line breaks and chat markers, in order, and the same in lower case.
@@ -66,14 +62,31 @@ class Passage:
     speaker: whose turn it is in a chat, or "".
     """
 
-    text: str
-    pieces: list[str]
-    lower: list[str]
-    sentence: int
-    in_speech: bool
-    spoken: float
-    narration: list[str]
-    speaker: str
+    def __init__(self, prefix: str) -> None:
+        text = prefix[-WINDOW:]
+        if len(prefix) > WINDOW:
+            text = text[text.find(" ", 0, 40) + 1 :]
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode().replace("’", "'")
+        self.prefix = prefix
+        self.text = OPENING_QUOTE.sub("“", text).replace('"', "”")
+        self.pieces: list[str] = PIECES.findall(self.text)
+        self.lower = [piece.lower() for piece in self.pieces]
+        self.sentence = _sentence_start(self.lower)
+        self.speaker = _speaker(prefix, self.lower)
+        self.in_speech = False
+        self.narration: list[str] = []
+        spoken = 0
+        for piece in self.lower:
+            if piece == "“":
+                self.in_speech = True
+            elif piece == "”" or piece[0] in "\n<":
+                self.in_speech = False
+            elif piece[0].isalpha() and self.in_speech:
+                spoken += 1
+            elif piece[0].isalpha():
+                self.narration.append(piece)
+        self.spoken = spoken / max(1, spoken + len(self.narration))
 
     @property
     def block(self) -> str:
@@ -81,39 +94,6 @@ class Passage:
         block = self.text.rstrip()
         block = block[block.rfind("\n\n") + 1 :]
         return block[block.rfind("|>") + 2 :].strip() if self.speaker and "|>" in block else block.strip()
-
-
-def read_passage(prefix: str) -> Passage:
-    """Split the end of ``prefix``; any text will do."""
-    text = prefix[-WINDOW:]
-    if len(prefix) > WINDOW:
-        text = text[text.find(" ", 0, 40) + 1 :]
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode().replace("’", "'")
-    text = OPENING_QUOTE.sub("“", text).replace('"', "”")
-    pieces = PIECES.findall(text)
-    lower = [piece.lower() for piece in pieces]
-    in_speech, narration, spoken = False, [], 0
-    for piece in lower:
-        if piece == "“":
-            in_speech = True
-        elif piece == "”" or piece[0] in "\n<":
-            in_speech = False
-        elif piece[0].isalpha():
-            if in_speech:
-                spoken += 1
-            else:
-                narration.append(piece)
-    return Passage(
-        text=text,
-        pieces=pieces,
-        lower=lower,
-        sentence=_sentence_start(lower),
-        in_speech=in_speech,
-        spoken=spoken / max(1, spoken + len(narration)),
-        narration=narration,
-        speaker=_speaker(prefix, lower),
-    )
 
 
 def ends_sentence(lower: list[str], at: int) -> bool:

@@ -1,27 +1,21 @@
 """The topic of a text: the most telling of its recent nouns, and of its recent names."""
 
 from .passage import ENDINGS, ROLES, Passage
-from .wordlists import NOUNS, words
+from .wordlists import NOUNS, SETS
 
 TOPIC_CHARS = 18
 # What a word is worth shrinks by this for every piece, and by that for every paragraph, that comes after it.
 PIECE_DECAY = 0.5 ** (1 / 60)
 PARAGRAPH_DECAY = 0.8
 
-DULL = words("""
-    time way thing things part side course moment end kind sort case matter number point means bit fact place name
-    example form term value result reason amount others order back line top front rest sense minute minutes hour
-    o'clock chapter mr mrs miss sir dr monsieur madame it's
-""")
 # Rare words tell most: a noun weighs more the later it stands in the list, and most where no list holds it.
 WEIGHTS: dict[str, float] = dict.fromkeys(ROLES, 0.0)
 WEIGHTS.update((noun, 0.35 + 0.65 * min(1.0, rank / 900)) for rank, noun in enumerate(NOUNS))
-WEIGHTS.update(dict.fromkeys(DULL, 0.0))
+WEIGHTS.update(dict.fromkeys(SETS["dull"], 0.0))
 NAME_WEIGHT, UNKNOWN_WEIGHT, UNLIKELY_WEIGHT = 1.0, 0.55, 0.2
 NOT_NOUNS = tuple(ending for _, endings in ENDINGS for ending in endings)
 
-POSSESSIVES = frozenset(words("his her my your our their its"))
-ARTICLES = frozenset(words("the a an this that these those each every some any no another"))
+POSSESSIVES, ARTICLES = SETS["possessives"], SETS["articles"]
 OPENERS = frozenset(".!?“”:\n-*<")
 
 
@@ -53,7 +47,7 @@ def topics_of(passage: Passage) -> tuple[str, str]:
     for at in range(len(pieces) - 2, -1, -1):
         decay *= PIECE_DECAY
         word = lower[at]
-        weight = WEIGHTS.get(word)
+        weight = WEIGHTS.get(word, WEIGHTS.get(word.removesuffix("'s")))
         if weight == 0.0:
             continue
         if not word[0].isalpha():
@@ -63,30 +57,27 @@ def topics_of(passage: Passage) -> tuple[str, str]:
         piece, before, after = pieces[at], lower[at - 1] if at else ".", lower[at + 1]
         if word.endswith("'s"):
             word, piece = word[:-2], piece[:-2]
-            weight = WEIGHTS.get(word)
-            if weight == 0.0:
-                continue
-        named = piece[0].isupper() and (weight is None or before[0] not in OPENERS)
+        opens = before[0] in OPENERS
+        named = piece[0].isupper() and (weight is None or not opens)
         if weight is None:
             if len(word) < 3 or "'" in word:
                 continue
-            if named and before[0] not in OPENERS:
-                weight = NAME_WEIGHT
-            else:
-                weight = UNLIKELY_WEIGHT if word.endswith(NOT_NOUNS) else UNKNOWN_WEIGHT
+            unknown = UNLIKELY_WEIGHT if word.endswith(NOT_NOUNS) else UNKNOWN_WEIGHT
+            weight = NAME_WEIGHT if named and not opens else unknown
         if named:
             if pieces[at + 1][0].isupper() and shown.get(after) == pieces[at + 1]:
                 surname.setdefault(word, after)
+            if not opens or word in shown:
+                sure.add(word)
         else:
             if before in ARTICLES or before in POSSESSIVES:
                 weight *= 1.5
             if after[0].isalpha() and WEIGHTS.get(after) != 0.0:
                 weight *= 0.5
-        if not named and word not in nouns:
-            nouns.add(word)
-            shown[word] = _with_determiner(word, before)
-        if named and (before[0] not in OPENERS or word in shown):
-            sure.add(word)
+            if word not in nouns:
+                nouns.add(word)
+                determiner = before if before in POSSESSIVES else "the" if before in ARTICLES else ""
+                shown[word] = f"{determiner} {word}".lstrip()
         shown.setdefault(word, piece)
         scores[word] = scores.get(word, 0.0) + weight * decay
     ranked = [word for word in sorted(scores, key=scores.__getitem__, reverse=True) if len(word) <= TOPIC_CHARS]
@@ -94,12 +85,6 @@ def topics_of(passage: Passage) -> tuple[str, str]:
     # No name that begins as the noun does: "the sailor" and "Sailors" are one topic.
     named = [word for word in ranked if word in sure - nouns and (not thing or word[:5] != thing[:5])]
     return shown.get(thing, ""), _whole_name(named, shown, surname)
-
-
-def _with_determiner(word: str, before: str) -> str:
-    if before in POSSESSIVES:
-        return f"{before} {word}"
-    return f"the {word}" if before in ARTICLES else word
 
 
 def _whole_name(ranked: list[str], shown: dict[str, str], surname: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,17 +31,17 @@ def write_all(
             f"{directory} kept no next tokens: run thinkaloud extract with --next-tokens 6 into a new folder"
         )
     missing = [s for s in range(manifest["n_shards"]) if not explanations_path(directory, s).is_file()]
-    job = partial(write_one, directory, writer)
     written = 0
-    # Workers start afresh: a fork would copy the threads' locks of the parent.
-    pool = None if workers == 1 else ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        for count in map(job, missing) if pool is None else pool.map(job, missing):
+    with ExitStack() as stack:
+        each = map
+        if workers > 1:
+            # Workers start afresh: a fork would copy the threads' locks of the parent.
+            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+            stack.callback(pool.shutdown, cancel_futures=True)
+            each = pool.map
+        for count in each(partial(write_one, directory, writer), missing):
             written += count
             watch(count)
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
     return written
 
 

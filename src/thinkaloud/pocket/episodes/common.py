@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from thinkaloud.pocket.chat import END, opening
 T = TypeVar("T")
 
 MARK = "^"
+TURN = re.compile(r"<\|(\w+)\|>(.*?)" + re.escape(END), re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -80,57 +82,41 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def read(family: str) -> dict[str, Any]:
-    """The wordings and word lists of a family, which stand in a JSON file beside its code."""
-    return json.loads(files("thinkaloud.pocket.episodes").joinpath(f"{family}.json").read_text(encoding="utf-8"))
+def read(name: str) -> dict[str, Any]:
+    """A JSON file beside the episodes: the wordings and word lists of a family, or what families share."""
+    return json.loads(files("thinkaloud.pocket.episodes").joinpath(f"{name}.json").read_text(encoding="utf-8"))
 
 
-def made(kind: type[T], records: Sequence[Mapping[str, Any]]) -> tuple[T, ...]:
-    """Wordings of a family from its data; lists become tuples, since wordings are frozen."""
-    return tuple(kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in records)
+_PEOPLE = read("people")
+_WOMEN = words(_PEOPLE["women"])
+NAMES = _WOMEN + words(_PEOPLE["men"])
 
 
-def pick_wording(dice: Dice, split: str, train: Sequence[T], heldout: Sequence[T]) -> T:
-    """A train wording for a train episode; for a held-out one, a wording from either list with equal chance."""
-    return dice.pick(heldout if split == "heldout" and dice.chance(0.5) else train)
+def two_people(dice: Dice) -> dict[str, str]:
+    """Slots A and B, two names, and he, He, him, his, His for a template about A."""
+    person, friend = dice.sample(NAMES, 2)
+    return {"A": person, "B": friend, **_PEOPLE["she" if person in _WOMEN else "he"]}
 
 
 class Draft:
     """A text in the making, plain or a chat, that knows the offset of what it has just written."""
 
     def __init__(self) -> None:
-        self.length = 0
-        self._pieces: list[str] = []
-        self._turns: list[tuple[str, int, int]] = []
-        self._open: tuple[str, int] | None = None
+        self.text = ""
 
     def write(self, template: str, slots: Mapping[str, object] | None = None) -> list[int]:
         """Fill the template and append it; the offsets of its marks (`^`), which are not themselves written."""
-        pieces = (template.format_map(slots) if slots is not None else template).split(MARK)
         marks = []
-        for piece in pieces:
-            self._put(piece)
-            marks.append(self.length)
+        for piece in (template if slots is None else template.format_map(slots)).split(MARK):
+            self.text += piece
+            marks.append(len(self.text))
         return marks[:-1]
 
     def turn(self, role: str) -> None:
-        """Start a chat message of `role`, closing the one before."""
-        self._close()
-        self._put(opening(role))
-        self._open = role, self.length
+        """Start a chat message of `role`, closing the one before. A chat begins with one."""
+        self.text += (END if self.text else "") + opening(role)
 
     def finish(self, family: str, facts: Sequence[Fact], wording: str, split: str) -> Episode:
-        self._close()
-        text = "".join(self._pieces)
-        messages = tuple({"role": role, "content": text[start:end]} for role, start, end in self._turns)
+        text = self.text + END if self.text.startswith("<|") else self.text
+        messages = tuple({"role": role, "content": content} for role, content in TURN.findall(text))
         return Episode(family, text, tuple(facts), messages or None, wording, split)
-
-    def _put(self, piece: str) -> None:
-        self._pieces.append(piece)
-        self.length += len(piece)
-
-    def _close(self) -> None:
-        if self._open is not None:
-            self._turns.append((*self._open, self.length))
-            self._put(END)
-            self._open = None
