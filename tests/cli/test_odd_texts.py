@@ -45,7 +45,7 @@ def test_odd_texts_go_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixtur
     found = Activations.load(data)
     assert {text for text in texts if any(text.startswith(prefix) for prefix in found.column("text"))} == set(texts)
     ran("explain", "--data", data)
-    small = ["--data", data, "--batch", "32", "--lr", "1e-6", "--final-lr", "0", "--store", "float32"]
+    small = ["--data", data, "--batch", "32", "--lr", "1e-6", "--final-lr-ratio", "0", "--store", "float32"]
     ran("warmstart", "ar", *small, "--out", str(pair / "ar"), "--ar-template", tiny.AR_TEMPLATE)
     av = ["--out", str(pair / "av"), "--av-template", tiny.AV_TEMPLATE, "--ar", str(pair / "ar"), "--eval-texts", "4"]
     ran("warmstart", "av", *small, *av)

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import torch
 
-from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
+from thinkaloud.pair.scores import direction_mse
+from thinkaloud.training.losses import response_cross_entropy
 
 
 def test_cross_entropy_is_minus_the_log_of_the_softmax() -> None:
@@ -20,7 +21,7 @@ def test_reconstruction_is_two_less_two_cosines() -> None:
     rng = np.random.default_rng(1)
     pred, target = rng.normal(size=(5, 16)) * 7, rng.normal(size=(5, 16)) * 0.1
     cos = [p @ t / np.linalg.norm(p) / np.linalg.norm(t) for p, t in zip(pred, target, strict=True)]
-    found = reconstruction_loss(torch.tensor(pred, dtype=torch.float32), torch.tensor(target, dtype=torch.float32))
+    found = direction_mse(torch.tensor(pred, dtype=torch.float32), torch.tensor(target, dtype=torch.float32)).sum()
     assert math.isclose(float(found), sum(2 - 2 * c for c in cos), rel_tol=1e-5)
 
 
@@ -38,6 +39,6 @@ def test_reconstruction_gradient_is_that_of_finite_differences() -> None:
         step[at] = 1e-5
         numeric[at] = (independent(pred + step) - independent(pred - step)) / 2e-5
     learning = torch.tensor(pred, dtype=torch.float32, requires_grad=True)
-    reconstruction_loss(learning, torch.tensor(target, dtype=torch.float32)).backward()
+    direction_mse(learning, torch.tensor(target, dtype=torch.float32)).sum().backward()
     assert learning.grad is not None
     np.testing.assert_allclose(learning.grad.numpy(), numeric, atol=1e-5)

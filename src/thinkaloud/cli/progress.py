@@ -50,6 +50,25 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
         yield watch
 
 
+def log_lines(
+    pace: "Pace", line: Callable[[dict[str, Any]], str], stays: Callable[[dict[str, Any]], bool]
+) -> Callable[[dict[str, Any]], None]:
+    """What sees the lines of a run's log where nothing can be drawn: those that stay are said, and one now and then."""
+    said = time.monotonic()
+
+    def see(metrics: dict[str, Any]) -> None:
+        nonlocal said
+        left = ""
+        if "step" in metrics:
+            pace.see(metrics)
+            left = pace.words()
+        if stays(metrics) or time.monotonic() - said >= EVERY:
+            said = time.monotonic()
+            print(line(metrics) + left, file=sys.stderr, flush=True)
+
+    return see
+
+
 def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None) -> "Progress":
     """Bars on standard error, with how many `unit` of how many and the time left behind them, in what room there is."""
     from rich.console import Console

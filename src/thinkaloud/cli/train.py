@@ -1,7 +1,6 @@
 """Train a warm-started pair by reinforcement learning; given again, the command goes on with an interrupted run."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,18 +82,7 @@ def _out(args: RL | Resume) -> Path:
 def view(pace: progress.Pace) -> Iterator[Any]:
     """What sees the lines of a run's log: on a terminal a live table; else evaluations, and a line now and then."""
     if not sys.stderr.isatty():
-        said = time.monotonic()
-
-        def tell(metrics: dict[str, Any]) -> None:
-            nonlocal said
-            if "step" in metrics:
-                pace.see(metrics)
-            late = time.monotonic() - said >= progress.EVERY
-            if "note" in metrics or "heldout_fve" in metrics or late:
-                said = time.monotonic()
-                print_line(metrics, pace.words())
-
-        yield tell
+        yield progress.log_lines(pace, line, lambda metrics: "note" in metrics or "heldout_fve" in metrics)
         return
     from rich.console import Console
     from rich.live import Live
@@ -121,15 +109,12 @@ SHOWN = {
 }
 
 
-def print_line(metrics: dict[str, Any], left: str = "") -> None:
+def line(metrics: dict[str, Any]) -> str:
     """A line of the log, as one line: a note, the figures of an evaluation, or those of a step."""
     if "note" in metrics:
-        line = metrics["note"]
-    else:
-        held = (f"{name} {metrics[key]:.4g}" for key, name in SHOWN.items() if key in metrics)
-        said = "  ".join(held) or step_line(metrics)
-        line = f"step {metrics['step']}/{metrics['steps']}  {said}{left}"
-    print(line, file=sys.stderr, flush=True)
+        return metrics["note"]
+    held = (f"{name} {metrics[key]:.4g}" for key, name in SHOWN.items() if key in metrics)
+    return f"step {metrics['step']}/{metrics['steps']}  {'  '.join(held) or step_line(metrics)}"
 
 
 class Panel:

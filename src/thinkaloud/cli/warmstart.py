@@ -1,7 +1,6 @@
 """Train a verbalizer (av) or a reconstructor (ar) on written explanations; an interrupted run goes on."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -68,17 +67,8 @@ def view(pace: progress.Pace) -> Iterator[tuple[Callable[[dict[str, Any]], None]
 
     Below them a terminal has a bar with the last loss and the time left; elsewhere that is a line now and then.
     """
-    said = time.monotonic()
     if not sys.stderr.isatty():
-
-        def watch(metrics: dict[str, Any]) -> None:
-            nonlocal said
-            pace.see(metrics)
-            if evaluated(metrics) or time.monotonic() - said >= progress.EVERY:
-                said = time.monotonic()
-                print(line(metrics) + pace.words(), file=sys.stderr, flush=True)
-
-        yield watch, lambda words: print(words, file=sys.stderr, flush=True)
+        yield progress.log_lines(pace, line, evaluated), partial(print, file=sys.stderr, flush=True)
         return
     with progress.bars("step ", left=lambda: pace.words()[2:]) as drawn:
         task = drawn.add_task("loading", total=None)

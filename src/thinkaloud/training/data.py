@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -123,32 +124,19 @@ def load_vectors(
 def drawn(directory: str | Path, split: str, seed: int, limit: int | None, columns: Sequence[str]) -> Activations:
     """The rows of a split, or `limit` of them drawn by `seed` from the whole of it; no others are held in memory."""
     n = read_manifest(directory)["counts"]["splits"].get(split, {}).get("rows", 0)
-    rows = None if limit is None or limit >= n else _some(n, seed, limit).numpy()
+    rows = None if limit is None or limit >= n else _permutation(n, seed, 1)[:limit]
     found = Activations.load(directory, split=split, columns=columns, rows=rows)
     check_vectors(found.vectors, found.vectors.shape[1])
     return found
-
-
-def _some(n: int, seed: int, limit: int) -> Tensor:
-    """`limit` of n rows in a random order, or all as they are."""
-    if limit >= n:
-        return torch.arange(n)
-    return torch.from_numpy(np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(n)[:limit])
 
 
 def step_rows(step: int, n: int, batch: int, seed: int) -> list[int]:
     """The rows of a 0-based step: every epoch is a permutation of its own, its last batch may be short."""
     per_epoch = -(-n // batch)
     epoch, place = divmod(step, per_epoch)
-    return _order(n, seed, epoch)[place * batch : (place + 1) * batch].tolist()
+    return _permutation(n, seed, 1000 + epoch)[place * batch : (place + 1) * batch].tolist()
 
 
-_cached: tuple[tuple[int, int, int], np.ndarray] | None = None
-
-
-def _order(n: int, seed: int, epoch: int) -> np.ndarray:
-    global _cached
-    key = (n, seed, epoch)
-    if _cached is None or _cached[0] != key:
-        _cached = (key, np.random.Generator(np.random.Philox(key=[seed, 1000 + epoch])).permutation(n))
-    return _cached[1]
+@lru_cache(maxsize=1)
+def _permutation(n: int, seed: int, draw: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(key=[seed, draw])).permutation(n)

@@ -1,10 +1,8 @@
-"""Losses: cross-entropy, GRPO advantages, policy gradient, KL to the reference policy (k3, exact), direction MSE."""
+"""Losses: cross-entropy, GRPO advantages, policy gradient, KL to the reference policy (k3, exact)."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-
-from thinkaloud.pair.scores import direction_mse
 
 
 def response_cross_entropy(logits: Float[Tensor, "m v"], targets: Int[Tensor, " m"]) -> Float[Tensor, ""]:
@@ -52,8 +50,3 @@ def policy_loss(
     clipped, and no old log-probabilities are needed.
     """
     return (kl_weight * kl - advantages * logprobs).sum()
-
-
-def reconstruction_loss(pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Summed direction MSE; divide by the step's row count."""
-    return direction_mse(pred, target).sum()

@@ -20,7 +20,7 @@ from thinkaloud.fingerprint import at
 from thinkaloud.loading import load_backbone, load_causal_lm, load_tokenizer, pick_device, pick_dtype
 from thinkaloud.pair.formats import official
 from thinkaloud.pair.reconstructor import Reconstructor, pad
-from thinkaloud.pair.scores import Scores, fve
+from thinkaloud.pair.scores import Scores, direction_mse, fve
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.rollout.lockstep import Lockstep
@@ -28,7 +28,7 @@ from thinkaloud.site import Site
 from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
-from thinkaloud.training.losses import reconstruction_loss, response_cross_entropy
+from thinkaloud.training.losses import response_cross_entropy
 from thinkaloud.training.memory import logits_in_pieces
 from thinkaloud.training.start import going_on, load_start
 
@@ -162,7 +162,7 @@ class ARTask(Task[ARWarmStart]):
 
     def loss(self, rows: Sequence[int]) -> Tensor:
         pred = self._predict([self.tokens[i] for i in rows])
-        return reconstruction_loss(pred, self.train.vectors[self.targets(rows)].to(pred.device))
+        return direction_mse(pred, self.train.vectors[self.targets(rows)].to(pred.device)).sum()
 
     def _predict(self, prompts: Sequence[np.ndarray]) -> Tensor:
         return self.reconstructor.predict(*pad([prompt.tolist() for prompt in prompts], self.reconstructor.device))
