@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from thinkaloud import atomic, loading
 from thinkaloud.errors import UserError
@@ -80,6 +82,14 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
         (partial / "file").write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert names(tmp_path / "disk") == {"folder", "folder/file"}
+
+
+def test_files_are_as_readable_as_their_folder(tmp_path: Path) -> None:
+    """A library that writes for the owner alone does not keep others from what was meant for them."""
+    with atomic.whole_folder(tmp_path / "made") as partial:
+        save_file({"a": torch.zeros(1)}, partial / "a.safetensors")
+        partial.chmod(0o750)
+    assert (tmp_path / "made" / "a.safetensors").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_file_is_no_place_for_a_folder(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         with full_disk_named(folder):
             yield partial
             for path in partial.rglob("*"):
+                if path.is_file():  # safetensors writes for nobody but the owner
+                    path.chmod(partial.stat().st_mode & 0o666)
                 _sync(path)
             _sync(partial)
             _take_place(partial, folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from thinkaloud import families
+from thinkaloud import families, packages
 from thinkaloud.loading import resolve
 from thinkaloud.site import Site
 
@@ -37,7 +37,8 @@ def same_model(one: str, other: str) -> bool:
     """Whether two names mean one model: by name; models on this machine under two names, by their weights."""
     if one == other:
         return True
-    local = [name for name in (one, other) if name.startswith("pocket") or Path(name).expanduser().is_dir()]
+    named = ("pocket", *packages.packaged())
+    local = [name for name in (one, other) if name.startswith(named) or Path(name).expanduser().is_dir()]
     return len(local) == 2 and fingerprint(one) == fingerprint(other)
 
 

