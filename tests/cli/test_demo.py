@@ -1,4 +1,4 @@
-"""Does `thinkaloud demo` read its texts, set the controls beside them, and write the report it names?"""
+"""`thinkaloud demo` reads its texts, sets the controls beside them, and writes the report it names."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Does `thinkaloud doctor` print a line a check and say by its exit code whether all is well?"""
+"""`thinkaloud doctor` prints a line a check and says by its exit code whether all is well."""
 
 import shutil
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Does `thinkaloud read` take a text from anywhere, refuse what it cannot read, and print what it promises?"""
+"""`thinkaloud read` takes a text from anywhere, refuses what it cannot read, and prints what it promises."""
 
 import io
 import json

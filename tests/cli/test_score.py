@@ -1,4 +1,4 @@
-"""Does `thinkaloud score` say how a pair does on stored activations, as a table and as JSON?"""
+"""`thinkaloud score` says how a pair does on stored activations, as a table and as JSON."""
 
 import json
 import re

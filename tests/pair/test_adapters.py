@@ -1,4 +1,4 @@
-"""Are adapters read as they were trained: nanoNLA's and EasyNLA's layouts and ours, over plain and eight-bit bases?
+"""Adapters are read as they were trained: nanoNLA's and EasyNLA's layouts and ours, over plain and eight-bit bases.
 
 Foreign checkpoints are written by hand and held against plain PyTorch.
 """

@@ -1,4 +1,4 @@
-"""Does every check pass on a sound pair, and does each find the damage that it is there for?"""
+"""Every check passes on a sound pair, and each finds the damage that it is there for."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Does a vector enter exactly where it should, at the norm it should, with the gradient it should have?"""
+"""A vector enters exactly where it should, at the norm it should, with the gradient it should have."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Do the pairs known by name say what their checkpoints say, and where a name leads?"""
+"""The pairs known by name say what their checkpoints say, and where a name leads."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Does a pair read the vectors its model holds, and score what it says against the right baseline?"""
+"""A pair reads the vectors its model holds, and scores what it says against the right baseline."""
 
 import json
 import shutil

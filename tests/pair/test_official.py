@@ -1,4 +1,4 @@
-"""Does a checkpoint in the official layout mean to the package what it means to code that shares nothing with it?
+"""A checkpoint in the official layout means to the package what it means to code that shares nothing with it.
 
 The bar: injected embeddings and reconstructions within 1e-5 of plain PyTorch, in float32.
 """

@@ -1,4 +1,4 @@
-"""Are responses drawn from the model's own distribution, the same for the same seed, and ended where they should be?"""
+"""Responses are drawn from the model's own distribution, the same for the same seed, and end where they should."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Do requests that share batches get what each gets alone, and are the rows of a cancelled one free at once?"""
+"""Requests that share batches get what each gets alone, and the rows of a cancelled one are free at once."""
 
 from dataclasses import replace
 from typing import Any
