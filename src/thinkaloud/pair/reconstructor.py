@@ -14,7 +14,7 @@ from thinkaloud.batching import length_batches
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.injection import scaled
-from thinkaloud.pair.formats import load_ar
+from thinkaloud.pair.formats import load
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tokenised
@@ -52,7 +52,7 @@ class Reconstructor:
         cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
     ) -> "Reconstructor":
         """Load an AR: a checkpoint in the official layout, or an adapter together with its `base`."""
-        return cls(*load_ar(path, base=base, device=device, dtype=dtype))
+        return cls(*load(path, "ar", base=base, device=device, dtype=dtype))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.backbone)).__name__, families.embedding(self.backbone).weight.dtype

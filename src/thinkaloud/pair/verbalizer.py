@@ -16,7 +16,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import Injection
-from thinkaloud.pair.formats import load_av
+from thinkaloud.pair.formats import load
 from thinkaloud.rollout.base import Engine, Prefixes, Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 
@@ -56,7 +56,7 @@ class Verbalizer:
         cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
     ) -> "Verbalizer":
         """Load an AV: a full checkpoint in the official layout, or an adapter together with its `base`."""
-        return cls(*load_av(path, base=base, device=device, dtype=dtype))
+        return cls(*load(path, "av", base=base, device=device, dtype=dtype))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.model)).__name__, families.embedding(self.model).weight.dtype
