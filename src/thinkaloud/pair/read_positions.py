@@ -105,6 +105,11 @@ class ReadPositions(Sequence[ReadPosition]):
     def _counted(self) -> tuple[ReadPosition, ...]:
         return tuple(p for p in self.positions if not p.special) or self.positions
 
+    @property
+    def plain_text(self) -> str:
+        """What was read, a chat's messages one after another."""
+        return self.text if isinstance(self.text, str) else " ".join(m["content"] for m in self.text)
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """One dictionary a position, as `thinkaloud read --json` prints it. An FVE that is not a number is None.
 
@@ -157,11 +162,10 @@ class ReadPositions(Sequence[ReadPosition]):
         return table
 
     def __repr__(self) -> str:
-        text = self.text if isinstance(self.text, str) else " ".join(m["content"] for m in self.text)
         some = f"{len(self)} of {len(self.tokens)}" if self.tokens else f"{len(self)}"
         samples = max((len(p.explanations) for p in self.positions), default=0)
         where = f"{self.name!r} at {self.site}, {some} positions x {samples}"
-        return f"Reading({where}, FVE {self.fve:.3f}, {short(text)})"
+        return f"Reading({where}, FVE {self.fve:.3f}, {short(self.plain_text)})"
 
     @overload
     def __getitem__(self, index: int) -> ReadPosition: ...

@@ -40,10 +40,14 @@ def figure(value: float) -> str:
     return f"{value:5.2f}" if value > -9.995 else f"{value:5.0f}" if value > -999.5 else "<-999"
 
 
+def clamped(value: float, low: float = 0.0) -> float:
+    """A value from `low` to 1; 0 where it is not a number."""
+    return max(low, min(1.0, value)) if math.isfinite(value) else 0.0
+
+
 def bar(value: float, width: int = BAR) -> str:
     """An FVE from 0 to 1 as a bar of `width` characters, in eighths; dots are what is missing."""
-    eighths = round(max(0.0, min(1.0, value if math.isfinite(value) else 0.0)) * width * 8)
-    full, rest = divmod(eighths, 8)
+    full, rest = divmod(round(clamped(value) * width * 8), 8)
     return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width, "·")
 
 
@@ -123,7 +127,7 @@ def controls_table(controls: Sequence[Control]) -> Table:
 
 def axis(value: float, half: int = 9) -> str:
     """A value from −1 to 1 as a bar on either side of 0, `half` characters each."""
-    share = max(-1.0, min(1.0, value)) if math.isfinite(value) else 0.0
+    share = clamped(value, -1.0)
     size = round(abs(share) * half)
     return ("░" * size).rjust(half) + "│" + " " * half if share < 0 else " " * half + "│" + ("█" * size).ljust(half)
 
