@@ -26,8 +26,8 @@ from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
+from thinkaloud.rollout.base import engine as engines
 from thinkaloud.site import Site
 
 MAX_TOKENS = 200
@@ -94,7 +94,7 @@ class NLA:
         verbalizer = Verbalizer.from_pretrained(av, base=base, device=device, dtype=dtype)
         reconstructor = Reconstructor.from_pretrained(ar, base=base, device=device, dtype=dtype)
         if engine != "lockstep":
-            verbalizer.engine = engines.make(engine, verbalizer.model, verbalizer.tokenizer)
+            verbalizer.engine = engines.find(engine)(verbalizer.model, verbalizer.tokenizer)
         base = base or reconstructor.contract.base_model or verbalizer.contract.base_model
         return cls(verbalizer, reconstructor, base, str(name if name is not None else av))
 

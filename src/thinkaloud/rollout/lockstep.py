@@ -21,29 +21,25 @@ from torch import Tensor
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
-from thinkaloud.explanation import Explanation
-from thinkaloud.rollout.base import Prompt, Request, uniforms
+from thinkaloud.rollout.base import Prompt, Row, engine, uniforms
 from thinkaloud.rollout.draw import draw
-from thinkaloud.rollout.ending import Ending
-from thinkaloud.rollout.scheduler import Row, Scheduler
+from thinkaloud.rollout.scheduler import Scheduler
 
 _BUCKET = 32  # places: a graph is made for each multiple
 _Mode = Literal["greedy", "plain", "mixed"]
 
 
+@engine
 class Lockstep(Scheduler):
-    """A sampler over `model`'s own weights, whatever they are when it is called. Keep it, and its graphs are kept.
+    """A sampler over `model`'s own weights, whatever they are when it is called. Keep it, and its graphs are kept."""
 
-    `rows` bounds the responses decoded at once.
-    """
+    name = "lockstep"
 
-    def __init__(self, model: Any, tokenizer: Any, rows: int = 256) -> None:
-        super().__init__(rows)
-        self.model = model
+    def __init__(self, model: Any, tokenizer: Any, rows: int = 256, dtype: torch.dtype | None = None) -> None:
+        super().__init__(model, tokenizer, rows, dtype)
         self.device = families.embedding(model).weight.device
         self.on_gpu = self.device.type == "cuda"
         self.stride = 8 if self.on_gpu else 1  # steps between two looks at the rows
-        self.ending = Ending(model, tokenizer)
         self._kept: _Batch | None = None
         self._shared: dict[tuple[int, ...], _PrefillCache] = {}  # what stands before the first vector, while at work
 
@@ -51,12 +47,6 @@ class Lockstep(Scheduler):
     def running(self) -> Iterator[None]:
         with torch.inference_mode(), attention.reading(self.model):
             yield
-
-    def check(self, request: Request) -> None:
-        self.ending.check(request)
-
-    def explanation(self, row: Row) -> Explanation:
-        return self.ending.explanation(row.ids, row.logprobs, row.request.sampling.max_tokens)
 
     def _batch(self, rows: int, places: int) -> "_Batch":
         """Room for so many rows and places: what is kept from before, grown if rows are live and it is too small."""
