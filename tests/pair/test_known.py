@@ -12,7 +12,7 @@ def test_the_bundled_pair_is_the_one_that_is_listed() -> None:
     pair = known()["pocket"]
     assert pair.where == "bundled"
     assert {part: weights_hash(getattr(pair, part)) for part in ("av", "ar", "base")} == pair.hash
-    assert NLA.from_pretrained("pocket").site == pair.reads()
+    assert str(NLA.from_pretrained("pocket").site) == pair.site
     assert 0 < pair.figures["fve"] < pair.figures["fve_written"] < 1
 
 
@@ -20,7 +20,7 @@ def test_the_bundled_pair_is_the_one_that_is_listed() -> None:
 def test_pairs_of_the_hub_lead_to_their_halves(name: str) -> None:
     av, ar, base = pair_paths(name)
     assert (av, ar, base) == (f"{name}-av", f"{name}-ar", None)
-    assert name.endswith(f"-L{known()[name].reads().layer}")
+    assert known()[name].site == f"resid_post:{name.rpartition('-L')[2]}"
 
 
 def test_a_revision_pins_each_half() -> None:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -46,14 +46,6 @@ def load_pair(
         if verdict is not None and not verdict.reads:
             print(f"thinkaloud: believe nothing of this pair: {verdict.words}", file=sys.stderr)
     return pair
-
-
-def count(nla: "NLA", text: Any, positions: str = "all") -> int:
-    """How many positions of a text or a chat are asked for."""
-    from thinkaloud.activations import parse_positions
-    from thinkaloud.activations.tokens import tokens_of
-
-    return len(parse_positions(positions, len(tokens_of(nla.tokenizer, text))))
 
 
 def command(*words: object) -> str:
@@ -127,10 +119,3 @@ def check_target(path: Path) -> None:
         raise UserError(f"{path} is a folder: give the name of a file to write")
     if not path.absolute().parent.is_dir():
         raise UserError(f"no folder {path.absolute().parent} to write {path.name} in: make it first")
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write a page whole or not at all."""
-    from thinkaloud.atomic import write_whole
-
-    write_whole(path, lambda file: file.write(page.encode("utf-8")))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkaloud.cli.common import check_target, command, count, load_pair, put, write_page
+from thinkaloud.cli.common import check_target, command, load_pair, put
 from thinkaloud.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ def main(args: Args) -> int:
     check_target(args.out)
     from rich.text import Text
 
+    from thinkaloud.activations.tokens import tokens_of
+    from thinkaloud.atomic import write_text
     from thinkaloud.evals import controls
     from thinkaloud.pair import show
     from thinkaloud.pair.report import report
 
     nla = load_pair(args.nla)
-    with progress("reading", sum(count(nla, text) for text in TEXTS)) as watch:
+    with progress("reading", sum(len(tokens_of(nla.tokenizer, text)) for text in TEXTS)) as watch:
         readings = [nla.read(text, max_tokens=MAX_TOKENS, watch=watch) for text in TEXTS]
         beside = controls.beside(readings, nla, max_tokens=MAX_TOKENS)
     for number, reading in enumerate(readings, 1):
@@ -60,7 +62,7 @@ def main(args: Args) -> int:
         )
         put(show.rows(few))
     put(show.footer(readings[0], f"relative to {readings[0].baseline}"), show.controls_table(beside))
-    write_page(args.out, report(readings, beside, title=f"What the {nla.name} model holds, in words"))
+    write_text(args.out, report(readings, beside, title=f"What the {nla.name} model holds, in words"))
     print(f"Every position is in the report: {args.out} (open it in a browser).")
     pair = () if args.nla == "pocket" else ("--nla", args.nla)
     print(f"next: {command('read', 'A sentence of your own.', *pair, '--html', 'mine.html')}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put, write_page
+from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put
 from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
@@ -79,7 +79,9 @@ def main(args: Args) -> int:
     else:
         put(reading)
     if args.html is not None:
-        write_page(args.html, reading.to_html())
+        from thinkaloud.atomic import write_text
+
+        write_text(args.html, reading.to_html())
         print(f"report: {args.html}", file=sys.stderr if args.json else sys.stdout)
     return 0
 

@@ -9,7 +9,6 @@ from typing import Literal
 import yaml
 
 from thinkaloud.fingerprint import at
-from thinkaloud.site import Site
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,6 @@ class Known:
     def paths(self) -> tuple[str, str, str | None]:
         """The names of the AV, the AR and the base model, each at its revision."""
         return str(at(self.av, self.revision.get("av"))), str(at(self.ar, self.revision.get("ar"))), self.base
-
-    def reads(self) -> Site:
-        """The site that the pair reads."""
-        kind, _, layer = self.site.partition(":")
-        return Site(kind, int(layer))
 
 
 @cache

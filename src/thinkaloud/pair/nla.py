@@ -136,9 +136,8 @@ class NLA:
                 raise UserError("this pair does not say which model it reads: give base")
             device, dtype = self.verbalizer.device, next(self.verbalizer.model.parameters()).dtype
             model = load_causal_lm(self.base, str(device), dtype)
-            width = families.d_model(model)
-            if width != self.reconstructor.contract.d_model:
-                wanted = self.reconstructor.contract.d_model
+            width, wanted = families.d_model(model), self.reconstructor.contract.d_model
+            if width != wanted:
                 raise UserError(f"base model {self.base} is {width} wide, the pair reads {wanted}: another model")
             self.site.check(families.n_blocks(model))
             self._model = model
@@ -158,7 +157,8 @@ class NLA:
         >>> nla.explain(torch.ones(1, 256), n=2, temperature=1.0, max_tokens=4)
         [[Explanation(..., 4 tokens), Explanation(..., 4 tokens)]]
         """
-        sampling = Sampling(temperature, self._cap(max_tokens), seed)
+        room = families.context_length(self.verbalizer.model) - len(self.verbalizer.prompt_ids)
+        sampling = Sampling(temperature, min(max_tokens, room), seed)
         return self.verbalizer.explain(_tensor(vectors), n, sampling, watch=watch)
 
     def reconstruct(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
@@ -246,11 +246,6 @@ class NLA:
         """
         contract = self.reconstructor.contract.with_baseline(baseline)
         return replace(self, reconstructor=replace(self.reconstructor, contract=contract))
-
-    def _cap(self, max_tokens: int) -> int:
-        """The asked-for length, within what the context leaves behind the prompt."""
-        room = families.context_length(self.verbalizer.model) - len(self.verbalizer.prompt_ids)
-        return min(max_tokens, room)
 
 
 def model_read(name: str | Path | None, av: str | Path | None, ar: str | Path | None) -> str | Path | None:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation, short
-from thinkaloud.pair.scores import Score, fve
+from thinkaloud.pair.scores import Score, Scores
 from thinkaloud.site import Site
 
 if TYPE_CHECKING:
@@ -66,18 +66,12 @@ class ReadPosition:
     @property
     def fve(self) -> float:
         """FVE over the samples: 1 − mean MSE / V. NaN without samples."""
-        if not self.scores:
-            return float("nan")
-        return fve(sum(s.mse for s in self.scores) / len(self.scores), self.scores[0].baseline)
+        return Scores(self.scores, self.scores[0].baseline).fve if self.scores else float("nan")
 
 
 @dataclass(frozen=True, repr=False)
 class ReadPositions(Sequence[ReadPosition]):
-    """The positions read, in order, and what their scores rest on.
-
-    `name` says which pair read, `text` what was read: a string, or a chat's messages. `tokens` holds every token of it
-    decoded alone, read or not (empty where nobody knows them). `vectors` [n, d], float32, are those of the positions.
-    """
+    """The positions read, in order, and what their scores rest on: the fields of `Reading`."""
 
     positions: tuple[ReadPosition, ...]
     baseline: Baseline
@@ -94,8 +88,7 @@ class ReadPositions(Sequence[ReadPosition]):
         Vectors of special tokens have odd norms and directions (an attention sink at the start of the text), so they
         count only where nothing else was read.
         """
-        mse = [score.mse for position in self._counted() for score in position.scores]
-        return fve(sum(mse) / len(mse), self.baseline) if mse else float("nan")
+        return Scores(tuple(score for position in self._counted() for score in position.scores), self.baseline).fve
 
     @property
     def n_counted(self) -> int:
@@ -117,8 +110,8 @@ class ReadPositions(Sequence[ReadPosition]):
         ['text', 'finish', 'cos', 'mse', 'fve']
         """
         shared = {
-            "baseline": {key: getattr(self.baseline, key) for key in ("v", "n", "n_docs", "split")},
-            "site": {"kind": self.site.kind, "layer": self.site.layer},
+            "baseline": self.baseline.to_dict(),
+            "site": self.site.to_dict(),
         }
         return [
             {
@@ -127,7 +120,12 @@ class ReadPositions(Sequence[ReadPosition]):
                 "token_id": p.token_id,
                 "norm": p.norm,
                 "explanations": [
-                    {"text": e.text, "finish": e.finish, **e.score.to_dict(), "fve": _number(e.score.fve)}
+                    {
+                        "text": e.text,
+                        "finish": e.finish,
+                        **e.score.to_dict(),
+                        "fve": e.score.fve if math.isfinite(e.score.fve) else None,
+                    }
                     for e in p.explanations
                 ],
                 "next_tokens": [{"token": token, "probability": share} for token, share in p.next_tokens],
@@ -176,10 +174,3 @@ class ReadPositions(Sequence[ReadPosition]):
 
     def __len__(self) -> int:
         return len(self.positions)
-
-    def __iter__(self) -> Iterator[ReadPosition]:
-        return iter(self.positions)
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -3,7 +3,6 @@
 import math
 import shutil
 from collections.abc import Sequence
-from io import StringIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair.read_positions import ReadPosition, ReadPositions
+from thinkaloud.pair.read_positions import ReadPositions
 from thinkaloud.pair.scores import Control
 from thinkaloud.render.text import clean, visible
-from thinkaloud.site import Site
 
 HOW_TO_READ = (
     "FVE says how well the words alone rebuild the vector: 1 = perfect, "
@@ -58,12 +56,6 @@ def tone(value: float) -> str:
     return "red" if value < 0 else "yellow" if value < 1 / 3 else "cyan" if value < 2 / 3 else "green"
 
 
-def site_line(site: Site) -> str:
-    """Every convention's name for a site, short, on one line."""
-    names = [name.split(" (")[0] for key, name in site.names().items() if key != "vLLM auxiliary id"]
-    return " = ".join([*names, f"vLLM id {site.names()['vLLM auxiliary id']}"])
-
-
 def fve_line(reading: ReadPositions) -> str:
     """The mean FVE with what it rests on."""
     n, left_out = reading.n_counted, len(reading) - reading.n_counted
@@ -83,21 +75,15 @@ def rows(reading: ReadPositions) -> Table:
     grid.add_column("token", no_wrap=True, max_width=TOKEN_WIDTH, overflow="ellipsis")
     grid.add_column("FVE", no_wrap=True, width=6 + BAR)
     grid.add_column("in words", overflow="fold", ratio=1)
-    for i, position in enumerate(reading, 1):
-        _add(grid, position, gap=int(i < len(reading)))
+    for position in reading:
+        where, token = str(position.position), Text(visible(position.token), "dim" if position.special else "bold")
+        for i, explanation in enumerate(position.explanations, 1):
+            words, fve = _words(explanation, dim=position.special), explanation.score.fve
+            gap = int(i == len(position.explanations) and position is not reading[-1])
+            shown = Text.assemble((figure(fve), f"bold {tone(fve)}"), " ", (bar(fve), tone(fve)))
+            grid.add_row(where, token, shown, Padding(words, (0, 0, gap, 0)))
+            where, token = "", Text()
     return grid
-
-
-def _add(grid: Table, position: ReadPosition, gap: int) -> None:
-    for i, explanation in enumerate(position.explanations):
-        token = Text(visible(position.token), style="dim" if position.special else "bold") if i == 0 else Text()
-        words, fve = _words(explanation, dim=position.special), explanation.score.fve
-        grid.add_row(
-            str(position.position) if i == 0 else "",
-            token,
-            Text.assemble((figure(fve), f"bold {tone(fve)}"), " ", (bar(fve), tone(fve))),
-            Padding(words, (0, 0, gap if i == len(position.explanations) - 1 else 0, 0)),
-        )
 
 
 def _words(explanation: Explanation, dim: bool) -> Table:
@@ -134,11 +120,14 @@ def axis(value: float, half: int = 9) -> str:
 
 def footer(reading: ReadPositions, fve: str) -> Table:
     """Which pair, which vector, what there is to say of the FVE, and how to read it."""
+    names = reading.site.names()
+    number = names.pop("vLLM auxiliary id")
+    site = " = ".join([*(name.split(" (")[0] for name in names.values()), f"vLLM id {number}"])
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row("pair", Text(clean(reading.name)))
-    grid.add_row("site", Text(site_line(reading.site)))
+    grid.add_row("site", Text(site))
     grid.add_row("FVE", Text(fve))
     grid.add_row("", Text(HOW_TO_READ, style="dim"))
     return grid
@@ -146,7 +135,8 @@ def footer(reading: ReadPositions, fve: str) -> Table:
 
 def plain(reading: ReadPositions) -> str:
     """The table as plain text, as wide as the terminal."""
-    out = StringIO()
     width = shutil.get_terminal_size((80, 24)).columns
-    Console(file=out, width=width, color_system=None, force_terminal=False, force_jupyter=False).print(table(reading))
-    return "\n".join(line.rstrip() for line in out.getvalue().removesuffix("\n").split("\n"))
+    console = Console(width=width, color_system=None, force_terminal=False, force_jupyter=False)
+    with console.capture() as captured:
+        console.print(table(reading))
+    return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,6 @@ class Verbalizer:
         ids, self.slots = contracts.check_marker(self.contract, self.tokenizer)
         self.prompt_ids: Int[Tensor, " t"] = torch.tensor(ids)
         self.injection.install(self.model)
-        self._lockstep: Lockstep | None = None
 
     @classmethod
     def from_pretrained(
@@ -114,8 +114,8 @@ class Verbalizer:
     @property
     def sampler(self) -> Engine:
         """The engine given, or lockstep decoding on these weights, made when it is first asked for."""
-        if self.engine is not None:
-            return self.engine
-        if self._lockstep is None:
-            self._lockstep = Lockstep(self.model, self.tokenizer)
-        return self._lockstep
+        return self.engine or self._lockstep
+
+    @cached_property
+    def _lockstep(self) -> Lockstep:
+        return Lockstep(self.model, self.tokenizer)

@@ -55,28 +55,26 @@ def judge(role: str, figures: Mapping[str, Any], rows: int | None = None) -> Ver
     `figures` are named as in a warm start's log: `heldout_fve` with `heldout_fve_shuffled_pairs`, `closed`, and, for an
     AV that no AR has read, `heldout_ce_gap` (nats a token by which the right vector helps). `rows` it was trained on.
     """
-    what = "AR on written text" if role == "ar" else "AV → AR"
     fve, shuffled, gap = (_number(figures, f"heldout_{name}") for name in ("fve", "fve_shuffled_pairs", "ce_gap"))
-    if fve is None:
-        if role == "ar" or gap is None:
-            return None
-        found = f"AV: the right vector helps by {gap:.2f} nats a token"
-        if gap < NOISE:
-            return Verdict(False, f"{found}: it does not use the vector", _advice(role, rows))
-        return Verdict(True, f"{found}; its own words are measured with --ar")
-    found = f"{what}: FVE {fve:.2f}" + ("" if shuffled is None else f", shuffled pairs {shuffled:.2f}")
-    closed = _number(figures, "closed")
-    if shuffled is not None and fve < shuffled + NOISE:
-        return Verdict(
-            False, f"{found}: the words say no more of their own vector than of any other", _advice(role, rows)
-        )
-    if not fve > 0:
-        return Verdict(False, f"{found}: worse than always answering the mean of all directions", _advice(role, rows))
-    if closed is not None and closed < CLOSED:
-        return Verdict(False, f"{found}: only {100 * closed:.0f} % of the explanations close", _advice(role, rows))
-    if fve < LITTLE:
-        return Verdict(True, f"{found}: it reads a little", _advice(role, rows))
-    return Verdict(True, f"{found}: it reads")
+    closed, little = _number(figures, "closed"), False
+    if fve is not None:
+        found = f"{'AR on written text' if role == 'ar' else 'AV → AR'}: FVE {fve:.2f}"
+        found += "" if shuffled is None else f", shuffled pairs {shuffled:.2f}"
+        reads, little = False, fve < LITTLE
+        if shuffled is not None and fve < shuffled + NOISE:
+            says = ": the words say no more of their own vector than of any other"
+        elif not fve > 0:
+            says = ": worse than always answering the mean of all directions"
+        elif closed is not None and closed < CLOSED:
+            says = f": only {100 * closed:.0f} % of the explanations close"
+        else:
+            reads, says = True, ": it reads a little" if little else ": it reads"
+    elif role == "av" and gap is not None:
+        found, reads = f"AV: the right vector helps by {gap:.2f} nats a token", gap >= NOISE
+        says = "; its own words are measured with --ar" if reads else ": it does not use the vector"
+    else:
+        return None
+    return Verdict(reads, found + says, _advice(role, rows) if little or not reads else "")
 
 
 def recorded(contract: Contract) -> Verdict | None:
