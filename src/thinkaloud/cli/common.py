@@ -1,11 +1,10 @@
 """What the verbs share: naming a pair and its data, printing for a person, writing a page."""
 
-import math
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -84,13 +83,14 @@ def check_data(folder: str | Path) -> None:
         raise UserError(f"no manifest.json in {folder}: run thinkaloud extract first")
 
 
-def check_sampling(samples: int, temperature: float | None, max_tokens: int) -> None:
-    """Refuse numbers that no explanation can be sampled with."""
-    for name, value in (("samples", samples), ("max_tokens", max_tokens)):
-        if value < 1:
-            raise UserError(f"{name} must be 1 or more, found {value}")
-    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"temperature must be 0 (greedy) or above, found {temperature}")
+def temperature_of(args: Any) -> float:
+    """The temperature asked for, else 0 for one sample and 1 for several; refuses what cannot be sampled with."""
+    from thinkaloud.rollout.base import Sampling
+
+    if args.samples < 1:
+        raise UserError(f"samples must be 1 or more, found {args.samples}")
+    asked = float(args.samples > 1) if args.temperature is None else args.temperature
+    return Sampling(asked, args.max_tokens, args.seed).temperature
 
 
 def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:

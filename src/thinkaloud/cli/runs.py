@@ -1,7 +1,6 @@
 """List runs: what each is, how far it is, what it reached, and the command to go on."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from thinkaloud.cli.common import command, put
 from thinkaloud.errors import UserError
 
 DEPTH = 3
@@ -35,8 +35,6 @@ def main(args: Args) -> int:
         print(f"no runs in {args.folder} (three folders down)")
         return 0
     from rich.table import Table
-
-    from thinkaloud.cli.common import put
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("kind", "state", "step", "FVE", "frozen AR"):
@@ -97,12 +95,12 @@ def read(folder: Path) -> dict[str, Any] | None:
 def go_on(folder: Path, config: dict[str, Any]) -> str:
     """The command that goes on with an unfinished run."""
     if "nla" in config:
-        return f"thinkaloud train --resume {shlex.quote(str(folder))}"
+        return command("train", "--resume", folder)
     from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
     kind = AVWarmStart if config["role"] == "av" else ARWarmStart
     usual = {field.name: field.default for field in fields(kind)}
     changed = {name: value for name, value in config.items() if name in usual and value != usual[name]}
-    options = {**changed, "data": config["data"], "out": str(folder)}
-    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return shlex.join(["thinkaloud", "warmstart", config["role"], *words])
+    options = {**changed, "data": config["data"], "out": folder}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    return command("warmstart", config["role"], *words)

@@ -250,12 +250,9 @@ class NLA:
 
 def model_read(name: str | Path | None, av: str | Path | None, ar: str | Path | None) -> str | Path | None:
     """Where the model is that a pair reads, by its folder and its contracts alone; None where they do not say."""
-    base = None
-    if name is not None:
-        av, ar, base = pair_paths(name)
-    halves = [(path, role) for path, role in ((av, "av"), (ar, "ar")) if path is not None]
-    named = [read_contract(path, role).base_model for path, role in halves]
-    return base or next((model for model in reversed(named) if model is not None), None)
+    av, ar, base = (av, ar, None) if name is None else pair_paths(name)
+    named = [read_contract(path, role).base_model for path, role in ((ar, "ar"), (av, "av")) if path is not None]
+    return base or next((model for model in named if model is not None), None)
 
 
 def read(text: Text, nla: NLA | str | Path = "pocket", **options: Any) -> Reading:

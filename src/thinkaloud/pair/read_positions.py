@@ -28,8 +28,7 @@ class ScoredExplanation(Explanation):
     @classmethod
     def of(cls, explanation: Explanation, score: Score) -> "ScoredExplanation":
         """The same explanation, scored."""
-        e = explanation
-        return cls(e.text, e.raw, e.token_ids, e.logprobs, e.finish, score)
+        return cls(**vars(explanation), score=score)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, FVE {self.score.fve:.3f})"

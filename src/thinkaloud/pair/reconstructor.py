@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,19 +125,12 @@ class Reconstructor:
         Batches are of near-equal lengths and of about `batch_tokens` tokens.
         """
         out = torch.empty(len(texts), self.contract.d_model)
-
-        def fetch(rows: list[int], vectors: Tensor) -> None:
+        batches = self.batches(texts, batch_tokens or BATCH_TOKENS[self.device.type])
+        made = ((rows, self.predict(*pad(ids, self.device))) for rows, ids in batches)
+        # Each is fetched once the next batch is under way: no gap between them.
+        for (rows, vectors), _ in pairwise(chain(made, [([], out)])):
             out[rows] = vectors.cpu()
             watch(len(rows))
-
-        before: tuple[list[int], Tensor] | None = None  # fetched once the next batch is under way: no gap between them
-        for rows, ids in self.batches(texts, batch_tokens or BATCH_TOKENS[self.device.type]):
-            vectors = self.predict(*pad(ids, self.device))
-            if before is not None:
-                fetch(*before)
-            before = rows, vectors
-        if before is not None:
-            fetch(*before)
         return out
 
     def batches(self, texts: Sequence[str], budget: int) -> Iterator[tuple[list[int], list[list[int]]]]:

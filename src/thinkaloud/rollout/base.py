@@ -58,6 +58,11 @@ class Prompt:
         """Tokens of a prompt."""
         return len(self.ids)
 
+    @property
+    def shared(self) -> tuple[Any, ...]:
+        """What prompts that are read together have in common."""
+        return self.ids, self.slots, self.injection
+
 
 @dataclass(eq=False)
 class Request:

@@ -54,14 +54,13 @@ class Lockstep(Scheduler):
         fits = kept is not None and rows <= kept.rows and places <= kept.places
         if kept is not None and fits and (live or kept.rows <= max(rows, self.rows)):
             return kept
-        context = self.ending.context
-        if kept is None or not live:
-            kept = self._kept = None  # two would not always fit
-            places = -(-places // _BUCKET) * _BUCKET
-            self._kept = _Batch(rows, places, self.device, context)
+        places = -(-places // _BUCKET) * _BUCKET
+        if kept is not None and live:
+            rows, places = max(rows, min(self.rows, 2 * kept.rows)), max(kept.places, places)
         else:
-            places = max(kept.places, -(-places // _BUCKET) * _BUCKET)
-            self._kept = _Batch(max(rows, min(self.rows, 2 * kept.rows)), places, self.device, context)
+            kept = self._kept = None  # two would not always fit
+        self._kept = _Batch(rows, places, self.device, self.ending.context)
+        if kept is not None:
             self._kept.take_over(kept, live)
         return self._kept
 

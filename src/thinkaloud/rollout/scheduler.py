@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from thinkaloud.rollout.base import Engine, Prompt, Request, Row
+from thinkaloud.rollout.base import Engine, Request, Row
 
 _PREFILL_TOKENS = 16384  # read at once
 
@@ -69,7 +69,7 @@ class Scheduler(Engine):
             request = self.waiting[0]
             prompt, n = request.prompt, request.n
             fits = n <= free or not (self.live or rows)
-            if not fits or (rows and (prompt.length > tokens or not _alike(prompt, rows[0].request.prompt))):
+            if not fits or (rows and (prompt.length > tokens or prompt.shared != rows[0].request.prompt.shared)):
                 break
             free, tokens = free - n, tokens - prompt.length
             rows += request.rows(request.admitted)
@@ -77,7 +77,3 @@ class Scheduler(Engine):
             if request.admitted == prompt.n:
                 self.waiting.popleft()
         return rows
-
-
-def _alike(a: Prompt, b: Prompt) -> bool:
-    return (a.ids, a.slots, a.injection) == (b.ids, b.slots, b.injection)

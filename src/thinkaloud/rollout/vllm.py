@@ -14,7 +14,7 @@ import torch
 from thinkaloud import families
 from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
-from thinkaloud.rollout.base import Engine, Prompt, Request, Row, engine, uniforms
+from thinkaloud.rollout.base import Engine, Request, Row, engine, uniforms
 
 _CONTEXT = 4096  # tokens of a prompt and its response at most: the cache is laid out for so many
 
@@ -63,7 +63,7 @@ class VLLM(Engine):
                 disable_log_stats=True,
             )
         self.places: dict[str, Row] = {}
-        self._text: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # ids and slots of the prompts in the cache
+        self._shared: tuple[Any, ...] | None = None  # by the prompts in the cache
         self._named = 0
         self.refresh()
 
@@ -89,7 +89,7 @@ class VLLM(Engine):
             del self.places[name]
 
     def advance(self) -> list[Row]:
-        while self.waiting and (not self.places or self._text == _text(self.waiting[0].prompt)):
+        while self.waiting and (not self.places or self._shared == self.waiting[0].prompt.shared):
             self._begin(self.waiting.popleft())
         if not self.places:
             return []
@@ -97,9 +97,9 @@ class VLLM(Engine):
 
     def _begin(self, request: Request) -> None:
         prompt = request.prompt
-        if self._text != _text(prompt):
+        if self._shared != prompt.shared:
             self.llm.reset_prefix_cache()
-            self._text = _text(prompt)
+            self._shared = prompt.shared
         vectors = prompt.vectors.detach().to("cpu", self.dtype)
         for row in (row for i in range(prompt.n) for row in request.rows(i)):
             ids = [*prompt.ids, *row.ids]
@@ -138,7 +138,3 @@ class VLLM(Engine):
             if self.ending.at(row.ids, row.request.sampling.max_tokens):
                 break  # the tag may have begun in the prefix, where vLLM does not look for it
         return self.finish(row)
-
-
-def _text(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return prompt.ids, prompt.slots

@@ -1,6 +1,6 @@
 """A check of a model or a pair, and what all of them need: probe texts and distances."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -65,11 +65,6 @@ def probe_ids(model: Any, tokenizer: Any) -> Tensor:
     """The ids [1, t] of a probe text, where the model is."""
     device = families.embedding(model).weight.device
     return torch.tensor([list(tokenizer(TEXT)["input_ids"])], device=device)
-
-
-def leading(ids: Sequence[int], bos: int | None) -> int:
-    """How many BOS tokens `ids` begin with."""
-    return next((i for i, token in enumerate(ids) if token != bos), len(ids))
 
 
 def relative(found: Float[Tensor, "..."], wanted: Float[Tensor, "..."]) -> float:

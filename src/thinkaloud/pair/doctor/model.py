@@ -1,5 +1,6 @@
 """Checks of a target model: what its site and its prompts rely on."""
 
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from thinkaloud import families, hooks
 from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
-from thinkaloud.pair.doctor.check import TEXT, Check, Off, check, leading, probe_ids, relative, require, tolerance
+from thinkaloud.pair.doctor.check import TEXT, Check, Off, check, probe_ids, relative, require, tolerance
 from thinkaloud.site import Site
 
 
@@ -74,7 +75,8 @@ def check_bos(model: Any, tokenizer: Any) -> str:
     if bos is None:
         return "the tokenizer has none"
     ids = _chat(tokenizer) if tokenizer.chat_template else []
-    alone, chat, turns = leading(plain, bos), leading(ids, bos), ids.count(bos) > 1
+    alone, chat = (len(list(takewhile(lambda token: token == bos, some))) for some in (plain, ids))
+    turns = ids.count(bos) > 1
     found = f"{alone} before plain text" + (f", {chat} before a chat" if ids else "; no chat template")
     if max(alone, chat) > 1:
         raise Off(found, "it is doubled: let template or tokenizer add it, not both")
