@@ -54,11 +54,9 @@ def command(*words: object) -> str:
 
 def listed(lines: Mapping[str, str]) -> "Table":
     """Names with a description each, wrapped beside them."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column()
+    grid = Table.grid(Column(no_wrap=True), "", padding=(0, 2))
     for name, what in lines.items():
         grid.add_row(f"  {name}", what)
     return grid

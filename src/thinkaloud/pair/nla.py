@@ -20,8 +20,8 @@ from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import check_vectors
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
+from thinkaloud.pair import known
 from thinkaloud.pair.formats import read_contract
-from thinkaloud.pair.known import known
 from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
@@ -269,8 +269,8 @@ def pair_paths(name: str | Path) -> tuple[str | Path, str | Path, str | Path | N
     """Where the AV, the AR and, if it lies beside them, the base model of a named pair are."""
     text = str(name)
     local = text == "pocket" or Path(text).expanduser().is_dir()
-    if not local and text in known():
-        return known()[text].paths()
+    if not local and text in known.known():
+        return known.paths(known.known()[text])
     if not local and text.count("/") == 1 and text[0] not in "./~":
         return f"{text}-av", f"{text}-ar", None
     folder = resolve(name)

@@ -103,9 +103,10 @@ def _data(place: Place) -> dict[str, Any]:
                     for line in lines
                 ],
                 "finish": explanation.finish,
-                "fve": round(explanation.score.fve, 4) if math.isfinite(explanation.score.fve) else None,
-                "cos": round(explanation.score.cos, 4),
-                "mse": round(explanation.score.mse, 4),
+                **{
+                    name: round(value, 4) if math.isfinite(value) else None
+                    for name, value in explanation.score.to_dict().items()
+                },
             }
             for explanation, lines in zip(position.explanations, place["lines"], strict=True)
         ],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from thinkaloud.explanation import Explanation
@@ -70,7 +70,7 @@ def table(reading: ReadPositions) -> RenderableType:
 
 def rows(reading: ReadPositions) -> Table:
     """One block a position: where, the token, the FVE, the explanation line by line; samples under one another."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, expand=False, header_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
     grid.add_column("pos", justify="right", no_wrap=True, style="dim")
     grid.add_column("token", no_wrap=True, max_width=TOKEN_WIDTH, overflow="ellipsis")
     grid.add_column("FVE", no_wrap=True, width=6 + BAR)
@@ -88,9 +88,8 @@ def rows(reading: ReadPositions) -> Table:
 
 def _words(explanation: Explanation, dim: bool) -> Table:
     """An explanation line by line; a mark before each line tells a new line from a wrapped one."""
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=1, style="dim")
-    grid.add_column(overflow="fold", style="dim" if dim else "")
+    text = Column(overflow="fold", style="dim" if dim else "")
+    grid = Table.grid(Column(width=1, style="dim"), text, padding=(0, 1, 0, 0))
     for line in lines(explanation.text) or ["(nothing)"]:
         grid.add_row("·", Text(line))
     if explanation.finish in FINISHES:
@@ -100,7 +99,7 @@ def _words(explanation: Explanation, dim: bool) -> Table:
 
 def controls_table(controls: Sequence[Control]) -> Table:
     """Controls under one another, each with its FVE on one axis from −1 to 1."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, header_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
     grid.add_column("what is scored", ratio=1)
     grid.add_column("FVE", no_wrap=True)
     grid.add_column("−1       0        1", no_wrap=True, width=19)
@@ -123,9 +122,7 @@ def footer(reading: ReadPositions, fve: str) -> Table:
     names = reading.site.names()
     number = names.pop("vLLM auxiliary id")
     site = " = ".join([*(name.split(" (")[0] for name in names.values()), f"vLLM id {number}"])
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = Table.grid(Column(style="dim", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     grid.add_row("pair", Text(clean(reading.name)))
     grid.add_row("site", Text(site))
     grid.add_row("FVE", Text(fve))
