@@ -1,5 +1,6 @@
 """What the verbs share: naming a pair and its data, printing for a person, writing a page."""
 
+import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -83,12 +84,13 @@ def check_data(folder: str | Path) -> None:
 
 def temperature_of(args: Any) -> float:
     """The temperature asked for, else 0 for one sample and 1 for several; refuses what cannot be sampled with."""
-    from thinkaloud.rollout.base import Sampling
-
-    if args.samples < 1:
-        raise UserError(f"samples must be 1 or more, found {args.samples}")
-    asked = float(args.samples > 1) if args.temperature is None else args.temperature
-    return Sampling(asked, args.max_tokens, args.seed).temperature
+    for name, value in (("samples", args.samples), ("max tokens", args.max_tokens)):
+        if value < 1:
+            raise UserError(f"{name} must be 1 or more, found {value}")
+    temperature = float(args.samples > 1) if args.temperature is None else args.temperature
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise UserError(f"temperature must be 0 (greedy) or more, found {temperature}")
+    return temperature
 
 
 def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:

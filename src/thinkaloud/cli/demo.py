@@ -1,7 +1,9 @@
 """Read a few sentences and a chat with the bundled pair, set the controls beside them, and write a report."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,21 +13,7 @@ from thinkaloud.cli.progress import progress
 if TYPE_CHECKING:
     from thinkaloud.pair.reading import Reading
 
-TEXTS: tuple[str | list[dict[str, str]], ...] = (
-    "The old lighthouse keeper had lived alone on the rock for eleven years, and he knew every sound the sea could "
-    "make. But on the night of the great storm he heard something new: far out in the darkness, between two waves, a "
-    "child was calling his name.",
-    "Anna has 12 apples. She gives 5 of them to her brother and buys 4 more at the market. How many apples does Anna "
-    "have now? She starts with 12 and gives away 5, so she has",
-    [
-        {
-            "role": "user",
-            "content": "Hello! I would like to order a large coffee with milk for my grandmother, please.",
-        },
-        {"role": "assistant", "content": "Of course. Would she like it hot or iced, and shall I add any sugar?"},
-        {"role": "user", "content": "Hot please, she is always cold. No sugar, thank you."},
-    ],
-)
+TEXTS: list[str | list[dict[str, str]]] = json.loads(files("thinkaloud.cli").joinpath("demo.json").read_bytes())
 SHOWN = 4
 MAX_TOKENS = 120
 

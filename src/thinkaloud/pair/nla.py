@@ -79,7 +79,8 @@ class NLA:
         """Load a pair: "pocket", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
 
         A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
-        to the model that the contract names. `engine` samples the explanations: "lockstep" or "vllm".
+        to the model that the contract names. `engine` samples the explanations: "lockstep", "vllm", or a file
+        that registers one.
 
         >>> NLA.from_pretrained("pocket").site
         Site(kind='resid_post', layer=5)
@@ -251,8 +252,8 @@ class NLA:
 def model_read(name: str | Path | None, av: str | Path | None, ar: str | Path | None) -> str | Path | None:
     """Where the model is that a pair reads, by its folder and its contracts alone; None where they do not say."""
     av, ar, base = (av, ar, None) if name is None else pair_paths(name)
-    named = [read_contract(path, role).base_model for path, role in ((ar, "ar"), (av, "av")) if path is not None]
-    return base or next((model for model in named if model is not None), None)
+    named = [read_contract(path, role).base_model for path, role in ((av, "av"), (ar, "ar")) if path is not None]
+    return base or next((model for model in reversed(named) if model is not None), None)
 
 
 def read(text: Text, nla: NLA | str | Path = "pocket", **options: Any) -> Reading:
