@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from thinkaloud import NLA, Activations, Site, UserError, extract, families
 from thinkaloud.baseline import Baseline
 from thinkaloud.cli import main
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.reconstructor import Reconstructor
 
 READ = ["read", "Hello there.", "--max-tokens", "3", "--positions", "last", "--nla", "PAIR"]
@@ -29,8 +29,8 @@ TO = ["--out", "PAIR/data"]
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
     tiny.save_base("llama", folder / "base")
-    official.save_av(tiny.verbalizer(), folder / "av")
-    official.save_ar(tiny.reconstructor(seed=0), folder / "ar")
+    save(tiny.verbalizer(), folder / "av")
+    save(tiny.reconstructor(seed=0), folder / "ar")
     (folder / "corpus.jsonl").write_text(
         "".join(json.dumps({"text": f"text number {i} of some"}) + "\n" for i in range(9))
     )
@@ -113,7 +113,7 @@ def nan_model(pair: Path) -> None:
 def wide_ar(pair: Path) -> None:
     shutil.rmtree(pair / "ar")
     stack = families.truncated(tiny.model("llama", hidden_size=64, head_dim=16), 2)
-    official.save_ar(Reconstructor(stack, tiny.head(64), tiny.tokenizer(), tiny.ar_contract(64)), pair / "ar")
+    save(Reconstructor(stack, tiny.head(64), tiny.tokenizer(), tiny.ar_contract(64)), pair / "ar")
 
 
 def wide_base(pair: Path) -> None:
@@ -490,7 +490,7 @@ def test_a_full_disk(pair: Path, tmp_path: Path) -> None:
     code = f"""
 import contextlib, io, pathlib, tiny
 from thinkaloud.cli import guarded, main
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.reconstructor import Reconstructor
 disk = pathlib.Path({str(disk)!r})
 def left():
@@ -501,8 +501,8 @@ def tell(name, action):
         code = action()
     print(name, code, left(), said.getvalue().strip())
 pair = {str(pair)!r}
-tell("save", lambda: guarded(lambda: official.save_av(tiny.verbalizer(), disk / "av")))
-tell("packed", lambda: guarded(lambda: official.save_ar(tiny.reconstructor(), disk / "ar", packed=True)))
+tell("save", lambda: guarded(lambda: save(tiny.verbalizer(), disk / "av")))
+tell("packed", lambda: guarded(lambda: save(tiny.reconstructor(), disk / "ar", "int8")))
 (disk / "filler").write_bytes(bytes(disk.stat().st_blksize * 9))
 tell("extract", lambda: main(["extract", "--model", pair + "/base", "--layer", "2", "--min-position", "3",
     "--corpus", pair + "/corpus.jsonl", "--out", str(disk / "data")]))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from thinkaloud import families, loading
 from thinkaloud.errors import UserError
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import official, save
 
 IDS = torch.arange(9)[None]
 
@@ -81,7 +81,7 @@ def test_a_backbone_reads_only_its_blocks(packed: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_final_norm_that_is_needed_has_to_be_there(packed: bool, tmp_path: Path) -> None:
-    official.save_ar(tiny.reconstructor(), tmp_path, packed)
+    save(tiny.reconstructor(), tmp_path, "int8" if packed else None)
     loading.load_backbone(tmp_path, 2)
     with pytest.raises(UserError, match=r"lacks 1 weights that its config\.json names, model\.norm\.weight first"):
         loading.load_backbone(tmp_path, 2, final_norm=True)
@@ -106,7 +106,7 @@ def test_loaded_models_are_frozen_and_evaluated(folder: Path) -> None:
 
 
 def test_nothing_is_printed(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    official.save_ar(tiny.reconstructor(), tmp_path / "ar")
+    save(tiny.reconstructor(), tmp_path / "ar")
     capfd.readouterr()
     loading.load_causal_lm(folder)
     loading.load_backbone(tmp_path / "ar", 2)
@@ -164,7 +164,7 @@ def test_weights_that_are_missing(folder: Path) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_more_blocks_in_the_config_than_in_the_file(packed: bool, tmp_path: Path) -> None:
-    official.save_ar(tiny.reconstructor(), tmp_path, packed)
+    save(tiny.reconstructor(), tmp_path, "int8" if packed else None)
     change(tmp_path, num_hidden_layers=6)
     for load in (lambda: loading.load_backbone(tmp_path, 5), lambda: loading.load_causal_lm(tmp_path)):
         with pytest.raises(UserError, match=r"lacks \d+ weights that its config\.json names"):

@@ -1,4 +1,4 @@
-"""Does `thinkaloud demo` read its texts, set the controls beside them, and write the report it names?"""
+"""`thinkaloud demo` reads its texts, sets the controls beside them, and writes the report it names."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import tiny
 from thinkaloud import cli
 from thinkaloud.cli import demo
 from thinkaloud.evals import controls
-from thinkaloud.pair.formats.official import save_ar, save_av
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.nla import NLA
 
 
@@ -18,8 +18,8 @@ from thinkaloud.pair.nla import NLA
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random pair with its base, small enough to say nothing quickly."""
     root = tmp_path_factory.mktemp("demo") / "pair"
-    save_av(tiny.verbalizer(), root / "av")
-    save_ar(tiny.reconstructor(), root / "ar")
+    save(tiny.verbalizer(), root / "av")
+    save(tiny.reconstructor(), root / "ar")
     tiny.save_base("llama", root / "base")
     return root
 

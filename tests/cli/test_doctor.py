@@ -1,4 +1,4 @@
-"""Does `thinkaloud doctor` print a line a check and say by its exit code whether all is well?"""
+"""`thinkaloud doctor` prints a line a check and says by its exit code whether all is well."""
 
 import shutil
 from dataclasses import replace
@@ -11,15 +11,15 @@ from safetensors.torch import save_file
 
 from thinkaloud import contract as contracts
 from thinkaloud.cli import main
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pair")
     tiny.save_base("llama", folder / "base")
-    official.save_av(tiny.verbalizer(), folder / "av")
-    official.save_ar(tiny.reconstructor(seed=0), folder / "ar")
+    save(tiny.verbalizer(), folder / "av")
+    save(tiny.reconstructor(seed=0), folder / "ar")
     return folder
 
 
@@ -33,7 +33,7 @@ def test_all_good_is_0(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_something_off_is_1_with_advice(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ar = tmp_path / "ar"
-    official.save_ar(tiny.reconstructor(seed=3), ar)
+    save(tiny.reconstructor(seed=3), ar)
     save_file({"weight": torch.eye(32)}, str(ar / "value_head.safetensors"))
     assert main(["doctor", str(pair / "base"), "--ar", str(ar)]) == 1
     lines = capsys.readouterr().out.splitlines()

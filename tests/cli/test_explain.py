@@ -1,4 +1,4 @@
-"""Does `thinkaloud explain` write an explanation for every activation, keep what is there, and say what comes next?"""
+"""`thinkaloud explain` writes an explanation for every activation, keeps what is there, and says what comes next."""
 
 import json
 import shlex

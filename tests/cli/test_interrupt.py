@@ -1,4 +1,4 @@
-"""Does Ctrl-C say what is left, and how to go on, of verbs that take long and are not resumed?"""
+"""Ctrl-C says what is left, and how to go on, of verbs that take long and are not resumed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which verb runs, and what does a person see when it fails?"""
+"""Which verb runs, and what a person sees when it fails."""
 
 import errno
 import subprocess

@@ -1,4 +1,4 @@
-"""Does the time left fall, come from recent steps, and count evaluations? Do bars fit, and does a pipe get lines?"""
+"""The time left falls, comes from recent steps, and counts evaluations; bars fit, and a pipe gets lines."""
 
 import sys
 

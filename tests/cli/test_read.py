@@ -1,4 +1,4 @@
-"""Does `thinkaloud read` take a text from anywhere, refuse what it cannot read, and print what it promises?"""
+"""`thinkaloud read` takes a text from anywhere, refuses what it cannot read, and prints what it promises."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from thinkaloud import cli
 from thinkaloud.baseline import Baseline
 from thinkaloud.cli import read
 from thinkaloud.errors import UserError
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.scores import Score
 from thinkaloud.site import Site
@@ -176,8 +176,8 @@ def weightless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair whose weights are missing: whatever it is refused for, they were not loaded before."""
     folder = tmp_path_factory.mktemp("pair")
     tiny.save_base("llama", folder / "base")
-    official.save_av(tiny.verbalizer(), folder / "av")
-    official.save_ar(tiny.reconstructor(seed=0), folder / "ar")
+    save(tiny.verbalizer(), folder / "av")
+    save(tiny.reconstructor(seed=0), folder / "ar")
     for file in folder.rglob("*.safetensors"):
         file.unlink()
     (folder / "long.txt").write_text("x" * 300)

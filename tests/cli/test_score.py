@@ -1,4 +1,4 @@
-"""Does `thinkaloud score` say how a pair does on stored activations, as a table and as JSON?"""
+"""`thinkaloud score` says how a pair does on stored activations, as a table and as JSON."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import tiny
 
 from thinkaloud import cli
 from thinkaloud.activations import Activations
-from thinkaloud.pair.formats.official import save_ar, save_av
+from thinkaloud.pair.formats import save
 from thinkaloud.site import Site
 
 N = 24
@@ -20,8 +20,8 @@ N = 24
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair in `pair` and its activations in `data`: documents of three rows, a third of them held out."""
     root = tmp_path_factory.mktemp("score")
-    save_av(tiny.verbalizer(), root / "pair" / "av")
-    save_ar(tiny.reconstructor(), root / "pair" / "ar")
+    save(tiny.verbalizer(), root / "pair" / "av")
+    save(tiny.reconstructor(), root / "pair" / "ar")
     columns = {
         "doc_id": [f"doc-{i // 3}" for i in range(N)],
         "position": list(range(N)),

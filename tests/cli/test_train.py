@@ -28,7 +28,7 @@ from thinkaloud.cli.run import verbs
 from thinkaloud.cli.stopping import told_to_stop
 from thinkaloud.cli.train import Panel, parse, view
 from thinkaloud.config.train import RL, ARWarmStart
-from thinkaloud.pair.formats.official import save_ar, save_av
+from thinkaloud.pair.formats import save
 from thinkaloud.site import Site
 from thinkaloud.training import checkpoint, run_folder
 
@@ -52,8 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair whose AV closes what it says in `pair`, and activations in `data`."""
     root = tmp_path_factory.mktemp("train")
     av, ar = tiny.closing_verbalizer(), tiny.reconstructor()
-    save_av(replace(av, contract=replace(av.contract, base_model=None)), root / "pair" / "av")
-    save_ar(ar, root / "pair" / "ar")
+    save(replace(av, contract=replace(av.contract, base_model=None)), root / "pair" / "av")
+    save(ar, root / "pair" / "ar")
     columns = {
         "doc_id": [f"doc-{i // 3}" for i in range(N)],
         "position": list(range(N)),

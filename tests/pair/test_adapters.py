@@ -1,4 +1,4 @@
-"""Are adapters read as they were trained: nanoNLA's and EasyNLA's layouts and ours, over plain and eight-bit bases?
+"""Adapters are read as they were trained: nanoNLA's and EasyNLA's layouts and ours, over plain and eight-bit bases.
 
 Foreign checkpoints are written by hand and held against plain PyTorch.
 """
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from thinkaloud import families
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_backbone, load_causal_lm
-from thinkaloud.pair.formats import adapters, official
+from thinkaloud.pair.formats import adapters, official, save
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
@@ -289,8 +289,8 @@ def test_our_adapters_save_and_load(family: str, packed: bool, tmp_path: Path) -
     av = Verbalizer(av_model, tok, tiny.av_contract(tok, base_model=str(named)))
     ar_model = adapted(load_backbone(base, 2), targets)
     ar = Reconstructor(ar_model, tiny.head(), tok, tiny.ar_contract(base_model=str(named)))
-    adapters.save_av_adapter(av, tmp_path / "av")
-    adapters.save_ar_adapter(ar, tmp_path / "ar")
+    save(av, tmp_path / "av")
+    save(ar, tmp_path / "ar")
     elsewhere = json.loads((tmp_path / "av" / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert elsewhere == str(named), "the contract's name of the base, not where it lay when it was loaded"
     assert sorted(p.name for p in (tmp_path / "ar").glob("*.safetensors")) == [
@@ -315,7 +315,7 @@ def test_roles_are_not_mixed_up(tmp_path: Path) -> None:
     tok = tiny.tokenizer()
     contract = tiny.av_contract(tok, base_model=str(tmp_path / "base"))
     av = Verbalizer(adapted(load_causal_lm(tmp_path / "base"), LIST), tok, contract)
-    adapters.save_av_adapter(av, tmp_path / "av")
+    save(av, tmp_path / "av")
     with pytest.raises(UserError, match="is an AV: expected an AR"):
         Reconstructor.from_pretrained(tmp_path / "av")
 

@@ -1,4 +1,4 @@
-"""Are the plain statements of an explanation held against the text and M, and nothing else?"""
+"""The plain statements of an explanation are held against the text and M, and nothing else is."""
 
 from typing import Any
 

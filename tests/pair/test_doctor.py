@@ -1,4 +1,4 @@
-"""Does every check pass on a sound pair, and does each find the damage that it is there for?"""
+"""Every check passes on a sound pair, and each finds the damage that it is there for."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ from thinkaloud.loading import load_backbone, load_causal_lm
 from thinkaloud.pair.doctor import Check, Patient, diagnose, find
 from thinkaloud.pair.doctor.halves import check_reconstructor, check_verbalizer
 from thinkaloud.pair.doctor.model import check_bos, check_model
-from thinkaloud.pair.formats import adapters, official
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
@@ -37,8 +37,8 @@ NAMES = [
 
 def write_pair(folder: Path, family: str = "llama") -> Path:
     tiny.save_base(family, folder / "base")
-    official.save_av(tiny.verbalizer(family), folder / "av")
-    official.save_ar(tiny.reconstructor(family, seed=0), folder / "ar")
+    save(tiny.verbalizer(family), folder / "av")
+    save(tiny.reconstructor(family, seed=0), folder / "ar")
     return folder
 
 
@@ -78,9 +78,9 @@ def test_a_pair_of_adapters_is_all_good(injection: str, tmp_path: Path) -> None:
         return out.eval()
 
     contract = tiny.av_contract(tok, base_model=str(base), injection=injection)
-    adapters.save_av_adapter(Verbalizer(adapted(load_causal_lm(base)), tok, contract), tmp_path / "av")
+    save(Verbalizer(adapted(load_causal_lm(base)), tok, contract), tmp_path / "av")
     ar = Reconstructor(adapted(load_backbone(base, 2)), tiny.head(), tok, tiny.ar_contract(base_model=str(base)))
-    adapters.save_ar_adapter(ar, tmp_path / "ar")
+    save(ar, tmp_path / "ar")
     checks = diagnose(find(None, tmp_path / "av", tmp_path / "ar"))
     assert [check.name for check in checks] == NAMES
     assert not off(checks)

@@ -1,4 +1,4 @@
-"""Do the functions that reach into a model find the same things in every family?"""
+"""The functions that reach into a model find the same things in every family."""
 
 from pathlib import Path
 from typing import Any

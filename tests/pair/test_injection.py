@@ -1,4 +1,4 @@
-"""Does a vector enter exactly where it should, at the norm it should, with the gradient it should have?"""
+"""A vector enters exactly where it should, at the norm it should, with the gradient it should have."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from thinkaloud import families, injection
 from thinkaloud.config.train import AVWarmStart
 from thinkaloud.errors import UserError
 from thinkaloud.pair.doctor.halves import check_verbalizer
-from thinkaloud.pair.formats.official import save_av
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 
@@ -295,7 +295,7 @@ def test_a_new_kind_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     for row, ids in zip(found, by_hand.tolist(), strict=True):
         assert list(row[0].token_ids) == ids[: len(row[0].token_ids)]
-    save_av(reader, tmp_path / "av")
+    save(reader, tmp_path / "av")
     assert isinstance(Verbalizer.from_pretrained(tmp_path / "av").injection, new_injection.EmbeddingSum)
     checks = {check.name: check for check in check_verbalizer(reader)}
     assert checks["injection"].found == "added to the marker's embedding; nothing before the marker changes"

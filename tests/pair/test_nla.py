@@ -1,4 +1,4 @@
-"""Does a pair read the vectors its model holds, and score what it says against the right baseline?"""
+"""A pair reads the vectors its model holds, and scores what it says against the right baseline."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import torch
 import thinkaloud
 from thinkaloud import NLA, Baseline, Score, Site, UserError
 from thinkaloud.pair import nla as pair
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.scores import cosine, direction_mse
 from thinkaloud.rollout import ending, lockstep
 
@@ -24,8 +24,8 @@ CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Goo
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pair")
     tiny.save_base("llama", out / "base")
-    official.save_av(tiny.verbalizer(), out / "av")
-    official.save_ar(tiny.reconstructor(seed=0), out / "ar")
+    save(tiny.verbalizer(), out / "av")
+    save(tiny.reconstructor(seed=0), out / "ar")
     return out
 
 

@@ -1,4 +1,4 @@
-"""Does a checkpoint in the official layout mean to the package what it means to code that shares nothing with it?
+"""A checkpoint in the official layout means to the package what it means to code that shares nothing with it.
 
 The bar: injected embeddings and reconstructions within 1e-5 of plain PyTorch, in float32.
 """
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud.errors import UserError
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
@@ -125,8 +125,8 @@ def test_a_saved_pair_loads_as_it_was(family: str, tmp_path: Path) -> None:
         Verbalizer.from_pretrained(tmp_path / "av", device="cpu"),
         Reconstructor.from_pretrained(tmp_path / "ar", device="cpu"),
     )
-    official.save_av(av, tmp_path / "av2")
-    official.save_ar(ar, tmp_path / "ar2")
+    save(av, tmp_path / "av2")
+    save(ar, tmp_path / "ar2")
     av2, ar2 = (
         Verbalizer.from_pretrained(tmp_path / "av2", device="cpu"),
         Reconstructor.from_pretrained(tmp_path / "ar2", device="cpu"),
@@ -141,7 +141,7 @@ def test_a_saved_pair_loads_as_it_was(family: str, tmp_path: Path) -> None:
 
 def test_an_ar_is_saved_with_a_config_of_its_own_length(tmp_path: Path) -> None:
     ar = tiny.reconstructor("qwen2", layer=1)
-    official.save_ar(ar, tmp_path)
+    save(ar, tmp_path)
     import json
 
     assert json.loads((tmp_path / "config.json").read_text())["num_hidden_layers"] == 2
@@ -169,8 +169,8 @@ def test_both_key_names_of_the_gemma_wrapper_load(names: str, tmp_path: Path) ->
 @pytest.mark.parametrize("family", ["llama", "gemma3", "gemma3_text", "gpt2"])
 def test_eight_bit_pairs_load(family: str, tmp_path: Path) -> None:
     av, ar = tiny.verbalizer(family), tiny.reconstructor(family)
-    official.save_av(av, tmp_path / "av", packed=True)
-    official.save_ar(ar, tmp_path / "ar", packed=True)
+    save(av, tmp_path / "av", "int8")
+    save(ar, tmp_path / "ar", "int8")
     av2, ar2 = (
         Verbalizer.from_pretrained(tmp_path / "av", device="cpu"),
         Reconstructor.from_pretrained(tmp_path / "ar", device="cpu"),
@@ -180,7 +180,7 @@ def test_eight_bit_pairs_load(family: str, tmp_path: Path) -> None:
     with torch.no_grad():
         weight, stored = families.embedding(av.model).weight, families.embedding(av2.model).weight
     assert (weight - stored).abs().max() <= weight.abs().max() / 127
-    official.save_av(av2, tmp_path / "again", packed=True)
+    save(av2, tmp_path / "again", "int8")
     third = Verbalizer.from_pretrained(tmp_path / "again", device="cpu")
     assert all(torch.equal(a, b) for a, b in zip(third.model.parameters(), av2.model.parameters(), strict=True)), (
         "what has been packed once packs to the same"

@@ -1,4 +1,4 @@
-"""Does a reading say the same in JSON, in a table and in a notebook, whatever the text is made of?"""
+"""A reading says the same in JSON, in a table and in a notebook, whatever the text is made of."""
 
 import json
 import math

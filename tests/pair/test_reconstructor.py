@@ -1,4 +1,4 @@
-"""Are texts turned into vectors the same way, however many there are and in whichever order?"""
+"""Texts are turned into vectors the same way, however many there are and in whichever order."""
 
 from typing import Any
 

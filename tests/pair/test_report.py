@@ -1,4 +1,4 @@
-"""Is the report one whole file that needs nothing else, says all without its script, and escapes what it is given?"""
+"""The report is one whole file that needs nothing else, says all without its script, and escapes what it is given."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Does the report work in a browser: no errors, the chosen token's words in the panel, keys that go on from there?"""
+"""The report works in a browser: no errors, the chosen token's words in the panel, keys that go on from there."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Are cosine, direction MSE, V and FVE what their definitions say, held against numpy in float64?"""
+"""Cosine, direction MSE, V and FVE are what their definitions say, held against numpy in float64."""
 
 import math
 from collections.abc import Sequence

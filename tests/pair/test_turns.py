@@ -1,4 +1,4 @@
-"""Are the messages of a chat found among its tokens, whatever the template puts around them?"""
+"""The messages of a chat are found among its tokens, whatever the template puts around them."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Are figures that say nothing called so, and is what rows bring told from what was measured?"""
+"""Figures that say nothing are called so, and what rows bring is told from what was measured."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Is the next token the one that inverting the distribution at u gives, in vocabularies of any length?"""
+"""The next token is the one that inverting the distribution at u gives, in vocabularies of any length."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Are responses drawn from the model's own distribution, the same for the same seed, and ended where they should be?"""
+"""Responses are drawn from the model's own distribution, the same for the same seed, and end where they should."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.rollout import scheduler
+from thinkaloud.rollout import lockstep
 from thinkaloud.rollout.base import Sampling, uniforms
 from thinkaloud.rollout.ending import closing_tokens
 from thinkaloud.rollout.lockstep import Lockstep
@@ -270,7 +270,7 @@ def test_rows_that_come_in_later_are_as_good(name: str, monkeypatch: pytest.Monk
     whole = av.explain(vectors, 2, sampling)
     assert len({len(explanation.token_ids) for row in whole for explanation in row}) > 8
     assert_same(with_rows(av, 7).explain(vectors, 2, sampling), whole)
-    monkeypatch.setattr(scheduler, "_PREFILL_TOKENS", 3 * len(av.prompt_ids) + 1)
+    monkeypatch.setattr(lockstep, "_PREFILL_TOKENS", 3 * len(av.prompt_ids) + 1)
     sizes = sizes_read(av, lambda: assert_same(av.explain(vectors, 2, sampling), whole))
     assert max(rows for rows, length in sizes if length > 1) == 3
 

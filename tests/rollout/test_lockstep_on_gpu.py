@@ -1,4 +1,4 @@
-"""Does a step replayed as a graph draw what the same step drew before, whatever rows and lengths it was made for?
+"""A step replayed as a graph draws what the same step drew before, whatever rows and lengths it was made for.
 
 CUDA_VISIBLE_DEVICES=0 python -m pytest -m gpu tests/rollout tests/training
 """

@@ -1,6 +1,7 @@
-"""Do requests that share batches get what each gets alone, and are the rows of a cancelled one free at once?"""
+"""Requests that share batches get what each gets alone, and the rows of a cancelled one are free at once."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from thinkaloud.errors import UserError
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.rollout.base import Finished, Prompt, Request, Sampling
+from thinkaloud.rollout.base import Prompt, Request, Row, Sampling, engine
 from thinkaloud.rollout.lockstep import Lockstep
 
 TOK = tiny.tokenizer()
@@ -41,8 +42,8 @@ def results(request: Request) -> list[list[tuple[int, ...]]]:
     ]  # a KeyError is a response that never came
 
 
-def until_done(engine: Lockstep, *requests: Request) -> list[Finished]:
-    out: list[Finished] = []
+def until_done(engine: Lockstep, *requests: Request) -> list[Row]:
+    out: list[Row] = []
     while any(request.left for request in requests):
         out += engine.step()
     return out
@@ -143,3 +144,21 @@ def test_a_request_that_cannot_be_sampled_is_refused_at_once() -> None:
         engine.submit(prompt, 0)
     assert engine.step() == []
     assert engine.generate(replace(prompt, vectors=torch.empty(0, 1, 32))) == []
+
+
+def test_an_engine_of_ones_own_is_chosen_by_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "twice.py"
+    file.write_text(
+        "from thinkaloud.rollout.base import engine\n"
+        "from thinkaloud.rollout.lockstep import Lockstep\n"
+        "@engine\n"
+        "class Twice(Lockstep):\n"
+        "    name = 'twice'\n"
+    )
+    av, (prompt, n, sampling) = reader(), asked(reader())[0]
+    made = engine.find(str(file))(av.model, TOK)
+    assert type(made).__name__ == "Twice"
+    assert made.generate(prompt, n, sampling) == Lockstep(av.model, TOK).generate(prompt, n, sampling)
+    assert engine.find("lockstep") is Lockstep
+    with pytest.raises(UserError, match="no engine 'vlm': did you mean vllm"):
+        engine.find("vlm")

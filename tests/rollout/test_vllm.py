@@ -1,4 +1,4 @@
-"""Does vLLM say what lockstep says, with the same log-probabilities, whatever shares its batches?
+"""vLLM says what lockstep says, with the same log-probabilities, whatever shares its batches.
 
     make vllm
 

@@ -8,7 +8,7 @@ import tiny
 import torch
 
 from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.site import Site
 from thinkaloud.writers import HeuristicWriter
 from thinkaloud.writers.write import write_all
@@ -52,8 +52,8 @@ def pair(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pair")
     av, ar = tiny.closing_verbalizer(), tiny.reconstructor()
     named = {"base_model": str(base)}
-    official.save_av(replace(av, contract=replace(av.contract, **named)), folder / "av")
-    official.save_ar(replace(ar, contract=replace(ar.contract, **named)), folder / "ar")
+    save(replace(av, contract=replace(av.contract, **named)), folder / "av")
+    save(replace(ar, contract=replace(ar.contract, **named)), folder / "ar")
     return folder
 
 

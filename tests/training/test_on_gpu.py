@@ -12,7 +12,7 @@ from short_run import Run, close, same_gradients
 
 from thinkaloud import NLA, families
 from thinkaloud.config.train import RL, AVWarmStart
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.training import run_folder
 from thinkaloud.training.rl import resume, train
@@ -51,7 +51,7 @@ def test_a_warm_start_explains_while_it_learns(data: Path, tmp_path: Path, mode:
     """Its rollouts are graphs over weights that autocast casts; what it says at first fills its context."""
     stack = families.truncated(tiny.model("llama", seed=1, max_position_embeddings=2048), 2)
     ar = Reconstructor(stack, tiny.head(), tiny.tokenizer(), tiny.ar_contract())
-    official.save_ar(ar, tmp_path / "ar")
+    save(ar, tmp_path / "ar")
     config = AVWarmStart.of(
         data=str(data), out=str(tmp_path / "av"), mode=mode, adapter_rank=4, batch=8, lr=3e-3, warmup=2, eval_every=2,
         eval_rows=6, eval_texts=6, ar=str(tmp_path / "ar"), injection_scale=3.0, device="cuda", store="float32",

@@ -14,7 +14,7 @@ from torch import nn
 
 from thinkaloud import families
 from thinkaloud.config.groups import Lora
-from thinkaloud.pair.formats import adapters
+from thinkaloud.pair.formats import adapters, save
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.reference import Reference
 
@@ -132,9 +132,9 @@ def test_a_head_beside_an_adapter_is_kept_too() -> None:
 def test_a_saved_adapter_has_no_reference(tmp_path: Path) -> None:
     av = tiny.verbalizer()
     av.model = adapted("llama", False)
-    adapters.save_av_adapter(av, tmp_path / "before")
+    save(av, tmp_path / "before")
     Reference(av.model)
-    adapters.save_av_adapter(av, tmp_path / "after")
+    save(av, tmp_path / "after")
     files = [tmp_path / name / adapters.WEIGHTS for name in ("before", "after")]
     assert files[0].read_bytes() == files[1].read_bytes()
 

@@ -27,7 +27,7 @@ from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.families import truncated
-from thinkaloud.pair.formats import adapters
+from thinkaloud.pair.formats import adapters, save
 from thinkaloud.training import checkpoint, rl, run_folder
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.rl import resume, step_seed, train
@@ -267,11 +267,11 @@ def test_adapters_go_on_over_the_base_they_were_begun_with(
     (place / "refs" / "main").write_text(old)
     named = {"base_model": "some/base"}
     av = replace(av, model=adapters.fresh(av.model, 4, 4), contract=replace(av.contract, **named))
-    adapters.save_av_adapter(av, tmp_path / "pair" / "av")
+    save(av, tmp_path / "pair" / "av")
     ar = tiny.reconstructor()
     backbone = adapters.fresh(truncated(stack, 2), 4, 4)
     ar = replace(ar, backbone=backbone, contract=replace(ar.contract, **named))
-    adapters.save_ar_adapter(ar, tmp_path / "pair" / "ar")
+    save(ar, tmp_path / "pair" / "ar")
     found = Activations.load(data)
     vectors = replace(found, manifest={}).save(tmp_path / "data")  # does not say which model it is of
     whole = train(config(tmp_path / "pair", vectors, tmp_path / "whole", steps=2))

@@ -10,7 +10,7 @@ import torch
 
 from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.errors import UserError
-from thinkaloud.pair.formats import official, read_contract
+from thinkaloud.pair.formats import read_contract, save
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.site import Site
@@ -85,12 +85,12 @@ def test_what_does_not_fit_is_refused(data: Path, pair: Path, base: Path, tmp_pa
         made(data, "ar", "pocket")
     av = tiny.closing_verbalizer()
     elsewhere = replace(av, contract=replace(av.contract, site=Site("resid_post", 1)))
-    official.save_av(elsewhere, tmp_path / "elsewhere")
+    save(elsewhere, tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"elsewhere reads .*extract with --nla"):
         made(data, "av", tmp_path / "elsewhere")
     tiny.model("llama", max_position_embeddings=1024, seed=5).save_pretrained(str(tmp_path / "other"))
     ar = tiny.reconstructor()
     foreign = replace(ar, contract=replace(ar.contract, base_model=str(tmp_path / "other")))
-    official.save_ar(foreign, tmp_path / "foreign")
+    save(foreign, tmp_path / "foreign")
     with pytest.raises(UserError, match=r"foreign reads .*other, .* holds activations of"):
         made(data, "ar", tmp_path / "foreign")

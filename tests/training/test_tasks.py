@@ -17,7 +17,7 @@ from thinkaloud.config.train import ARWarmStart, AVWarmStart
 from thinkaloud.contract import hash_ids
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
-from thinkaloud.pair.formats import official
+from thinkaloud.pair.formats import save
 from thinkaloud.training.data import load_rows
 from thinkaloud.training.tasks import ARTask, AVTask, _marked_prompt, build, template_suffix
 
@@ -186,7 +186,7 @@ def test_the_controls_of_an_evaluation_pair_texts_with_other_vectors(data: Path)
 
 def test_an_explanation_that_does_not_close_counts_as_failed(data: Path, tmp_path: Path) -> None:
     """Whatever its text rebuilds: V is below 2, so an AV that never closes has an FVE of 1 − 2 / V."""
-    official.save_ar(tiny.reconstructor(), tmp_path / "ar")
+    save(tiny.reconstructor(), tmp_path / "ar")
     made: AVTask = task(data, "av", ar=str(tmp_path / "ar"), eval_texts=6)
     metrics, samples = made.evaluate()
     assert metrics["closed"] == 0

@@ -48,14 +48,6 @@ def load_pair(
     return pair
 
 
-def count(nla: "NLA", text: Any, positions: str = "all") -> int:
-    """How many positions of a text or a chat are asked for."""
-    from thinkaloud.activations import parse_positions
-    from thinkaloud.activations.tokens import tokens_of
-
-    return len(parse_positions(positions, len(tokens_of(nla.tokenizer, text))))
-
-
 def command(*words: object) -> str:
     """A command of ours as it can be pasted into a shell."""
     return shlex.join(["thinkaloud", *map(str, words)])
@@ -63,11 +55,9 @@ def command(*words: object) -> str:
 
 def listed(lines: Mapping[str, str]) -> "Table":
     """Names with a description each, wrapped beside them."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column()
+    grid = Table.grid(Column(no_wrap=True), "", padding=(0, 2))
     for name, what in lines.items():
         grid.add_row(f"  {name}", what)
     return grid
@@ -92,13 +82,15 @@ def check_data(folder: str | Path) -> None:
         raise UserError(f"no manifest.json in {folder}: run thinkaloud extract first")
 
 
-def check_sampling(samples: int, temperature: float | None, max_tokens: int) -> None:
-    """Refuse numbers that no explanation can be sampled with."""
-    for name, value in (("samples", samples), ("max_tokens", max_tokens)):
+def temperature_of(args: Any) -> float:
+    """The temperature asked for, else 0 for one sample and 1 for several; refuses what cannot be sampled with."""
+    for name, value in (("samples", args.samples), ("max tokens", args.max_tokens)):
         if value < 1:
             raise UserError(f"{name} must be 1 or more, found {value}")
-    if temperature is not None and not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"temperature must be 0 (greedy) or above, found {temperature}")
+    temperature = float(args.samples > 1) if args.temperature is None else args.temperature
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise UserError(f"temperature must be 0 (greedy) or more, found {temperature}")
+    return temperature
 
 
 def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:
@@ -127,10 +119,3 @@ def check_target(path: Path) -> None:
         raise UserError(f"{path} is a folder: give the name of a file to write")
     if not path.absolute().parent.is_dir():
         raise UserError(f"no folder {path.absolute().parent} to write {path.name} in: make it first")
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write a page whole or not at all."""
-    from thinkaloud.atomic import write_whole
-
-    write_whole(path, lambda file: file.write(page.encode("utf-8")))

@@ -1,31 +1,19 @@
 """Read a few sentences and a chat with the bundled pair, set the controls beside them, and write a report."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thinkaloud.cli.common import check_target, command, count, load_pair, put, write_page
+from thinkaloud.cli.common import check_target, command, load_pair, put
 from thinkaloud.cli.progress import progress
 
 if TYPE_CHECKING:
     from thinkaloud.pair.reading import Reading
 
-TEXTS: tuple[str | list[dict[str, str]], ...] = (
-    "The old lighthouse keeper had lived alone on the rock for eleven years, and he knew every sound the sea could "
-    "make. But on the night of the great storm he heard something new: far out in the darkness, between two waves, a "
-    "child was calling his name.",
-    "Anna has 12 apples. She gives 5 of them to her brother and buys 4 more at the market. How many apples does Anna "
-    "have now? She starts with 12 and gives away 5, so she has",
-    [
-        {
-            "role": "user",
-            "content": "Hello! I would like to order a large coffee with milk for my grandmother, please.",
-        },
-        {"role": "assistant", "content": "Of course. Would she like it hot or iced, and shall I add any sugar?"},
-        {"role": "user", "content": "Hot please, she is always cold. No sugar, thank you."},
-    ],
-)
+TEXTS: list[str | list[dict[str, str]]] = json.loads(files("thinkaloud.cli").joinpath("demo.json").read_bytes())
 SHOWN = 4
 MAX_TOKENS = 120
 
@@ -43,12 +31,14 @@ def main(args: Args) -> int:
     check_target(args.out)
     from rich.text import Text
 
+    from thinkaloud.activations.tokens import tokens_of
+    from thinkaloud.atomic import write_text
     from thinkaloud.evals import controls
     from thinkaloud.pair import show
     from thinkaloud.pair.report import report
 
     nla = load_pair(args.nla)
-    with progress("reading", sum(count(nla, text) for text in TEXTS)) as watch:
+    with progress("reading", sum(len(tokens_of(nla.tokenizer, text)) for text in TEXTS)) as watch:
         readings = [nla.read(text, max_tokens=MAX_TOKENS, watch=watch) for text in TEXTS]
         beside = controls.beside(readings, nla, max_tokens=MAX_TOKENS)
     for number, reading in enumerate(readings, 1):
@@ -60,7 +50,7 @@ def main(args: Args) -> int:
         )
         put(show.rows(few))
     put(show.footer(readings[0], f"relative to {readings[0].baseline}"), show.controls_table(beside))
-    write_page(args.out, report(readings, beside, title=f"What the {nla.name} model holds, in words"))
+    write_text(args.out, report(readings, beside, title=f"What the {nla.name} model holds, in words"))
     print(f"Every position is in the report: {args.out} (open it in a browser).")
     pair = () if args.nla == "pocket" else ("--nla", args.nla)
     print(f"next: {command('read', 'A sentence of your own.', *pair, '--html', 'mine.html')}")

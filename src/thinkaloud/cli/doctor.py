@@ -37,19 +37,17 @@ def main(args: Args) -> int:
     from thinkaloud.pair.doctor import diagnose, find
 
     checks = diagnose(find(args.model, args.av, args.ar), args.layer, args.device)
-    put(table(checks), verdict(checks))
-    return OFF if any(check.ok is False for check in checks) else 0
+    off, seen = (sum(check.ok is found for check in checks) for found in (False, True))
+    put(table(checks), f"{off} of {off + seen} checks off" if off else f"all {seen} checks good")
+    return OFF if off else 0
 
 
 def table(checks: "list[Check]") -> "Table":
     """A line a check, with advice where it is off."""
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    out = Table.grid(padding=(0, 2))
-    out.add_column()
-    out.add_column(no_wrap=True)
-    out.add_column(overflow="fold")
+    out = Table.grid("", Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     for check in checks:
         mark = {True: Text("ok", "green"), False: Text("off", "bold red"), None: Text("-", "dim")}[check.ok]
         found = Text(check.found)
@@ -57,9 +55,3 @@ def table(checks: "list[Check]") -> "Table":
             found.append(f"\n{check.advice}", "yellow")
         out.add_row(mark, Text(check.name), found)
     return out
-
-
-def verdict(checks: "list[Check]") -> str:
-    """One line that sums up."""
-    off, seen = sum(check.ok is False for check in checks), sum(check.ok is not None for check in checks)
-    return f"{off} of {seen} checks off" if off else f"all {seen} checks good"

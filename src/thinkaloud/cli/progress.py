@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,17 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
     has not been heard of for `EVERY` seconds.
     """
     if not sys.stderr.isatty():
-        yield _Lines(unit).see
+        said, pace = time.monotonic(), defaultdict[str, TimeLeft](TimeLeft)
+
+        def tell(what: str, done: int, of: int | None) -> None:
+            nonlocal said
+            pace[what].see(done)
+            if time.monotonic() - said >= EVERY:
+                said = time.monotonic()
+                share, still = (f"{done:,} of {of:,}", in_words(pace[what].seconds(of))) if of else (f"{done:,}", "")
+                print(f"{what}: {share} {unit}".rstrip() + still, file=sys.stderr, flush=True)
+
+        yield tell
         return
     with bars(unit=unit) as drawn:
         tasks: dict[str, Any] = {}
@@ -87,20 +97,6 @@ def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None
     console = Console(stderr=True)
     bar, last = BarColumn(max(6, min(40, console.width - 54))), Left() if left else TimeRemainingColumn()
     return Progress(TextColumn("{task.description}"), bar, Count(), last, console=console, transient=True)
-
-
-class _Lines:
-    def __init__(self, unit: str) -> None:
-        self.unit, self.said, self.left = unit, time.monotonic(), {}
-
-    def see(self, what: str, done: int, of: int | None) -> None:
-        left = self.left.setdefault(what, TimeLeft())
-        left.see(done)
-        if time.monotonic() - self.said >= EVERY:
-            self.said = time.monotonic()
-            share = f"{done:,} of {of:,}" if of else f"{done:,}"
-            still = in_words(left.seconds(of)) if of else ""
-            print(f"{what}: {share} {self.unit}".rstrip() + still, file=sys.stderr, flush=True)
 
 
 class TimeLeft:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put, write_page
+from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put, temperature_of
 from thinkaloud.cli.progress import progress
 from thinkaloud.errors import UserError
 
@@ -60,8 +60,8 @@ def main(args: Args) -> int:
     content = source(args)
     if args.html is not None:
         check_target(args.html)
-    temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
-    total = check(args, content, temperature)
+    temperature = temperature_of(args)
+    total = check(args, content)
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device, args.engine)
     with progress("reading", total) as watch:
         reading = nla.read(
@@ -79,23 +79,21 @@ def main(args: Args) -> int:
     else:
         put(reading)
     if args.html is not None:
-        write_page(args.html, reading.to_html())
+        from thinkaloud.atomic import write_text
+
+        write_text(args.html, reading.to_html())
         print(f"report: {args.html}", file=sys.stderr if args.json else sys.stdout)
     return 0
 
 
-def check(args: Args, content: str | list[dict[str, str]], temperature: float) -> int | None:
+def check(args: Args, content: str | list[dict[str, str]]) -> int | None:
     """Refuse, before any weights are loaded, what cannot be read; how many explanations it comes to, where known."""
     from thinkaloud import families, loading
     from thinkaloud.activations.corpus import Document
     from thinkaloud.activations.positions import parse_positions
     from thinkaloud.activations.tokens import encode, windows_to_read
     from thinkaloud.pair.nla import model_read
-    from thinkaloud.rollout.base import Sampling
 
-    if args.samples < 1:
-        raise UserError(f"samples must be 1 or more, found {args.samples}")
-    Sampling(temperature, args.max_tokens, args.seed)
     loading.pick_device(args.device)
     bundled = args.nla is None and args.av is None and args.ar is None
     base = args.base or model_read("pocket" if bundled else args.nla, args.av, args.ar)
@@ -104,8 +102,7 @@ def check(args: Args, content: str | list[dict[str, str]], temperature: float) -
     document = Document("", text=content) if isinstance(content, str) else Document("", messages=tuple(content))
     tokenizer, config = loading.load_tokenizer(base), loading.load_config(base)
     ids = encode(tokenizer, [document])[0]
-    name = str(args.chat or args.file or ("standard input" if args.text == "-" else "the text"))
-    windows_to_read(document, ids, tokenizer.bos_token_id, args.window, families.context_of(config), name)
+    windows_to_read(document, ids, tokenizer.bos_token_id, args.window, families.context_of(config), name(args))
     return len(parse_positions(args.positions, len(ids or ()))) * args.samples
 
 
@@ -116,23 +113,28 @@ def kept(args: Args) -> str:
 
 def source(args: Args) -> str | list[dict[str, str]]:
     """The one text or chat that `args` names."""
-    given = [name for name in ("text", "file", "chat") if getattr(args, name) is not None]
+    given = [option for option in ("text", "file", "chat") if getattr(args, option) is not None]
     if len(given) != 1:
         found = f"{' and '.join(given)} at once" if given else "none"
         raise UserError(f"expected exactly one of TEXT, --file or --chat, found {found}")
     if args.chat is not None:
         return parse_chat(read_file(args.chat), str(args.chat))
     if args.file is not None:
-        text, where = read_file(args.file).rstrip("\r\n"), str(args.file)
+        text = read_file(args.file).rstrip("\r\n")
     elif args.text == "-":
-        text, where = decode(sys.stdin.buffer.read(), "standard input").rstrip("\r\n"), "standard input"
+        text = decode(sys.stdin.buffer.read(), name(args)).rstrip("\r\n")
     else:
-        text, where = args.text or "", "the text"
+        text = args.text or ""
         if any("\ud800" <= c <= "\udfff" for c in text):
             raise UserError("the text is not UTF-8: convert it, or check the terminal's encoding")
     if not text.strip():
-        raise UserError(f"{where} is empty: there is nothing to read")
+        raise UserError(f"{name(args)} is empty: there is nothing to read")
     return text
+
+
+def name(args: Args) -> str:
+    """What is read, as messages call it."""
+    return str(args.chat or args.file or ("standard input" if args.text == "-" else "the text"))
 
 
 def read_file(path: Path) -> str:

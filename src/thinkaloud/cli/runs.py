@@ -1,7 +1,6 @@
 """List runs: what each is, how far it is, what it reached, and the command to go on."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from thinkaloud.cli.common import command, put
 from thinkaloud.errors import UserError
 
 DEPTH = 3
@@ -22,20 +22,6 @@ class Args:
     """Print one JSON object a run."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run in a folder: `fve` is the last held-out figure its log has, by the live AR; None where it has none."""
-
-    folder: str
-    kind: str
-    status: str
-    step: int
-    steps: int
-    fve: float | None
-    fve_frozen: float | None
-    next: str
-
-
 def main(args: Args) -> int:
     """Print a table, or JSON lines."""
     if not args.folder.is_dir():
@@ -43,33 +29,31 @@ def main(args: Args) -> int:
     found = list(runs(args.folder))
     if args.json:
         for run in found:
-            print(json.dumps(run.__dict__))
+            print(json.dumps(run))
         return 0
     if not found:
         print(f"no runs in {args.folder} (three folders down)")
         return 0
     from rich.table import Table
 
-    from thinkaloud.cli.common import put
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("kind", "state", "step", "FVE", "frozen AR"):
         table.add_column(name, justify="right" if name in ("step", "FVE", "frozen AR") else "left", no_wrap=True)
     table.add_column("run", overflow="fold")
     for run in found:
-        figures = ("" if value is None else f"{value:.3f}" for value in (run.fve, run.fve_frozen))
-        kind, state = run.kind.split()[-1], (run.status.split() or [""])[0].rstrip(";:")
-        table.add_row(kind, state, f"{run.step}/{run.steps}", *figures, run.folder)
+        figures = ("" if run[name] is None else f"{run[name]:.3f}" for name in ("fve", "fve_frozen"))
+        kind, state = run["kind"].split()[-1], (run["status"].split() or [""])[0].rstrip(";:")
+        table.add_row(kind, state, f"{run['step']}/{run['steps']}", *figures, run["folder"])
     put(table)
     for run in found:
-        if run.status.startswith("collapsed"):
-            put(f"{run.folder}: {run.status}")
-        if run.next:
-            print(f"next: {run.next}")
+        if run["status"].startswith("collapsed"):
+            put(f"{run['folder']}: {run['status']}")
+        if run["next"]:
+            print(f"next: {run['next']}")
     return 0
 
 
-def runs(folder: Path, depth: int = DEPTH) -> Iterator[Run]:
+def runs(folder: Path, depth: int = DEPTH) -> Iterator[dict[str, Any]]:
     """The runs in a folder and below, by name; a folder that is a run is not looked into."""
     run = read(folder)
     if run is not None:
@@ -79,8 +63,8 @@ def runs(folder: Path, depth: int = DEPTH) -> Iterator[Run]:
             yield from runs(inner, depth - 1)
 
 
-def read(folder: Path) -> Run | None:
-    """The run in this folder, if it is one."""
+def read(folder: Path) -> dict[str, Any] | None:
+    """The run in this folder, if it is one; `fve` is the last held-out figure of its log, by the live AR."""
     from thinkaloud.training import run_folder
 
     if not (folder / run_folder.CONFIG).is_file():
@@ -95,31 +79,27 @@ def read(folder: Path) -> Run | None:
     log = run_folder.log(folder / run_folder.METRICS)
     path = folder / run_folder.STATUS
     status = path.read_text(encoding="utf-8").strip() if path.is_file() else "begun"
-    steps = config["steps"] if "nla" in config else begun["steps"]
-    return Run(
-        str(folder),
-        "rl" if "nla" in config else f"warm start {config['role']}",
-        status,
-        log[-1]["step"] if log else 0,
-        steps,
-        _last(log, "heldout_fve"),
-        _last(log, "heldout_fve_frozen"),
-        "" if run_folder.status(folder) in ("finished", "collapsed") else go_on(folder, config),
-    )
+    last = {name: value for line in log for name, value in line.items() if value is not None}
+    return {
+        "folder": str(folder),
+        "kind": "rl" if "nla" in config else f"warm start {config['role']}",
+        "status": status,
+        "step": log[-1]["step"] if log else 0,
+        "steps": config["steps"] if "nla" in config else begun["steps"],
+        "fve": last.get("heldout_fve"),
+        "fve_frozen": last.get("heldout_fve_frozen"),
+        "next": "" if run_folder.status(folder) in ("finished", "collapsed") else go_on(folder, config),
+    }
 
 
 def go_on(folder: Path, config: dict[str, Any]) -> str:
     """The command that goes on with an unfinished run."""
     if "nla" in config:
-        return f"thinkaloud train --resume {shlex.quote(str(folder))}"
+        return command("train", "--resume", folder)
     from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
     kind = AVWarmStart if config["role"] == "av" else ARWarmStart
-    words = []
-    for name, value in {**kind.of(**config).changed(), "out": str(folder)}.items():
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return shlex.join(["thinkaloud", "warmstart", config["role"], *words])
-
-
-def _last(log: list[dict[str, Any]], name: str) -> float | None:
-    return next((line[name] for line in reversed(log) if line.get(name) is not None), None)
+    words: list[object] = []
+    for name, value in {**kind.of(**config).changed(), "out": folder}.items():
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+    return command("warmstart", config["role"], *words)

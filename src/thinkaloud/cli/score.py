@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thinkaloud.cli.common import check_data, check_pair, check_sampling, load_pair, put
+from thinkaloud.cli.common import check_data, check_pair, load_pair, put, temperature_of
 from thinkaloud.cli.progress import progress
 from thinkaloud.config.eval import Score as Args
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
-    check_sampling(args.samples, args.temperature, args.max_tokens)
+    temperature = temperature_of(args)
     check_data(args.data)
     check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
@@ -32,7 +32,6 @@ def main(args: Args) -> int:
     keep[np.linspace(0, len(keep) - 1, min(args.limit, len(keep))).round().astype(int)] = True
     data = whole.filter(keep)
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
-    temperature = args.temperature if args.temperature is not None else float(args.samples > 1)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
         found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch, args.also)
     how = {"samples": args.samples, "temperature": temperature, "seed": args.seed}
@@ -63,11 +62,10 @@ def verdicts_on(found: "Evaluation", nla: "NLA") -> "list[Verdict]":
 
     fve = {line.name: line.fve for line in found.lines}
     out = []
-    for role, name, part in (("ar", WRITTEN, nla.reconstructor), ("av", OWN, nla.verbalizer)):
+    for name, part, closed in ((WRITTEN, nla.reconstructor, None), (OWN, nla.verbalizer, found.closed)):
         figures = {"heldout_fve": fve.get(name), "heldout_fve_shuffled_pairs": fve.get(f"{name}, {SHUFFLED}")}
-        if role == "av":
-            figures["closed"] = found.closed
-        out.append(judge(role, figures, part.contract.provenance.get("rows")))
+        contract = part.contract
+        out.append(judge(contract.role, {**figures, "closed": closed}, contract.provenance.get("rows")))
     return [verdict for verdict in out if verdict is not None]
 
 

@@ -6,9 +6,10 @@ token does not have. Only what is stated plainly is checked: a passed check is n
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 
 from thinkaloud.pair.read_positions import ReadPosition, ReadPositions
 from thinkaloud.writers.ending import MARKS, PIECE_CHARS, name_token
@@ -49,7 +50,7 @@ def words(text: str) -> frozenset[str]:
     """The content words of an explanation, in lower case; of what it says comes next the tokens alone."""
     parts = []
     for line in text.split("\n"):
-        after = _outside_quotes(_NEXT, line)
+        after = _NEXT.search(_own(line))
         parts += [line[: after.start()] if after else line, *(match.group() for match in _next_claims(line))]
     return frozenset(word.group().casefold() for part in parts for word in _WORD.finditer(part)) - FUNCTION
 
@@ -85,7 +86,7 @@ def naming(position: ReadPosition) -> list[int]:
 
 def _faults(line: str, position: ReadPosition, until: str | None) -> Iterator[tuple[int, int, str]]:
     """Spans of a line that a rule finds wrong, each with the reason."""
-    after, final = _outside_quotes(_NEXT, line), _outside_quotes(_FINAL, line)
+    after, final = _NEXT.search(_own(line)), _FINAL.search(_own(line))
     stop = after.start() if after else len(line)
     claim = _CLAIM.match(line, final.end()) if final and final.end() < stop else None
     if claim and not _is_final(_key(claim.group()), position.token, until):
@@ -97,29 +98,24 @@ def _faults(line: str, position: ReadPosition, until: str | None) -> Iterator[tu
     if until is None:
         return
     head, text = line[: claim.start() if claim else stop], until.casefold()
-    quotes = [match.span() for match in _QUOTED.finditer(head)]
-    for start, end in quotes:
-        for word in _WORD.finditer(head, start, end):
+    for quote in _QUOTED.finditer(head):
+        for word in _WORD.finditer(head, *quote.span()):
             if _absent(word.group(), text):
                 yield *word.span(), "quoted, and not in the text so far"
-    for pattern in (_NUMBER, _NAME):
-        for match in pattern.finditer(head):
-            inside = any(start < match.start() < end for start, end in quotes)
-            if not inside and _absent(match.group(), text):
-                yield *match.span(), "not in the text so far"
+    for match in chain(_NUMBER.finditer(_own(head)), _NAME.finditer(_own(head))):
+        if _absent(match.group(), text):
+            yield *match.span(), "not in the text so far"
 
 
 def _next_claims(line: str) -> list[re.Match[str]]:
     """What a line says comes next, in its order: quoted tokens and the names of marks."""
-    after = _outside_quotes(_NEXT, line)
+    after = _NEXT.search(_own(line))
     return list(_CLAIM.finditer(line, after.end())) if after else []
 
 
-def _outside_quotes(pattern: re.Pattern[str], line: str) -> re.Match[str] | None:
-    """The first match that is the explanation's own words."""
-    quotes = [match.span() for match in _QUOTED.finditer(line)]
-    found = pattern.finditer(line)
-    return next((m for m in found if not any(start < m.start() < end for start, end in quotes)), None)
+def _own(line: str) -> str:
+    """A line's own words: what it quotes is blanked."""
+    return _QUOTED.sub(lambda quote: " " * len(quote.group()), line)
 
 
 def _absent(word: str, text: str) -> bool:
@@ -161,6 +157,5 @@ def _pieces(line: str, faults: Iterable[tuple[int, int, str]], agreed: dict[str,
             notes[gap.start() : gap.end()] = [notes[gap.end()]] * len(gap.group())
     for match in _WORD.finditer(line):
         counts[match.start() : match.end()] = [agreed.get(match.group().casefold(), 0)] * len(match.group())
-    marks = list(zip(line, notes, counts, strict=True))
-    same: Callable[[tuple[str, str, int]], tuple[str, int]] = lambda mark: mark[1:]  # noqa: E731
-    return [Piece("".join(m[0] for m in run), *key) for key, run in groupby(marks, same)]
+    marks = zip(line, notes, counts, strict=True)
+    return [Piece("".join(m[0] for m in run), *key) for key, run in groupby(marks, itemgetter(1, 2))]

@@ -20,14 +20,14 @@ from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import check_vectors
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
+from thinkaloud.pair import known
 from thinkaloud.pair.formats import read_contract
-from thinkaloud.pair.known import known
 from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
+from thinkaloud.rollout.base import engine as engines
 from thinkaloud.site import Site
 
 MAX_TOKENS = 200
@@ -79,7 +79,8 @@ class NLA:
         """Load a pair: "pocket", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
 
         A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
-        to the model that the contract names. `engine` samples the explanations: "lockstep" or "vllm".
+        to the model that the contract names. `engine` samples the explanations: "lockstep", "vllm", or a file
+        that registers one.
 
         >>> NLA.from_pretrained("pocket").site
         Site(kind='resid_post', layer=5)
@@ -94,7 +95,7 @@ class NLA:
         verbalizer = Verbalizer.from_pretrained(av, base=base, device=device, dtype=dtype)
         reconstructor = Reconstructor.from_pretrained(ar, base=base, device=device, dtype=dtype)
         if engine != "lockstep":
-            verbalizer.engine = engines.make(engine, verbalizer.model, verbalizer.tokenizer)
+            verbalizer.engine = engines.find(engine)(verbalizer.model, verbalizer.tokenizer)
         base = base or reconstructor.contract.base_model or verbalizer.contract.base_model
         return cls(verbalizer, reconstructor, base, str(name if name is not None else av))
 
@@ -136,9 +137,8 @@ class NLA:
                 raise UserError("this pair does not say which model it reads: give base")
             device, dtype = self.verbalizer.device, next(self.verbalizer.model.parameters()).dtype
             model = load_causal_lm(self.base, str(device), dtype)
-            width = families.d_model(model)
-            if width != self.reconstructor.contract.d_model:
-                wanted = self.reconstructor.contract.d_model
+            width, wanted = families.d_model(model), self.reconstructor.contract.d_model
+            if width != wanted:
                 raise UserError(f"base model {self.base} is {width} wide, the pair reads {wanted}: another model")
             self.site.check(families.n_blocks(model))
             self._model = model
@@ -158,7 +158,8 @@ class NLA:
         >>> nla.explain(torch.ones(1, 256), n=2, temperature=1.0, max_tokens=4)
         [[Explanation(..., 4 tokens), Explanation(..., 4 tokens)]]
         """
-        sampling = Sampling(temperature, self._cap(max_tokens), seed)
+        room = families.context_length(self.verbalizer.model) - len(self.verbalizer.prompt_ids)
+        sampling = Sampling(temperature, min(max_tokens, room), seed)
         return self.verbalizer.explain(_tensor(vectors), n, sampling, watch=watch)
 
     def reconstruct(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
@@ -247,19 +248,11 @@ class NLA:
         contract = self.reconstructor.contract.with_baseline(baseline)
         return replace(self, reconstructor=replace(self.reconstructor, contract=contract))
 
-    def _cap(self, max_tokens: int) -> int:
-        """The asked-for length, within what the context leaves behind the prompt."""
-        room = families.context_length(self.verbalizer.model) - len(self.verbalizer.prompt_ids)
-        return min(max_tokens, room)
-
 
 def model_read(name: str | Path | None, av: str | Path | None, ar: str | Path | None) -> str | Path | None:
     """Where the model is that a pair reads, by its folder and its contracts alone; None where they do not say."""
-    base = None
-    if name is not None:
-        av, ar, base = pair_paths(name)
-    halves = [(path, role) for path, role in ((av, "av"), (ar, "ar")) if path is not None]
-    named = [read_contract(path, role).base_model for path, role in halves]
+    av, ar, base = (av, ar, None) if name is None else pair_paths(name)
+    named = [read_contract(path, role).base_model for path, role in ((av, "av"), (ar, "ar")) if path is not None]
     return base or next((model for model in reversed(named) if model is not None), None)
 
 
@@ -277,8 +270,8 @@ def pair_paths(name: str | Path) -> tuple[str | Path, str | Path, str | Path | N
     """Where the AV, the AR and, if it lies beside them, the base model of a named pair are."""
     text = str(name)
     local = text == "pocket" or Path(text).expanduser().is_dir()
-    if not local and text in known():
-        return known()[text].paths()
+    if not local and text in known.known():
+        return known.paths(known.known()[text])
     if not local and text.count("/") == 1 and text[0] not in "./~":
         return f"{text}-av", f"{text}-ar", None
     folder = resolve(name)

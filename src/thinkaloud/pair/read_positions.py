@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation, short
-from thinkaloud.pair.scores import Score, fve
+from thinkaloud.pair.scores import Score, Scores
 from thinkaloud.site import Site
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ class ScoredExplanation(Explanation):
     @classmethod
     def of(cls, explanation: Explanation, score: Score) -> "ScoredExplanation":
         """The same explanation, scored."""
-        e = explanation
-        return cls(e.text, e.raw, e.token_ids, e.logprobs, e.finish, score)
+        return cls(**vars(explanation), score=score)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, FVE {self.score.fve:.3f})"
@@ -66,18 +65,12 @@ class ReadPosition:
     @property
     def fve(self) -> float:
         """FVE over the samples: 1 − mean MSE / V. NaN without samples."""
-        if not self.scores:
-            return float("nan")
-        return fve(sum(s.mse for s in self.scores) / len(self.scores), self.scores[0].baseline)
+        return Scores(self.scores, self.scores[0].baseline).fve if self.scores else float("nan")
 
 
 @dataclass(frozen=True, repr=False)
 class ReadPositions(Sequence[ReadPosition]):
-    """The positions read, in order, and what their scores rest on.
-
-    `name` says which pair read, `text` what was read: a string, or a chat's messages. `tokens` holds every token of it
-    decoded alone, read or not (empty where nobody knows them). `vectors` [n, d], float32, are those of the positions.
-    """
+    """The positions read, in order, and what their scores rest on: the fields of `Reading`."""
 
     positions: tuple[ReadPosition, ...]
     baseline: Baseline
@@ -94,8 +87,7 @@ class ReadPositions(Sequence[ReadPosition]):
         Vectors of special tokens have odd norms and directions (an attention sink at the start of the text), so they
         count only where nothing else was read.
         """
-        mse = [score.mse for position in self._counted() for score in position.scores]
-        return fve(sum(mse) / len(mse), self.baseline) if mse else float("nan")
+        return Scores(tuple(score for position in self._counted() for score in position.scores), self.baseline).fve
 
     @property
     def n_counted(self) -> int:
@@ -105,6 +97,11 @@ class ReadPositions(Sequence[ReadPosition]):
     def _counted(self) -> tuple[ReadPosition, ...]:
         return tuple(p for p in self.positions if not p.special) or self.positions
 
+    @property
+    def plain_text(self) -> str:
+        """What was read, a chat's messages one after another."""
+        return self.text if isinstance(self.text, str) else " ".join(m["content"] for m in self.text)
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """One dictionary a position, as `thinkaloud read --json` prints it. An FVE that is not a number is None.
 
@@ -112,8 +109,8 @@ class ReadPositions(Sequence[ReadPosition]):
         ['text', 'finish', 'cos', 'mse', 'fve']
         """
         shared = {
-            "baseline": {key: getattr(self.baseline, key) for key in ("v", "n", "n_docs", "split")},
-            "site": {"kind": self.site.kind, "layer": self.site.layer},
+            "baseline": self.baseline.to_dict(),
+            "site": self.site.to_dict(),
         }
         return [
             {
@@ -122,7 +119,12 @@ class ReadPositions(Sequence[ReadPosition]):
                 "token_id": p.token_id,
                 "norm": p.norm,
                 "explanations": [
-                    {"text": e.text, "finish": e.finish, **e.score.to_dict(), "fve": _number(e.score.fve)}
+                    {
+                        "text": e.text,
+                        "finish": e.finish,
+                        **e.score.to_dict(),
+                        "fve": e.score.fve if math.isfinite(e.score.fve) else None,
+                    }
                     for e in p.explanations
                 ],
                 "next_tokens": [{"token": token, "probability": share} for token, share in p.next_tokens],
@@ -157,11 +159,10 @@ class ReadPositions(Sequence[ReadPosition]):
         return table
 
     def __repr__(self) -> str:
-        text = self.text if isinstance(self.text, str) else " ".join(m["content"] for m in self.text)
         some = f"{len(self)} of {len(self.tokens)}" if self.tokens else f"{len(self)}"
         samples = max((len(p.explanations) for p in self.positions), default=0)
         where = f"{self.name!r} at {self.site}, {some} positions x {samples}"
-        return f"Reading({where}, FVE {self.fve:.3f}, {short(text)})"
+        return f"Reading({where}, FVE {self.fve:.3f}, {short(self.plain_text)})"
 
     @overload
     def __getitem__(self, index: int) -> ReadPosition: ...
@@ -172,10 +173,3 @@ class ReadPositions(Sequence[ReadPosition]):
 
     def __len__(self) -> int:
         return len(self.positions)
-
-    def __iter__(self) -> Iterator[ReadPosition]:
-        return iter(self.positions)
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from thinkaloud.batching import length_batches
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.injection import scaled
-from thinkaloud.pair.formats import load_ar
+from thinkaloud.pair.formats import load
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tokenised
@@ -52,7 +53,7 @@ class Reconstructor:
         cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
     ) -> "Reconstructor":
         """Load an AR: a checkpoint in the official layout, or an adapter together with its `base`."""
-        return cls(*load_ar(path, base=base, device=device, dtype=dtype))
+        return cls(*load(path, "ar", base=base, device=device, dtype=dtype))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.backbone)).__name__, families.embedding(self.backbone).weight.dtype
@@ -124,19 +125,12 @@ class Reconstructor:
         Batches are of near-equal lengths and of about `batch_tokens` tokens.
         """
         out = torch.empty(len(texts), self.contract.d_model)
-
-        def fetch(rows: list[int], vectors: Tensor) -> None:
+        batches = self.batches(texts, batch_tokens or BATCH_TOKENS[self.device.type])
+        made = ((rows, self.predict(*pad(ids, self.device))) for rows, ids in batches)
+        # Each is fetched once the next batch is under way: no gap between them.
+        for (rows, vectors), _ in pairwise(chain(made, [([], out)])):
             out[rows] = vectors.cpu()
             watch(len(rows))
-
-        before: tuple[list[int], Tensor] | None = None  # fetched once the next batch is under way: no gap between them
-        for rows, ids in self.batches(texts, batch_tokens or BATCH_TOKENS[self.device.type]):
-            vectors = self.predict(*pad(ids, self.device))
-            if before is not None:
-                fetch(*before)
-            before = rows, vectors
-        if before is not None:
-            fetch(*before)
         return out
 
     def batches(self, texts: Sequence[str], budget: int) -> Iterator[tuple[list[int], list[list[int]]]]:

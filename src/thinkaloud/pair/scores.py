@@ -4,7 +4,7 @@ Definitions: Fraser-Taliente, Kantamneni, Ong et al., "Natural Language Autoenco
 of LLM Activations", Transformer Circuits, 2026.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -111,9 +111,6 @@ class Scores(Sequence[Score]):
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def __iter__(self) -> Iterator[Score]:
-        return iter(self.rows)
 
     def __repr__(self) -> str:
         vectors = f"{len(self):,} vector{'s' * (len(self) != 1)}"

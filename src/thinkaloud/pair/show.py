@@ -3,19 +3,17 @@
 import math
 import shutil
 from collections.abc import Sequence
-from io import StringIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair.read_positions import ReadPosition, ReadPositions
+from thinkaloud.pair.read_positions import ReadPositions
 from thinkaloud.pair.scores import Control
 from thinkaloud.render.text import clean, visible
-from thinkaloud.site import Site
 
 HOW_TO_READ = (
     "FVE says how well the words alone rebuild the vector: 1 = perfect, "
@@ -40,10 +38,14 @@ def figure(value: float) -> str:
     return f"{value:5.2f}" if value > -9.995 else f"{value:5.0f}" if value > -999.5 else "<-999"
 
 
+def clamped(value: float, low: float = 0.0) -> float:
+    """A value from `low` to 1; 0 where it is not a number."""
+    return max(low, min(1.0, value)) if math.isfinite(value) else 0.0
+
+
 def bar(value: float, width: int = BAR) -> str:
     """An FVE from 0 to 1 as a bar of `width` characters, in eighths; dots are what is missing."""
-    eighths = round(max(0.0, min(1.0, value if math.isfinite(value) else 0.0)) * width * 8)
-    full, rest = divmod(eighths, 8)
+    full, rest = divmod(round(clamped(value) * width * 8), 8)
     return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width, "·")
 
 
@@ -52,12 +54,6 @@ def tone(value: float) -> str:
     if not math.isfinite(value):
         return "dim"
     return "red" if value < 0 else "yellow" if value < 1 / 3 else "cyan" if value < 2 / 3 else "green"
-
-
-def site_line(site: Site) -> str:
-    """Every convention's name for a site, short, on one line."""
-    names = [name.split(" (")[0] for key, name in site.names().items() if key != "vLLM auxiliary id"]
-    return " = ".join([*names, f"vLLM id {site.names()['vLLM auxiliary id']}"])
 
 
 def fve_line(reading: ReadPositions) -> str:
@@ -74,33 +70,26 @@ def table(reading: ReadPositions) -> RenderableType:
 
 def rows(reading: ReadPositions) -> Table:
     """One block a position: where, the token, the FVE, the explanation line by line; samples under one another."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, expand=False, header_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
     grid.add_column("pos", justify="right", no_wrap=True, style="dim")
     grid.add_column("token", no_wrap=True, max_width=TOKEN_WIDTH, overflow="ellipsis")
     grid.add_column("FVE", no_wrap=True, width=6 + BAR)
     grid.add_column("in words", overflow="fold", ratio=1)
-    for i, position in enumerate(reading, 1):
-        _add(grid, position, gap=int(i < len(reading)))
+    for position in reading:
+        where, token = str(position.position), Text(visible(position.token), "dim" if position.special else "bold")
+        for i, explanation in enumerate(position.explanations, 1):
+            words, fve = _words(explanation, dim=position.special), explanation.score.fve
+            gap = int(i == len(position.explanations) and position is not reading[-1])
+            shown = Text.assemble((figure(fve), f"bold {tone(fve)}"), " ", (bar(fve), tone(fve)))
+            grid.add_row(where, token, shown, Padding(words, (0, 0, gap, 0)))
+            where, token = "", Text()
     return grid
-
-
-def _add(grid: Table, position: ReadPosition, gap: int) -> None:
-    for i, explanation in enumerate(position.explanations):
-        token = Text(visible(position.token), style="dim" if position.special else "bold") if i == 0 else Text()
-        words, fve = _words(explanation, dim=position.special), explanation.score.fve
-        grid.add_row(
-            str(position.position) if i == 0 else "",
-            token,
-            Text.assemble((figure(fve), f"bold {tone(fve)}"), " ", (bar(fve), tone(fve))),
-            Padding(words, (0, 0, gap if i == len(position.explanations) - 1 else 0, 0)),
-        )
 
 
 def _words(explanation: Explanation, dim: bool) -> Table:
     """An explanation line by line; a mark before each line tells a new line from a wrapped one."""
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=1, style="dim")
-    grid.add_column(overflow="fold", style="dim" if dim else "")
+    text = Column(overflow="fold", style="dim" if dim else "")
+    grid = Table.grid(Column(width=1, style="dim"), text, padding=(0, 1, 0, 0))
     for line in lines(explanation.text) or ["(nothing)"]:
         grid.add_row("·", Text(line))
     if explanation.finish in FINISHES:
@@ -110,7 +99,7 @@ def _words(explanation: Explanation, dim: bool) -> Table:
 
 def controls_table(controls: Sequence[Control]) -> Table:
     """Controls under one another, each with its FVE on one axis from −1 to 1."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=True, header_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
     grid.add_column("what is scored", ratio=1)
     grid.add_column("FVE", no_wrap=True)
     grid.add_column("−1       0        1", no_wrap=True, width=19)
@@ -123,18 +112,19 @@ def controls_table(controls: Sequence[Control]) -> Table:
 
 def axis(value: float, half: int = 9) -> str:
     """A value from −1 to 1 as a bar on either side of 0, `half` characters each."""
-    share = max(-1.0, min(1.0, value)) if math.isfinite(value) else 0.0
+    share = clamped(value, -1.0)
     size = round(abs(share) * half)
     return ("░" * size).rjust(half) + "│" + " " * half if share < 0 else " " * half + "│" + ("█" * size).ljust(half)
 
 
 def footer(reading: ReadPositions, fve: str) -> Table:
     """Which pair, which vector, what there is to say of the FVE, and how to read it."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    names = reading.site.names()
+    number = names.pop("vLLM auxiliary id")
+    site = " = ".join([*(name.split(" (")[0] for name in names.values()), f"vLLM id {number}"])
+    grid = Table.grid(Column(style="dim", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     grid.add_row("pair", Text(clean(reading.name)))
-    grid.add_row("site", Text(site_line(reading.site)))
+    grid.add_row("site", Text(site))
     grid.add_row("FVE", Text(fve))
     grid.add_row("", Text(HOW_TO_READ, style="dim"))
     return grid
@@ -142,7 +132,8 @@ def footer(reading: ReadPositions, fve: str) -> Table:
 
 def plain(reading: ReadPositions) -> str:
     """The table as plain text, as wide as the terminal."""
-    out = StringIO()
     width = shutil.get_terminal_size((80, 24)).columns
-    Console(file=out, width=width, color_system=None, force_terminal=False, force_jupyter=False).print(table(reading))
-    return "\n".join(line.rstrip() for line in out.getvalue().removesuffix("\n").split("\n"))
+    console = Console(width=width, color_system=None, force_terminal=False, force_jupyter=False)
+    with console.capture() as captured:
+        console.print(table(reading))
+    return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))

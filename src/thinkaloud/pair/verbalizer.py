@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import Injection
-from thinkaloud.pair.formats import load_av
+from thinkaloud.pair.formats import load
 from thinkaloud.rollout.base import Engine, Prefixes, Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 
@@ -49,14 +50,13 @@ class Verbalizer:
         ids, self.slots = contracts.check_marker(self.contract, self.tokenizer)
         self.prompt_ids: Int[Tensor, " t"] = torch.tensor(ids)
         self.injection.install(self.model)
-        self._lockstep: Lockstep | None = None
 
     @classmethod
     def from_pretrained(
         cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
     ) -> "Verbalizer":
         """Load an AV: a full checkpoint in the official layout, or an adapter together with its `base`."""
-        return cls(*load_av(path, base=base, device=device, dtype=dtype))
+        return cls(*load(path, "av", base=base, device=device, dtype=dtype))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.model)).__name__, families.embedding(self.model).weight.dtype
@@ -114,8 +114,8 @@ class Verbalizer:
     @property
     def sampler(self) -> Engine:
         """The engine given, or lockstep decoding on these weights, made when it is first asked for."""
-        if self.engine is not None:
-            return self.engine
-        if self._lockstep is None:
-            self._lockstep = Lockstep(self.model, self.tokenizer)
-        return self._lockstep
+        return self.engine or self._lockstep
+
+    @cached_property
+    def _lockstep(self) -> Lockstep:
+        return Lockstep(self.model, self.tokenizer)

@@ -3,35 +3,26 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
+
+import yaml
 
 from thinkaloud.contract import Contract
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What warm starts from scratch on `rows` explained vectors reached, FVE on held-out documents.
-
-    `ar`: rebuilt from written explanations; `av`: from the AV's own, greedy, before reinforcement learning.
-    """
+    """The FVE that a warm start from scratch on `rows` explained vectors reached, as reached.yaml explains."""
 
     rows: int
-    ar: float | None
-    av: float | None
+    ar: float | None = None
+    av: float | None = None
 
 
-# The pocket base (7.7M weights), heuristic explanations, block 5, lr 1e-3, batch 256, one epoch (two for the last AR):
-# docs/log.md. The first two: vectors of 81 documents of prose, batches of 32 and 64, on a CPU, the AR alone.
-# The last: explanations by heuristic/3; the others: by heuristic/2.
-POCKET = (
-    Reached(2_048, -0.02, None),
-    Reached(8_192, 0.27, None),
-    Reached(117_000, 0.706, -0.43),
-    Reached(260_000, None, 0.24),
-    Reached(1_452_000, 0.852, 0.48),
-)
-# A larger model needs fewer: SmolLM2-135M-Instruct at block 20 of 30, lr 3e-4, one epoch.
-SMOLLM2 = Reached(200_000, 0.837, 0.588)
+_REACHED = yaml.safe_load(files("thinkaloud.pair").joinpath("reached.yaml").read_text(encoding="utf-8"))
+POCKET = tuple(Reached(**one) for one in _REACHED["pocket"])
+SMOLLM2 = Reached(**_REACHED["smollm2"])
 LITTLE = 0.3  # FVE below which a half that reads still reads little
 NOISE = 0.05  # FVE by which a figure has to exceed its shuffled control, nats by which vectors have to help an AV
 CLOSED = 0.5  # share of explanations that has to end by itself
@@ -55,28 +46,26 @@ def judge(role: str, figures: Mapping[str, Any], rows: int | None = None) -> Ver
     `figures` are named as in a warm start's log: `heldout_fve` with `heldout_fve_shuffled_pairs`, `closed`, and, for an
     AV that no AR has read, `heldout_ce_gap` (nats a token by which the right vector helps). `rows` it was trained on.
     """
-    what = "AR on written text" if role == "ar" else "AV → AR"
     fve, shuffled, gap = (_number(figures, f"heldout_{name}") for name in ("fve", "fve_shuffled_pairs", "ce_gap"))
-    if fve is None:
-        if role == "ar" or gap is None:
-            return None
-        found = f"AV: the right vector helps by {gap:.2f} nats a token"
-        if gap < NOISE:
-            return Verdict(False, f"{found}: it does not use the vector", _advice(role, rows))
-        return Verdict(True, f"{found}; its own words are measured with --ar")
-    found = f"{what}: FVE {fve:.2f}" + ("" if shuffled is None else f", shuffled pairs {shuffled:.2f}")
-    closed = _number(figures, "closed")
-    if shuffled is not None and fve < shuffled + NOISE:
-        return Verdict(
-            False, f"{found}: the words say no more of their own vector than of any other", _advice(role, rows)
-        )
-    if not fve > 0:
-        return Verdict(False, f"{found}: worse than always answering the mean of all directions", _advice(role, rows))
-    if closed is not None and closed < CLOSED:
-        return Verdict(False, f"{found}: only {100 * closed:.0f} % of the explanations close", _advice(role, rows))
-    if fve < LITTLE:
-        return Verdict(True, f"{found}: it reads a little", _advice(role, rows))
-    return Verdict(True, f"{found}: it reads")
+    closed, little = _number(figures, "closed"), False
+    if fve is not None:
+        found = f"{'AR on written text' if role == 'ar' else 'AV → AR'}: FVE {fve:.2f}"
+        found += "" if shuffled is None else f", shuffled pairs {shuffled:.2f}"
+        reads, little = False, fve < LITTLE
+        if shuffled is not None and fve < shuffled + NOISE:
+            says = ": the words say no more of their own vector than of any other"
+        elif not fve > 0:
+            says = ": worse than always answering the mean of all directions"
+        elif closed is not None and closed < CLOSED:
+            says = f": only {100 * closed:.0f} % of the explanations close"
+        else:
+            reads, says = True, ": it reads a little" if little else ": it reads"
+    elif role == "av" and gap is not None:
+        found, reads = f"AV: the right vector helps by {gap:.2f} nats a token", gap >= NOISE
+        says = "; its own words are measured with --ar" if reads else ": it does not use the vector"
+    else:
+        return None
+    return Verdict(reads, found + says, _advice(role, rows) if little or not reads else "")
 
 
 def recorded(contract: Contract) -> Verdict | None:

@@ -21,29 +21,26 @@ from torch import Tensor
 
 from thinkaloud import attention, families
 from thinkaloud.attention import Layout
-from thinkaloud.explanation import Explanation
-from thinkaloud.rollout.base import Prompt, Request, uniforms
+from thinkaloud.rollout.base import Engine, Prompt, Request, Row, engine, uniforms
 from thinkaloud.rollout.draw import draw
-from thinkaloud.rollout.ending import Ending
-from thinkaloud.rollout.scheduler import Row, Scheduler
 
+_PREFILL_TOKENS = 16384  # read at once
 _BUCKET = 32  # places: a graph is made for each multiple
 _Mode = Literal["greedy", "plain", "mixed"]
 
 
-class Lockstep(Scheduler):
-    """A sampler over `model`'s own weights, whatever they are when it is called. Keep it, and its graphs are kept.
+@engine
+class Lockstep(Engine):
+    """A sampler over `model`'s own weights, whatever they are when it is called. Keep it, and its graphs are kept."""
 
-    `rows` bounds the responses decoded at once.
-    """
+    name = "lockstep"
 
-    def __init__(self, model: Any, tokenizer: Any, rows: int = 256) -> None:
-        super().__init__(rows)
-        self.model = model
+    def __init__(self, model: Any, tokenizer: Any, rows: int = 256, dtype: torch.dtype | None = None) -> None:
+        super().__init__(model, tokenizer, rows, dtype)
+        self.live: list[Row] = []  # at the front of the batch
         self.device = families.embedding(model).weight.device
         self.on_gpu = self.device.type == "cuda"
         self.stride = 8 if self.on_gpu else 1  # steps between two looks at the rows
-        self.ending = Ending(model, tokenizer)
         self._kept: _Batch | None = None
         self._shared: dict[tuple[int, ...], _PrefillCache] = {}  # what stands before the first vector, while at work
 
@@ -52,11 +49,49 @@ class Lockstep(Scheduler):
         with torch.inference_mode(), attention.reading(self.model):
             yield
 
-    def check(self, request: Request) -> None:
-        self.ending.check(request)
+    def cancel(self, request: Request) -> None:
+        super().cancel(request)
+        for row in self.live:
+            row.ended |= row.request is request
+        with self.running():
+            self._compact()
 
-    def explanation(self, row: Row) -> Explanation:
-        return self.ending.explanation(row.ids, row.logprobs, row.request.sampling.max_tokens)
+    def advance(self) -> list[Row]:
+        if new := self._next():
+            here = len(self.live) + len(new)
+            wait = sum(request.n * (request.prompt.n - request.admitted) for request in self.waiting)
+            requests = {row.request for row in [*self.live, *new]}.union(self.waiting)
+            places = max(request.prompt.length + request.sampling.max_tokens for request in requests)
+            self._admit(new, max(here, min(self.rows, here + wait)), places)
+            self.live += new
+        elif self.live:
+            self._decode()
+        ended = [self.finish(row) for row in self.live if row.ended]
+        if ended:
+            self._compact()
+        return ended
+
+    def _next(self) -> list[Row]:
+        """Rows of waiting prompts with the same token ids, taken from the queue as far as there is room for them.
+
+        An eighth of the rows has to be free: reading a prompt holds up those that are being decoded.
+        """
+        rows: list[Row] = []
+        free, tokens = self.rows - len(self.live), _PREFILL_TOKENS
+        if self.live and self.waiting and free - free % self.waiting[0].n < self.rows // 8:
+            return rows
+        while self.waiting:
+            request = self.waiting[0]
+            prompt, n = request.prompt, request.n
+            fits = n <= free or not (self.live or rows)
+            if not fits or (rows and (prompt.length > tokens or prompt.shared != rows[0].request.prompt.shared)):
+                break
+            free, tokens = free - n, tokens - prompt.length
+            rows += request.rows(request.admitted)
+            request.admitted += 1
+            if request.admitted == prompt.n:
+                self.waiting.popleft()
+        return rows
 
     def _batch(self, rows: int, places: int) -> "_Batch":
         """Room for so many rows and places: what is kept from before, grown if rows are live and it is too small."""
@@ -64,14 +99,13 @@ class Lockstep(Scheduler):
         fits = kept is not None and rows <= kept.rows and places <= kept.places
         if kept is not None and fits and (live or kept.rows <= max(rows, self.rows)):
             return kept
-        context = self.ending.context
-        if kept is None or not live:
-            kept = self._kept = None  # two would not always fit
-            places = -(-places // _BUCKET) * _BUCKET
-            self._kept = _Batch(rows, places, self.device, context)
+        places = -(-places // _BUCKET) * _BUCKET
+        if kept is not None and live:
+            rows, places = max(rows, min(self.rows, 2 * kept.rows)), max(kept.places, places)
         else:
-            places = max(kept.places, -(-places // _BUCKET) * _BUCKET)
-            self._kept = _Batch(max(rows, min(self.rows, 2 * kept.rows)), places, self.device, context)
+            kept = self._kept = None  # two would not always fit
+        self._kept = _Batch(rows, places, self.device, self.ending.context)
+        if kept is not None:
             self._kept.take_over(kept, live)
         return self._kept
 
@@ -101,7 +135,11 @@ class Lockstep(Scheduler):
             **more,
         ).last_hidden_state
 
-    def admit(self, rows: Sequence[Row], wanted: int, places: int) -> None:
+    def _admit(self, rows: Sequence[Row], wanted: int, places: int) -> None:
+        """Read the prompts of these rows, which are of the same token ids, behind the live ones; draw a first token.
+
+        `wanted` rows of `places` tokens will be needed for all that is known of.
+        """
         batch, prompt = self._batch(wanted, places + self.stride), rows[0].request.prompt
         here = slice(len(self.live), len(self.live) + len(rows))
         first = prompt.slots[0]
@@ -141,7 +179,8 @@ class Lockstep(Scheduler):
         every = torch.cat([hidden[:, None], read], dim=1)
         return every[torch.arange(len(rows), device=self.device), lengths]
 
-    def decode(self) -> None:
+    def _decode(self) -> None:
+        """The next tokens of every live row."""
         batch, mode = self._kept, _mode(self.live)
         assert batch is not None  # rows are live
         longest = max(row.length for row in self.live) + self.stride - 1
@@ -155,7 +194,8 @@ class Lockstep(Scheduler):
             self._step(batch, len(self.live), longest, mode)
         self._take(batch, slice(0, len(self.live)), self.live, self.stride)
 
-    def compact(self) -> None:
+    def _compact(self) -> None:
+        """Drop the live rows that have ended, and move the others together."""
         if self._kept is not None:
             self._kept.turn.zero_()  # a step that broke off has left it elsewhere
             self.live = self._kept.compact(self.live)

@@ -6,8 +6,6 @@ and eight-bit rows unpacked, at the start and by every `refresh`. Only a configu
 
 import os
 import tempfile
-from collections import deque
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -16,20 +14,12 @@ import torch
 from thinkaloud import families
 from thinkaloud.contract import CLOSE
 from thinkaloud.errors import UserError
-from thinkaloud.rollout.base import Engine, Finished, Prefixes, Prompt, Request, Sampling, uniforms
-from thinkaloud.rollout.ending import Ending
+from thinkaloud.rollout.base import Engine, Request, Row, engine, uniforms
 
 _CONTEXT = 4096  # tokens of a prompt and its response at most: the cache is laid out for so many
 
 
-@dataclass(frozen=True)
-class _Place:
-    request: Request
-    prompt: int
-    sample: int
-    given: list[int]
-
-
+@engine
 class VLLM(Engine):
     """A sampler over a copy of `model`'s weights in vLLM, as they were at the last `refresh`.
 
@@ -37,6 +27,7 @@ class VLLM(Engine):
     prefix-cache keys do not say which tokens were embeddings, so the cache is reset between one text and another.
     """
 
+    name = "vllm"
     _made = False
 
     def __init__(
@@ -52,11 +43,8 @@ class VLLM(Engine):
         if VLLM._made:
             raise UserError("one vLLM engine is in this process already, and it holds no second: start another process")
         VLLM._made = True
-        self.model, self.rows = model, rows
-        self.ending = Ending(model, tokenizer)
+        super().__init__(model, tokenizer, rows, dtype)
         self.ending.context = min(self.ending.context, _CONTEXT)
-        weight = families.embedding(model).weight
-        self.dtype = dtype or weight.dtype
         inner: Any = families.unwrap(model)
         with tempfile.TemporaryDirectory() as folder:
             inner.config.save_pretrained(folder)
@@ -68,15 +56,14 @@ class VLLM(Engine):
                 max_model_len=self.ending.context,
                 max_num_seqs=rows,
                 gpu_memory_utilization=memory,
-                enforce_eager=weight.device.type == "cpu",
+                enforce_eager=families.embedding(model).weight.device.type == "cpu",
                 enable_prompt_embeds=True,
                 enable_prefix_caching=True,
                 logprobs_mode="processed_logprobs",
                 disable_log_stats=True,
             )
-        self.waiting: deque[Request] = deque()
-        self.places: dict[str, _Place] = {}
-        self._text: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # ids and slots of the prompts in the cache
+        self.places: dict[str, Row] = {}
+        self._shared: tuple[Any, ...] | None = None  # by the prompts in the cache
         self._named = 0
         self.refresh()
 
@@ -85,71 +72,57 @@ class VLLM(Engine):
         self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         self.llm.reset_prefix_cache()
 
-    def submit(
-        self, prompt: Prompt, n: int = 1, sampling: Sampling | None = None, prefixes: Prefixes | None = None
-    ) -> Request:
-        request = Request(prompt, n, sampling or Sampling(), prefixes)
-        if prompt.injection.entry_block:
+    def check(self, request: Request) -> None:
+        injection = request.prompt.injection
+        if injection.entry_block:
             raise UserError(
-                f"vLLM takes vectors as input embeddings, this AV takes them at block {prompt.injection.entry_block} "
-                f"(injection {prompt.injection.name}): use --engine lockstep"
+                f"vLLM takes vectors as input embeddings, this AV takes them at block {injection.entry_block} "
+                f"(injection {injection.name}): use --engine lockstep"
             )
-        self.ending.check(request)
-        self.waiting.append(request)
-        return request
+        super().check(request)
 
     def cancel(self, request: Request) -> None:
-        if request in self.waiting:
-            self.waiting.remove(request)
+        super().cancel(request)
         names = [name for name, place in self.places.items() if place.request is request]
         self.llm.llm_engine.abort_request(names)
         for name in names:
             del self.places[name]
 
-    def advance(self) -> list[Finished]:
-        while self.waiting and (not self.places or self._text == _text(self.waiting[0].prompt)):
+    def advance(self) -> list[Row]:
+        while self.waiting and (not self.places or self._shared == self.waiting[0].prompt.shared):
             self._begin(self.waiting.popleft())
         if not self.places:
             return []
-        finished = [self._finished(self.places.pop(out.request_id), out) for out in self.llm.llm_engine.step()]
-        for one in finished:
-            one.request.done[one.prompt, one.sample] = one.explanation
-        return finished
+        return [self._finished(self.places.pop(out.request_id), out) for out in self.llm.llm_engine.step()]
 
     def _begin(self, request: Request) -> None:
-        prompt, prefixes = request.prompt, request.prefixes
-        if self._text != _text(prompt):
+        prompt = request.prompt
+        if self._shared != prompt.shared:
             self.llm.reset_prefix_cache()
-            self._text = _text(prompt)
+            self._shared = prompt.shared
         vectors = prompt.vectors.detach().to("cpu", self.dtype)
-        for i in range(prompt.n):
-            for j in range(request.n):
-                given = [] if prefixes is None else list(prefixes[i][j])
-                ids = [*prompt.ids, *given]
-                embeds = vectors.new_zeros(len(ids), vectors.shape[-1])
-                embeds[list(prompt.slots)] = vectors[i]
-                place = _Place(request, i, j, given)
-                self._named += 1
-                self.places[str(self._named)] = place
-                self.llm.llm_engine.add_request(
-                    str(self._named),
-                    {
-                        "prompt_token_ids": ids,
-                        "prompt_is_token_ids": [k not in prompt.slots for k in range(len(ids))],
-                        "prompt_embeds": embeds,
-                    },
-                    self._parameters(place),
-                )
+        for row in (row for i in range(prompt.n) for row in request.rows(i)):
+            ids = [*prompt.ids, *row.ids]
+            embeds = vectors.new_zeros(len(ids), vectors.shape[-1])
+            embeds[list(prompt.slots)] = vectors[row.prompt]
+            inputs = {
+                "prompt_token_ids": ids,
+                "prompt_is_token_ids": [k not in prompt.slots for k in range(len(ids))],
+                "prompt_embeds": embeds,
+            }
+            self._named += 1
+            self.places[str(self._named)] = row
+            self.llm.llm_engine.add_request(str(self._named), inputs, self._parameters(row))
 
-    def _parameters(self, place: _Place) -> Any:
-        sampling = place.request.sampling
+    def _parameters(self, row: Row) -> Any:
+        sampling = row.request.sampling
         seed = None
         if sampling.temperature > 0:
-            seed = int(uniforms(sampling.seed, place.prompt, place.sample, 1)[0] * 2**53)
+            seed = int(uniforms(sampling.seed, row.prompt, row.sample, 1)[0] * 2**53)
         return self.vllm.SamplingParams(
             temperature=sampling.temperature,
             seed=seed,
-            max_tokens=sampling.max_tokens - len(place.given),
+            max_tokens=sampling.max_tokens - len(row.ids),
             logprobs=0,  # those of the sampled tokens alone
             stop=[CLOSE],
             stop_token_ids=sorted(self.ending.tokens),
@@ -157,17 +130,11 @@ class VLLM(Engine):
             output_kind=self.vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
 
-    def _finished(self, place: _Place, out: Any) -> Finished:
+    def _finished(self, row: Row, out: Any) -> Row:
         (made,) = out.outputs
-        ids, logprobs = list(place.given), [float("nan")] * len(place.given)
-        cap = place.request.sampling.max_tokens
         for token, at in zip(made.token_ids, made.logprobs, strict=True):
-            ids.append(token)
-            logprobs.append(at[token].logprob)
-            if self.ending.at(ids, cap):  # the tag may have begun in the prefix, where vLLM does not look for it
-                break
-        return Finished(place.request, place.prompt, place.sample, self.ending.explanation(ids, logprobs, cap))
-
-
-def _text(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return prompt.ids, prompt.slots
+            row.ids.append(token)
+            row.logprobs.append(at[token].logprob)
+            if self.ending.at(row.ids, row.request.sampling.max_tokens):
+                break  # the tag may have begun in the prefix, where vLLM does not look for it
+        return self.finish(row)

@@ -23,8 +23,8 @@ from thinkaloud.config.train import RL
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.rollout import engines
 from thinkaloud.rollout.base import Sampling
+from thinkaloud.rollout.base import engine as engines
 from thinkaloud.training.losses import full_kl, k3, policy_loss
 from thinkaloud.training.memory import logits_in_pieces
 from thinkaloud.training.reference import Reference
@@ -83,7 +83,8 @@ class Policy:
         self.reference_verbalizer = replace(verbalizer, model=self.reference.module)
         dtype = torch.bfloat16 if self.bfloat16 else None
         tokenizer = verbalizer.tokenizer
-        self.engine = engines.make(config.rollout.engine, self.sampler.model, tokenizer, config.rollout.rows, dtype)
+        make = engines.find(config.rollout.engine)
+        self.engine = make(self.sampler.model, tokenizer, config.rollout.rows, dtype)
 
     def refresh(self) -> None:
         """Let the sampler see the weights as they are now."""

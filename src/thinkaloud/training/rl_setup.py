@@ -58,10 +58,10 @@ def prepare(config: RL, revisions: Mapping[str, str] = MappingProxyType({})) -> 
     base = named.pop("base")
     paths = {part: at(name, revisions.get(part)) for part, name in named.items() if name is not None}
     whole = {}
-    for part, is_adapter in (("av", adapters.is_av_adapter), ("ar", adapters.is_ar_adapter)):
+    for part in ("av", "ar"):
         folder = resolve(paths[part])
-        whole[part] = config.mode != "adapter" and not is_adapter(folder)
-        if is_adapter(folder):
+        whole[part] = config.mode != "adapter" and not adapters.is_adapter(folder)
+        if adapters.is_adapter(folder):
             paths[f"{part}_base"] = at(adapters.base_of(folder, part, base), revisions.get(f"{part}_base"))
     # All weights learn in float32: in bfloat16 alone most of them would never move at these learning rates.
     dtypes = {part: torch.float32 if full else pick_dtype(device, config.compute.dtype) for part, full in whole.items()}

@@ -36,7 +36,7 @@ def load_start(
     name, theirs = base or found.base_model, manifest["model"]["name"]
     if name is not None and not same_model(str(name), str(theirs)):
         raise UserError(f"{config.start} reads {name}, {data} holds activations of {theirs}: start from that model")
-    adapter = (adapters.is_av_adapter if role == "av" else adapters.is_ar_adapter)(resolve(path))
+    adapter = adapters.is_adapter(resolve(path))
     if adapter != (config.mode == "adapter"):
         kind = "an adapter" if adapter else "whole"
         raise UserError(f"{config.start} is {kind}: go on with --mode {'adapter' if adapter else 'full'}")

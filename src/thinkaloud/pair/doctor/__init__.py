@@ -1,5 +1,7 @@
 """Checks of a model or a pair: loads what a name means and runs every check that applies."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,23 +12,16 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_config, load_tokenizer, resolve
 from thinkaloud.pair.doctor.check import Check
-from thinkaloud.pair.doctor.halves import (
-    check_marker,
-    check_reached,
-    check_reconstructor,
-    check_together,
-    check_verbalizer,
-)
+from thinkaloud.pair.doctor.halves import check_marker, check_reconstructor, check_together, check_verbalizer
 from thinkaloud.pair.doctor.model import check_model
 from thinkaloud.pair.formats import read_contract
 from thinkaloud.pair.nla import pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
+from thinkaloud.pair.verdict import recorded
 from thinkaloud.site import Site
 
 __all__ = ["Check", "Patient", "diagnose", "find"]
-
-_FETCH = "fetch or train it again"
 
 
 @dataclass(frozen=True)
@@ -52,24 +47,41 @@ def diagnose(patient: Patient, layer: int | None = None, device: str | None = No
     if av is not None and ar is not None:
         checks.append(check_together(av, ar))
     model = _base(patient, [c for c in (ar, av) if c is not None], layer, device, checks)
+    load: dict[str, Any] = {"base": patient.base, "device": device}
     if patient.av is not None and av is not None:
-        _verbalizer(patient.av, av, patient.base, device, checks)
+        with _refusals("AV", checks):
+            folder = resolve(patient.av)
+            own = (folder / "tokenizer_config.json").is_file()
+            marker = check_marker(av, load_tokenizer(folder if own else patient.base or av.base_model or folder))
+            checks.append(marker)
+            if marker.ok:  # an AV whose marker is off is not loaded at all
+                checks += check_verbalizer(Verbalizer.from_pretrained(patient.av, **load))
     if patient.ar is not None and ar is not None:
-        _reconstructor(patient.ar, patient.base, model, device, checks)
-    return [*checks, *(check for half in (ar, av) if half is not None for check in check_reached(half))]
+        with _refusals("AR", checks):
+            checks += check_reconstructor(Reconstructor.from_pretrained(patient.ar, **load), model)
+    verdicts = [(half.role.upper(), recorded(half)) for half in (ar, av) if half is not None]
+    return [*checks, *(Check(f"{role} held out", v.reads, v.words, v.advice) for role, v in verdicts if v is not None)]
+
+
+@contextmanager
+def _refusals(
+    name: str, checks: list[Check], advice: str = "fetch or train it again", ok: bool | None = False
+) -> Iterator[None]:
+    """What is refused within is a finding."""
+    try:
+        yield
+    except UserError as error:
+        checks.append(Check(name, ok, str(error), advice))
 
 
 def _named(name: str | Path) -> Patient:
     try:
         folder = resolve(name)
-    except UserError:
-        try:
+    except UserError as error:
+        with suppress(UserError):
             resolve(f"{name}-av")
-        except UserError:
-            pass
-        else:
             return Patient(None, f"{name}-av", f"{name}-ar")  # a pair on the hub is two repositories
-        raise
+        raise error
     if (folder / "av").is_dir():
         av, ar, base = pair_paths(name)
         return Patient(base, av, ar)
@@ -85,15 +97,12 @@ def _contract(path: str | Path | None, role: str, checks: list[Check]) -> Contra
     if path is None:
         return None
     name = f"{role.upper()} contract"
-    try:
+    with _refusals(name, checks, "take nla_meta.yaml from where the weights come from"):
         contract = read_contract(path, role)
-    except UserError as error:
-        checks.append(Check(name, False, str(error), "take nla_meta.yaml from where the weights come from"))
-        return None
-    scale = f", norm {contract.injection_scale:g}" if contract.injection_scale else ""
-    how = f", injects by {contract.injection}{scale}" if role == "av" else ""
-    checks.append(Check(name, True, f"{contract.d_model} wide, {contract.site or 'site not named'}{how}"))
-    return contract
+        scale = f", norm {contract.injection_scale:g}" if contract.injection_scale else ""
+        how = f", injects by {contract.injection}{scale}" if role == "av" else ""
+        checks.append(Check(name, True, f"{contract.d_model} wide, {contract.site or 'site not named'}{how}"))
+        return contract
 
 
 def _base(patient: Patient, named: list[Contract], layer: int | None, device: str | None, checks: list[Check]) -> Any:
@@ -102,38 +111,10 @@ def _base(patient: Patient, named: list[Contract], layer: int | None, device: st
     if base is None:
         checks.append(Check("model", None, "the pair does not name the model it reads"))
         return None
-    try:
+    # A base that a contract merely names may be out of reach without anything being wrong.
+    with _refusals("model", checks, ok=None if patient.base is None else False):
         depth = families.text_config(load_config(base)).num_hidden_layers
         model, tokenizer = load_causal_lm(base, device), load_tokenizer(base)
-    except UserError as error:
-        # A base that a contract merely names may be out of reach without anything being wrong.
-        checks.append(Check("model", False if patient.base is not None else None, str(error), _FETCH))
-        return None
-    site = next((c.site for c in named if c.site), None)
-    if site is None:
-        site = Site("resid_post", round(depth * 2 / 3) if layer is None else layer)
-    checks += check_model(model, tokenizer, site)
-    return model
-
-
-def _verbalizer(
-    path: str | Path, contract: Contract, base: str | Path | None, device: str | None, checks: list[Check]
-) -> None:
-    try:
-        folder = resolve(path)
-        own = (folder / "tokenizer_config.json").is_file()
-        marker = check_marker(contract, load_tokenizer(folder if own else base or contract.base_model or folder))
-        checks.append(marker)
-        if marker.ok:  # an AV whose marker is off is not loaded at all
-            checks += check_verbalizer(Verbalizer.from_pretrained(path, base=base, device=device))
-    except UserError as error:
-        checks.append(Check("AV", False, str(error), _FETCH))
-
-
-def _reconstructor(
-    path: str | Path, base: str | Path | None, model: Any, device: str | None, checks: list[Check]
-) -> None:
-    try:
-        checks += check_reconstructor(Reconstructor.from_pretrained(path, base=base, device=device), model)
-    except UserError as error:
-        checks.append(Check("AR", False, str(error), _FETCH))
+        default = Site("resid_post", round(depth * 2 / 3) if layer is None else layer)
+        checks += check_model(model, tokenizer, next((c.site for c in named if c.site), default))
+        return model

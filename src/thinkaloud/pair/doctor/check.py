@@ -1,7 +1,8 @@
 """A check of a model or a pair, and what all of them need: probe texts and distances."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
@@ -25,23 +26,45 @@ class Check:
     advice: str = ""
 
 
-def attempt(name: str, advice: str, look: Callable[[], Check]) -> Check:
-    """What `look` finds; a refusal is a finding too."""
-    try:
-        return look()
-    except UserError as error:
-        return Check(name, False, str(error), advice)
+class Off(UserError):
+    """A finding that is off, with advice of its own."""
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(found)
+        self.advice = advice
+
+
+def check(name: str, advice: str = "") -> Callable[[Callable[..., str]], Callable[..., Check]]:
+    """Make a check of a function that returns what it finds, and raises `UserError` where that is off.
+
+    The check may be called by another `name` than its own.
+    """
+
+    def decorate(look: Callable[..., str]) -> Callable[..., Check]:
+        @wraps(look)
+        @torch.inference_mode()
+        def run(*args: Any, name: str = name) -> Check:
+            try:
+                return Check(name, True, look(*args))
+            except UserError as error:
+                return Check(name, False, str(error), getattr(error, "advice", advice))
+
+        return run
+
+    return decorate
+
+
+def require(ok: bool, found: str) -> str:
+    """What was found, refused unless it is `ok`."""
+    if not ok:
+        raise UserError(found)
+    return found
 
 
 def probe_ids(model: Any, tokenizer: Any) -> Tensor:
     """The ids [1, t] of a probe text, where the model is."""
     device = families.embedding(model).weight.device
     return torch.tensor([list(tokenizer(TEXT)["input_ids"])], device=device)
-
-
-def leading(ids: Sequence[int], bos: int | None) -> int:
-    """How many BOS tokens `ids` begin with."""
-    return next((i for i, token in enumerate(ids) if token != bos), len(ids))
 
 
 def relative(found: Float[Tensor, "..."], wanted: Float[Tensor, "..."]) -> float:

@@ -19,12 +19,9 @@ from torch import nn
 
 from thinkaloud import contract as contracts
 from thinkaloud import families
-from thinkaloud.atomic import whole_folder
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
-from thinkaloud.loading import load_backbone, load_causal_lm, load_state, load_tokenizer, pick_device
-from thinkaloud.pair.formats.official import HEAD, head_from, load_head
-from thinkaloud.pair.formats.parts import AR, AV, ARParts, AVParts
+from thinkaloud.loading import load_state
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FOREIGN_AR, FOREIGN_AR_META = "ar_lora_value_head.safetensors", "ar_meta.json"
@@ -33,34 +30,13 @@ FOREIGN_AR, FOREIGN_AR_META = "ar_lora_value_head.safetensors", "ar_meta.json"
 _WRAPPERS = re.compile(r"^(?:(?:base_model|backbone|model|language_model|transformer|gpt_neox)\.)+")
 
 
-def is_av_adapter(folder: Path) -> bool:
-    """Whether `folder` holds an adapter rather than a whole AV."""
-    return (folder / CONFIG).is_file()
+def is_adapter(folder: Path) -> bool:
+    """Whether `folder` holds an adapter rather than a whole AV or AR."""
+    return (folder / CONFIG).is_file() or _is_foreign_ar(folder)
 
 
-def is_ar_adapter(folder: Path) -> bool:
-    """Whether `folder` holds an adapter rather than a whole AR."""
-    return any((folder / name).is_file() for name in (CONFIG, FOREIGN_AR, FOREIGN_AR_META))
-
-
-def load_av(folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None) -> AVParts:
-    """An AV adapter over `base`, else over the model that its contract or its adapter_config.json names."""
-    contract, config = read_contract(folder, "av"), _lora_config(folder)
-    state = load_state(_weights(folder))
-    base = _base(folder, base, contract, config.base_model_name_or_path)
-    model = _adapted(folder, load_causal_lm(base, device, dtype), config, state)
-    return model, _tokenizer(folder, base), contract
-
-
-def load_ar(folder: Path, base: str | Path | None = None, device: str | None = None, dtype: Any = None) -> ARParts:
-    """An AR adapter with its head, over the first blocks of `base`."""
-    if (folder / FOREIGN_AR).is_file() or (folder / FOREIGN_AR_META).is_file():
-        return _load_foreign_ar(folder, base, device, dtype)
-    contract, config = read_contract(folder, "ar"), _lora_config(folder)
-    head = load_head(folder, contract.d_model, device)
-    state = load_state(_weights(folder))
-    base = _base(folder, base, contract, config.base_model_name_or_path)
-    return _reconstructor(folder, base, contract, config, state, head, device, dtype)
+def _is_foreign_ar(folder: Path) -> bool:
+    return (folder / FOREIGN_AR).is_file() or (folder / FOREIGN_AR_META).is_file()
 
 
 def read_contract(folder: Path, role: str) -> Contract:
@@ -68,15 +44,35 @@ def read_contract(folder: Path, role: str) -> Contract:
     places = (folder, *folder.resolve().parents[:2])
     found = next((place for place in places if (place / contracts.FILE).is_file()), folder)
     data = contracts.load(found)
-    layer = _meta(folder)["ar_num_layers"] - 1 if (folder / FOREIGN_AR_META).is_file() else None
+    meta = _meta(folder) if (folder / FOREIGN_AR_META).is_file() else None
+    layer = None if meta is None else meta["ar_num_layers"] - 1
     try:
         theirs = data.get("kind") == "nla_dataset"
         contract = from_dataset_sidecar(data, role, layer) if theirs else contracts.from_dict(data)
     except UserError as error:
         raise UserError(f"{found / contracts.FILE}: {error}") from None
-    if contract.role != role:
-        raise UserError(f"{folder} is an {contract.role.upper()}: expected an {role.upper()}")
-    return contract
+    return contract if meta is None else replace(contract, final_norm=not meta.get("final_norm_stripped", False))
+
+
+def read(folder: Path, contract: Contract) -> tuple[tuple[Any, dict[str, torch.Tensor]], torch.Tensor | None]:
+    """The LoRA configuration and tensors in `folder`, and the head's matrix where it is stored with them."""
+    if contract.role == "ar" and _is_foreign_ar(folder):
+        return _read_foreign_ar(folder, contract)
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"no {CONFIG} in {folder}: expected a peft adapter")
+    kind = _json(folder / CONFIG).get("peft_type")
+    if kind != "LORA":
+        raise UserError(f"{folder / CONFIG} is of peft type {kind!r}: only LORA adapters are read")
+    if not (folder / WEIGHTS).is_file() and (folder / "adapter_model.bin").is_file():
+        raise UserError(f"{folder} holds adapter_model.bin: pickled weights can run code; convert it to safetensors")
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(f"no {WEIGHTS} in {folder}: fetch the whole adapter")
+    from peft import LoraConfig
+
+    config = LoraConfig.from_pretrained(str(folder))
+    if contract.role == "ar":
+        config.task_type = None  # the backbone has no output head, which peft's causal wrapper would ask for
+    return (config, load_state(folder / WEIGHTS)), None
 
 
 def fresh(model: Any, rank: int, alpha: int) -> Any:
@@ -113,23 +109,6 @@ def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
-def save_av_adapter(verbalizer: AV, folder: Path) -> None:
-    """Write the adapter of an AV whose model is a PeftModel, with tokenizer and contract; the base is not written."""
-    with whole_folder(folder) as partial:
-        _save_adapter(verbalizer.model, verbalizer.contract, partial)
-        verbalizer.tokenizer.save_pretrained(str(partial))
-        contracts.write(verbalizer.contract, partial)
-
-
-def save_ar_adapter(reconstructor: AR, folder: Path) -> None:
-    """Write the adapter of an AR whose backbone is a PeftModel, with head, tokenizer and contract."""
-    with whole_folder(folder) as partial:
-        _save_adapter(reconstructor.backbone, reconstructor.contract, partial)
-        save_file({"weight": reconstructor.head.weight.detach().float().cpu().contiguous()}, str(partial / HEAD))
-        reconstructor.tokenizer.save_pretrained(str(partial))
-        contracts.write(reconstructor.contract, partial)
-
-
 def from_dataset_sidecar(data: Mapping[str, Any], role: str, layer: int | None = None) -> Contract:
     """The contract that nanoNLA and EasyNLA mean by a copy of their data set's sidecar beside an adapter."""
     extraction = data.get("extraction") or {}
@@ -150,7 +129,7 @@ def from_dataset_sidecar(data: Mapping[str, Any], role: str, layer: int | None =
     return contracts.from_dict(model)
 
 
-def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, dtype: Any) -> ARParts:
+def _read_foreign_ar(folder: Path, contract: Contract) -> tuple[tuple[Any, dict[str, torch.Tensor]], torch.Tensor]:
     meta = _meta(folder)
     if meta.get("quant") == "4bit":
         raise UserError(
@@ -160,7 +139,6 @@ def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, 
     if not (folder / FOREIGN_AR).is_file():
         raise UserError(f"no {FOREIGN_AR} in {folder}: an AR is useless without its head; fetch the whole checkpoint")
     state = load_state(folder / FOREIGN_AR)
-    contract = replace(read_contract(folder, "ar"), final_norm=not meta.get("final_norm_stripped", False))
     weight, width = state.pop("value_head.weight", None), contract.d_model
     if weight is None or weight.shape != (width, width):
         found = "none" if weight is None else str(tuple(weight.shape))
@@ -173,28 +151,10 @@ def _load_foreign_ar(folder: Path, base: str | Path | None, device: str | None, 
     config = LoraConfig(
         r=meta["lora_r"], lora_alpha=meta["lora_alpha"], target_modules=meta["target_modules"], use_rslora=True
     )
-    head = head_from(weight).to(pick_device(device))
-    base = _base(folder, base, contract, None)
-    return _reconstructor(folder, base, contract, config, state, head, device, dtype)
+    return (config, state), weight
 
 
-def _reconstructor(
-    folder: Path,
-    base: str | Path,
-    contract: Contract,
-    config: Any,
-    state: Mapping[str, torch.Tensor],
-    head: nn.Linear,
-    device: str | None,
-    dtype: Any,
-) -> ARParts:
-    assert contract.site is not None  # an AR's contract has one
-    config.task_type = None  # the backbone has no output head, which peft's causal wrapper would ask for
-    backbone = load_backbone(base, contract.site.layer, device, dtype, contract.final_norm)
-    return _adapted(folder, backbone, config, state), head, _tokenizer(folder, base), contract
-
-
-def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Tensor]) -> Any:
+def adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Tensor]) -> Any:
     """`model` as a PeftModel that holds exactly the tensors of `state`; one too many or too few is refused."""
     from peft import get_peft_model
 
@@ -203,7 +163,7 @@ def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Te
         adapted: Any = get_peft_model(model, config)
     except ValueError as error:
         raise UserError(f"the adapter {folder} does not fit its base: {str(error).splitlines()[0]}") from None
-    slots = {_tail(name): parameter for name, parameter in adapted.named_parameters() if _is_adapter(name)}
+    slots = {_tail(name): parameter for name, parameter in adapted.named_parameters() if "lora_" in name}
     given = {_tail(name): tensor for name, tensor in state.items()}
     for problem, names in (("lacks", slots.keys() - given.keys()), ("has to spare", given.keys() - slots.keys())):
         if names:
@@ -218,36 +178,22 @@ def _adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Te
     return adapted.eval().requires_grad_(False)
 
 
-def _save_adapter(model: Any, contract: Contract, folder: Path) -> None:
+def save_adapter(model: Any, contract: Contract, folder: Path) -> None:
+    """Write the adapter of a PeftModel; the base is not written, only its name."""
     config = copy.copy(model.peft_config[model.active_adapter])
     config.base_model_name_or_path = contract.base_model  # peft would note where the base lies on this machine
     config.save_pretrained(str(folder))
     state = {
         name.replace(f".{model.active_adapter}", ""): parameter.detach().cpu().contiguous()
         for name, parameter in model.named_parameters()
-        if _is_adapter(name) and f".{model.active_adapter}." in name
+        if "lora_" in name and f".{model.active_adapter}." in name
     }
     save_file(state, str(folder / WEIGHTS), metadata={"format": "pt"})
-
-
-def _is_adapter(name: str) -> bool:
-    return "lora_" in name
 
 
 def _tail(name: str) -> str:
     """A LoRA tensor's name below the decoder stack, without the adapter's own name."""
     return _WRAPPERS.sub("", name).replace(".default", "")
-
-
-def _lora_config(folder: Path) -> Any:
-    from peft import LoraConfig
-
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"no {CONFIG} in {folder}: expected a peft adapter")
-    kind = _json(folder / CONFIG).get("peft_type")
-    if kind != "LORA":
-        raise UserError(f"{folder / CONFIG} is of peft type {kind!r}: only LORA adapters are read")
-    return LoraConfig.from_pretrained(str(folder))
 
 
 def _meta(folder: Path) -> dict[str, Any]:
@@ -271,26 +217,10 @@ def _json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _weights(folder: Path) -> Path:
-    if (folder / WEIGHTS).is_file():
-        return folder / WEIGHTS
-    if (folder / "adapter_model.bin").is_file():
-        raise UserError(f"{folder} holds adapter_model.bin: pickled weights can run code; convert it to safetensors")
-    raise UserError(f"no {WEIGHTS} in {folder}: fetch the whole adapter")
-
-
 def base_of(folder: Path, role: str, base: str | Path | None = None) -> str | Path:
     """The model an adapter stands on: `base`, else what its contract says, else its adapter_config.json."""
     named = _json(folder / CONFIG).get("base_model_name_or_path") if (folder / CONFIG).is_file() else None
-    return _base(folder, base, read_contract(folder, role), named)
-
-
-def _base(folder: Path, base: str | Path | None, contract: Contract, named: str | None) -> str | Path:
-    found = base or contract.base_model or named
+    found = base or read_contract(folder, role).base_model or named
     if not found:
         raise UserError(f"the adapter {folder} does not say over which model it was trained: give base")
     return found
-
-
-def _tokenizer(folder: Path, base: str | Path) -> Any:
-    return load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else base)
