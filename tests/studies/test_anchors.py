@@ -1,4 +1,4 @@
-"""Is a planted important sentence found, is nothing found where there is nothing, and is every prefix the right one?"""
+"""A planted important sentence is found, nothing is found where there is nothing, and every prefix is the right one."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does the study of answers find what is in constructed tables, and nothing where nothing is? And does it run, on?"""
+"""The study of answers finds what is in constructed tables, nothing where nothing is, and goes on after a stop."""
 
 import random
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Is what may be asked of a study checked at once, in one line, without loading anything heavy?"""
+"""What may be asked of a study is checked at once, in one line, without loading anything heavy."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Are paragraphs found and taken apart, and does the ablation find which of them carries the vector?"""
+"""Paragraphs are found and taken apart, and the ablation finds which of them carries the vector."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Are persistence and first mentions what they are in texts made so that the truth is known, and does a run resume?"""
+"""Persistence and first mentions are what they are in constructed texts whose truth is known, and a run resumes."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Are problems read, worked and cut behind their answer, and are places where their names say?"""
+"""Problems are read, worked and cut behind their answer, and places are where their names say."""
 
 import json
 import lzma

@@ -1,4 +1,4 @@
-"""Does the survey read, explain, publish and show what was asked, go on where it stopped, and judge claims rightly?"""
+"""The survey reads, explains, publishes and shows what was asked, resumes where it stopped, and judges claims."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Is every token of every kind of vocabulary put into the one class it belongs to?"""
+"""Every token of every kind of vocabulary is put into the one class it belongs to."""
 
 from types import SimpleNamespace
 from typing import Any
