@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from jaxtyping import Float
 
 from thinkaloud import families
 from thinkaloud.activations import read_corpus
@@ -26,18 +26,8 @@ from thinkaloud.studies.positions import Positions
 
 # Held-out episodes that no other study or probe reads.
 STREAM = 3_000_003
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("family", pa.string()),
-        ("position", pa.int64()),
-        ("sample", pa.int64()),
-        ("text", pa.string()),
-        ("finish", pa.string()),
-        ("mse", pa.float64()),
-        ("vector", pa.list_(pa.float32())),
-    ]
-)
+
+Records = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -57,28 +47,16 @@ class Text:
     id: str
     family: str
     text: str
-    ids: tuple[int, ...]
-    tokens: tuple[str, ...]
-    ends: tuple[int, ...]
-    places: tuple[int, ...]
-    facts: tuple[Known, ...] = ()
+    ids: Sequence[int]
+    tokens: Sequence[str]
+    ends: Sequence[int]
+    places: Sequence[int]
+    facts: Sequence[Known] = ()
     cut: bool = False
 
     def token_at(self, character: int) -> int:
         """The token that holds a character."""
         return int(np.searchsorted(self.ends, character, side="right"))
-
-
-@dataclass(frozen=True)
-class Said:
-    """One explanation of one position, and the direction MSE of the vector rebuilt from it."""
-
-    id: str
-    family: str
-    position: int
-    sample: int
-    text: str
-    mse: float
 
 
 def text_table(config: Positions, nla: NLA) -> pa.Table:
@@ -107,7 +85,7 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
                 "tokens": [reader.token(token) for token in ids],
                 "ends": ends,
                 "places": places,
-                "facts": json.dumps([fact.__dict__ for fact in _in_tokens(facts, ends)]),
+                "facts": json.dumps([asdict(fact) for fact in _in_tokens(facts, ends)]),
                 "cut": len(whole or []) > limit,
             }
         )
@@ -121,22 +99,9 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
     return pa.Table.from_pylist(found)
 
 
-def texts_of(table: Sequence[Mapping[str, Any]]) -> list[Text]:
+def texts_of(table: Records) -> list[Text]:
     """The records of the table of texts."""
-    return [
-        Text(
-            row["id"],
-            row["family"],
-            row["text"],
-            tuple(row["ids"]),
-            tuple(row["tokens"]),
-            tuple(row["ends"]),
-            tuple(row["places"]),
-            tuple(Known(**fact) for fact in json.loads(row["facts"])),
-            row["cut"],
-        )
-        for row in table
-    ]
+    return [Text(**{**row, "facts": [Known(**fact) for fact in json.loads(row["facts"])]}) for row in table]
 
 
 def read_table(config: Positions, nla: NLA, texts: Sequence[Text], start: int) -> pa.Table:
@@ -151,11 +116,9 @@ def read_table(config: Positions, nla: NLA, texts: Sequence[Text], start: int) -
     said = [explanation for row in explained for explanation in row]
     rebuilt = nla.reconstruct([explanation.text for explanation in said])
     mse = direction_mse(rebuilt, vectors.repeat_interleave(config.samples, dim=0)).tolist()
-    at = [(text, place) for text in texts for place in text.places]
-    records = []
-    for i, explanation in enumerate(said):
-        (text, place), sample = at[i // config.samples], i % config.samples
-        records.append(
+    at = [(text, place, sample) for text in texts for place in text.places for sample in range(config.samples)]
+    return pa.Table.from_pylist(
+        [
             {
                 "id": text.id,
                 "family": text.family,
@@ -163,24 +126,12 @@ def read_table(config: Positions, nla: NLA, texts: Sequence[Text], start: int) -
                 "sample": sample,
                 "text": explanation.text,
                 "finish": explanation.finish,
-                "mse": mse[i],
+                "mse": error,
                 "vector": None if sample else vectors[i // config.samples].numpy(),
             }
-        )
-    return pa.Table.from_pylist(records, schema=SCHEMA)
-
-
-def said_of(readings: Sequence[Mapping[str, Any]]) -> list[Said]:
-    """The explanations of the rows of a table of readings."""
-    return [Said(**{name: row[name] for name in Said.__dataclass_fields__}) for row in readings]
-
-
-def vectors_of(table: pa.Table) -> tuple[list[tuple[str, str, int]], Float[np.ndarray, "n d"]]:
-    """(text, family, position) of every place read, and the vectors there."""
-    first = table.filter(pc.field("sample") == 0)
-    keys = zip(*(first[name].to_pylist() for name in ("id", "family", "position")), strict=True)
-    flat = first["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return list(keys), flat.reshape(first.num_rows, -1).astype(np.float32)
+            for i, ((text, place, sample), explanation, error) in enumerate(zip(at, said, mse, strict=True))
+        ]
+    )
 
 
 def _documents(config: Positions) -> Iterator[tuple[Document, str, tuple[Fact, ...]]]:
@@ -210,9 +161,6 @@ def _in_tokens(facts: Sequence[Fact], ends: Sequence[int]) -> Iterator[Known]:
             yield Known(fact.name, fact.value, settled, stated if stated is not None and stated < len(ends) else None)
 
 
-def by_text(said: Sequence[Said]) -> Mapping[str, list[Said]]:
-    """The explanations of each text, in order."""
-    out: dict[str, list[Said]] = {}
-    for one in said:
-        out.setdefault(one.id, []).append(one)
-    return out
+def by_text(said: Records) -> dict[str, list[Mapping[str, Any]]]:
+    """The explanations of each text, which stand together."""
+    return {text: list(some) for text, some in groupby(said, key=itemgetter("id"))}

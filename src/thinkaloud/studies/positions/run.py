@@ -6,6 +6,9 @@ persistence (what is kept k positions on), facts and moments (when known facts a
 
 from collections.abc import Sequence
 
+import numpy as np
+import pyarrow.compute as pc
+
 from thinkaloud.baseline import Baseline
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve
@@ -14,59 +17,52 @@ from thinkaloud.studies.page import Example, at_quartiles
 from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions.mentions import facts_named, words_named
 from thinkaloud.studies.positions.persistence import claims_kept, vectors_kept
-from thinkaloud.studies.positions.read_texts import (
-    Said,
-    Text,
-    read_table,
-    said_of,
-    text_table,
-    texts_of,
-    vectors_of,
-)
+from thinkaloud.studies.positions.read_texts import Records, Text, read_table, text_table, texts_of
 
-# Texts read at once: what a stop loses.
-PIECE = 4
+PIECE = 4  # texts read at once: what a stop loses
 
 
 def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results. A resumed run makes the same ones."""
     texts = texts_of(folder.table("texts", lambda: text_table(config, nla)).to_pylist())
     readings = folder.pieces(
-        "readings",
-        len(texts),
-        PIECE,
-        lambda some: read_table(config, nla, texts[some], some.start),
-        watch,
+        "readings", len(texts), PIECE, lambda some: read_table(config, nla, texts[some], some.start), watch
     )
-    said, (keys, vectors) = said_of(readings.drop_columns(["vector"]).to_pylist()), vectors_of(readings)
-    kept = [*claims_kept(said, config.reach), *vectors_kept(keys, vectors, config.reach)]
+    said = readings.drop_columns(["vector"]).to_pylist()
+    places = [one for one in said if one["sample"] == 0]
+    vectors = np.stack(readings.filter(pc.field("sample") == 0)["vector"].to_numpy())
     facts, moments = facts_named(texts, said)
-    words = words_named(texts, said)
-    for name, records in (("persistence", kept), ("facts", facts), ("moments", moments), ("words", words)):
+    tables = {
+        "persistence": [*claims_kept(said, config.reach), *vectors_kept(places, vectors, config.reach)],
+        "facts": facts,
+        "moments": moments,
+        "words": words_named(texts, said),
+    }
+    for name, records in tables.items():
         if records:
             folder.table(name, lambda records=records: rows(records))
-    baseline = nla.baseline_for(vectors, [text for text, _, _ in keys], "the vectors read here")
+    baseline = nla.baseline_for(vectors, [one["id"] for one in places], "the vectors read here")
     told = {
         "Pair": nla.name,
         "Site": str(nla.site),
         "Baseline": str(baseline),
         "Texts": f"{config.texts}: {len(texts):,} read, {sum(text.cut for text in texts):,} of them cut",
-        "Positions": f"{len(keys):,}, all but special tokens, of the first {config.longest} tokens of each",
+        "Positions": f"{len(places):,}, all but special tokens, of the first {config.longest} tokens of each",
         "Explanations": f"{config.samples} a position, "
         + ("greedy" if config.samples == 1 else "at temperature 1")
-        + f", at most {config.max_tokens} tokens; {sum(not one.text.strip() for one in said):,} empty",
+        + f", at most {config.max_tokens} tokens; {sum(not one['text'].strip() for one in said):,} empty",
         "Seed": str(config.seed),
     }
     folder.keep(told, _examples(texts, said, baseline), baseline=baseline.to_dict())
 
 
-def _examples(texts: Sequence[Text], said: Sequence[Said], baseline: Baseline) -> list[Example]:
+def _examples(texts: Sequence[Text], said: Records, baseline: Baseline) -> list[Example]:
     """Explanations at the quartiles of FVE, whatever the text."""
-    by_id, fves = {text.id: text for text in texts}, [fve(one.mse, baseline) for one in said]
-    out = []
-    for i in at_quartiles(fves):
-        one = said[i]
-        text = by_id[one.id]
-        prefix, token = text.text[: text.ends[one.position]], text.tokens[one.position]
-        out.append(Example.of(prefix, token, one.text, fves[i], f"{one.family}, position {one.position}"))
-    return out
+    by_id, fves = {text.id: text for text in texts}, [fve(one["mse"], baseline) for one in said]
+
+    def example(i: int) -> Example:
+        text, position = by_id[said[i]["id"]], said[i]["position"]
+        prefix, note = text.text[: text.ends[position]], f"{text.family}, position {position}"
+        return Example.of(prefix, text.tokens[position], said[i]["text"], fves[i], note)
+
+    return [example(i) for i in at_quartiles(fves)]
