@@ -58,7 +58,7 @@ class Folder:
         """The table of this name: read if it is there, else made and kept."""
         path = self.out / "tables" / f"{name}.parquet"
         if not path.is_file():
-            self._write(path, make())
+            write_table(make(), path)
         return pq.read_table(path)
 
     def kept(self, name: str, but: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -96,13 +96,13 @@ class Folder:
         for i, piece in enumerate(paths):
             watch(name, i * size, n)
             if not piece.is_file():
-                self._write(piece, make(slice(i * size, min(n, (i + 1) * size))))
+                write_table(make(slice(i * size, min(n, (i + 1) * size))), piece)
         watch(name, n, n)
         if not paths:
             raise UserError(f"nothing was found to make the table {name} of")
         # A column that is all missing in one piece has a type in another.
         whole = pa.concat_tables([pq.read_table(piece) for piece in paths], promote_options="permissive")
-        self._write(path, whole)
+        write_table(whole, path)
         for piece in paths:
             piece.unlink()
         return whole
@@ -122,8 +122,10 @@ class Folder:
         shutil.rmtree(self.out / "work", ignore_errors=True)
         return self.out / "index.html"
 
-    def _write(self, path: Path, table: pa.Table) -> None:
-        write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as a Parquet file that is whole or not there."""
+    write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
 def rows(records: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -1,8 +1,8 @@
 """Texts and chats of a survey: documents, positions, and regenerated assistant turns."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from typing import Any, Literal
 
 from thinkaloud.activations.corpus import Document, read_corpus
@@ -23,8 +23,8 @@ class Source:
 
     kind: Kind
     doc_id: str
-    ids: tuple[int, ...]
-    positions: tuple[int, ...]
+    ids: Sequence[int]
+    positions: Sequence[int]
 
 
 def documents(name: str, kind: Kind, seed: int) -> Iterator[Document]:
@@ -37,10 +37,7 @@ def documents(name: str, kind: Kind, seed: int) -> Iterator[Document]:
     for i, episode in enumerate(episodes(seed + 3_000_017, SCANNED, "heldout")):
         if (episode.messages is not None) == chat and episode.text not in seen:
             seen.add(episode.text)
-            if episode.messages is not None:
-                yield Document(f"world-{i}", messages=episode.messages)
-            else:
-                yield Document(f"world-{i}", text=episode.text)
+            yield Document(f"world-{i}", text=None if chat else episode.text, messages=episode.messages)
 
 
 class Chooser:
@@ -58,14 +55,12 @@ class Chooser:
         window = windows_of(document, ids, self.tokenizer.bos_token_id, None, self.context)[0]
         allowed = allowed_positions(window.ids, self.special, MIN_POSITION)
         places = choose_positions(self.seed, document.id, allowed, self.each)
-        return Source(kind, document.id, tuple(window.ids), tuple(places)) if places else None
+        return Source(kind, document.id, window.ids, places) if places else None
 
     def until(self, n: int, found: Iterator[Document], kind: Kind) -> list[tuple[Document, Source]]:
         """Documents, each with its positions, until there are `n` positions or no more documents."""
         out: list[tuple[Document, Source]] = []
-        for document in found:
-            if n <= 0:
-                break
+        while n > 0 and (document := next(found, None)):
             source = self.source(document, kind)
             if source is not None:
                 out.append((document, source))
@@ -75,13 +70,9 @@ class Chooser:
 
 def cut(sources: Sequence[Source], n: int) -> list[Source]:
     """The sources with `n` positions in all, or what there is."""
-    out: list[Source] = []
-    for source in sources:
-        places = source.positions[:n]
-        n -= len(places)
-        if places:
-            out.append(Source(source.kind, source.doc_id, source.ids, places))
-    return out
+    before = accumulate((len(source.positions) for source in sources), initial=0)
+    some = [replace(s, positions=s.positions[: max(0, n - k)]) for s, k in zip(sources, before, strict=False)]
+    return [source for source in some if source.positions]
 
 
 def with_own_turns(
