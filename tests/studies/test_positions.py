@@ -38,8 +38,8 @@ def text_of(id: str, text: str, facts: Sequence[Known] = (), family: str = "f") 
     """A text of which every word with the space before it is a token."""
     tokens = re.findall(r"\s*\S+", text)
     ends = np.cumsum([len(token) for token in tokens]).tolist()
-    places = tuple(range(len(tokens)))
-    return Text(id, family, text, places, tuple(tokens), tuple(ends), places, tuple(facts))
+    places = list(range(len(tokens)))
+    return Text(id, family, text, places, tokens, ends, places, facts)
 
 
 def of(records: Records, claim: str, k: int | None = None) -> Frame:

@@ -27,7 +27,7 @@ from thinkaloud.explanation import Explanation
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
-from thinkaloud.studies.folder import Folder, Watch
+from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, replaced, spans
 from thinkaloud.studies.page import Example, at_quartiles
 from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve
@@ -35,17 +35,6 @@ from thinkaloud.studies.problems import Problem, Solution, load_problems, place_
 Record = dict[str, Any]
 
 SOLVED, EXPLAINED, EDITED = 64, 32, 64  # rows of a piece, the most that a stop loses
-# Stated, not inferred: a piece in which a column is empty throughout must still fit the others.
-COLUMNS = {
-    pa.string(): "problem prompt gold text answer place token model_answer finish class edit number by",
-    pa.int64(): "prompt_tokens first last border index before_answer sample tokens sentences instances",
-    pa.float64(): "fve mse fve_before mse_before",
-    pa.bool_(): "right holds_model_answer holds_gold",
-    pa.list_(pa.int64()): "ids",
-    pa.list_(pa.string()): "numbers",
-}
-KINDS = {name: kind for kind, names in COLUMNS.items() for name in names.split()}
-
 EDITS = ("answer removed", "answer replaced", "other number removed")
 
 
@@ -67,13 +56,13 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     ).to_pylist()
     found = folder.table("places", lambda: places_table(solved, list(dict.fromkeys(config.places)), nla, tokenizer))
     places = found.drop_columns(["vector"]).to_pylist()
-    vectors = torch.from_numpy(np.stack(found["vector"].to_numpy(zero_copy_only=False)).astype(np.float32))
+    vectors = torch.from_numpy(np.stack(found["vector"].to_numpy()))
     baseline = nla.baseline_for(vectors, [p["problem"] for p in places], "these places")
     explained = folder.pieces(
         "explanations",
         len(places),
         EXPLAINED,
-        lambda some: table_of(explanations(places[some], vectors[some], nla, baseline, config, some.start)),
+        lambda some: rows(explanations(places[some], vectors[some], nla, baseline, config, some.start)),
         watch,
     ).to_pylist()
     edited_table(folder, explained, places, vectors, nla, baseline, config.seed, watch)
@@ -124,7 +113,7 @@ def solutions_table(solved: Sequence[Solution]) -> pa.Table:
         }
         for s in solved
     ]
-    return table_of(records)
+    return rows(records)
 
 
 def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA, tokenizer: Any) -> pa.Table:
@@ -146,7 +135,7 @@ def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA, token
             }
         )
     flat = pa.array(vectors.numpy().reshape(-1), pa.float32())
-    return table_of(records).append_column("vector", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
+    return rows(records).append_column("vector", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
 
 
 def explanations(
@@ -188,7 +177,7 @@ def edited_table(
         targets = vectors[[at[job["problem"], job["place"]] for job in jobs[some]]]
         after = text_mse(nla.reconstruct, [job["text"] for job in jobs[some]], targets).tolist()
         changed = [{**job, "fve": fve(mse, baseline), "mse": mse} for job, mse in zip(jobs[some], after, strict=True)]
-        return table_of(changed)
+        return rows(changed)
 
     if jobs:
         folder.pieces("edited", len(jobs), EDITED, scored, watch)
@@ -227,11 +216,6 @@ def edits(explained: Sequence[Record], seed: int) -> list[Record]:
                 }
             )
     return out
-
-
-def table_of(records: Sequence[Record]) -> pa.Table:
-    """One or more records with the same keys as a table."""
-    return pa.Table.from_pylist(list(records), pa.schema([(name, KINDS[name]) for name in records[0]]))
 
 
 def piece_seed(seed: int, start: int) -> int:

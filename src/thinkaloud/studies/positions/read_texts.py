@@ -47,10 +47,10 @@ class Text:
     id: str
     family: str
     text: str
-    ids: Sequence[int]
-    tokens: Sequence[str]
-    ends: Sequence[int]
-    places: Sequence[int]
+    ids: list[int]
+    tokens: list[str]
+    ends: list[int]
+    places: list[int]
     facts: Sequence[Known] = ()
     cut: bool = False
 
