@@ -14,13 +14,22 @@ from thinkaloud.stats import estimate
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.frame import Frame
 from thinkaloud.studies.page import render
-from thinkaloud.studies.positions import Positions, read_texts
+from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions import run as positions
 from thinkaloud.studies.positions.analysis import bin_of, fve_of, share
 from thinkaloud.studies.positions.claims import KINDS
-from thinkaloud.studies.positions.mentions import NEVER, Mention, facts_named, when, words_named
+from thinkaloud.studies.positions.mentions import (
+    NEVER,
+    Known,
+    Mention,
+    Records,
+    Text,
+    facts_named,
+    texts_of,
+    when,
+    words_named,
+)
 from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, half_life, kept, vectors_kept
-from thinkaloud.studies.positions.read_texts import Known, Records, Text
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -312,8 +321,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(
     def stops(config: Positions, pair: NLA, texts: Sequence[Text], start: int) -> Any:
         if start:
             raise RuntimeError("power cut")
-        return read_texts.read_table(config, pair, texts, start)
+        return read_table(config, pair, texts, start)
 
+    read_table = positions.read_table
     monkeypatch.setattr(positions, "read_table", stops)
     with pytest.raises(RuntimeError):
         study(nla, tmp_path / "again", samples=2)
@@ -346,8 +356,8 @@ def test_one_text_says_that_there_is_no_chance_level(nla: NLA, tmp_path: Path) -
 
 
 def test_places_and_facts_of_episodes_are_where_the_text_has_them(nla: NLA) -> None:
-    table = read_texts.text_table(Positions(out="x", n=12, longest=256), nla)
-    for text in read_texts.texts_of(table.to_pylist()):
+    table = positions.text_table(Positions(out="x", n=12, longest=256), nla)
+    for text in texts_of(table.to_pylist()):
         assert len(text.ids) == len(text.ends) == len(text.tokens)
         assert text.ends[-1] == len(text.text)
         assert not any(text.tokens[place].startswith("<|") for place in text.places)

@@ -27,7 +27,7 @@ from thinkaloud.studies.survey import Survey, analysis
 from thinkaloud.studies.survey import run as survey
 from thinkaloud.studies.survey.page import browse, choose, hard_verdict
 from thinkaloud.studies.survey.published import COLUMNS
-from thinkaloud.studies.survey.sources import Chooser, Source, cut, documents, with_own_turns
+from thinkaloud.studies.survey.run import Chooser, Source, cut, documents, with_own_turns
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 

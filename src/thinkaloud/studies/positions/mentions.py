@@ -4,12 +4,15 @@ Chance is what the same question gives for something that this text does not tel
 the family, looked for in this episode's explanations; a word of this text, looked for in another text's explanations.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,6 @@ import numpy as np
 from thinkaloud.pocket.world import rhyme_words
 from thinkaloud.studies.numbers import numbers, parse, spans
 from thinkaloud.studies.positions.claims import content_words, words
-from thinkaloud.studies.positions.read_texts import Known, Records, Text, by_text
 
 # Tokens from the first token of a word in the text to the explanation that first has it.
 WHEN = {
@@ -35,6 +37,47 @@ KINDS_OF_WORDS = ("name", "number", "rarer word")
 _SHORTEST = 4  # letters of a rarer word: shorter ones are mostly pieces and interjections
 _CAPITAL = re.compile(r"[A-Z][a-z]+")
 _OPENS = re.compile(r"(?:^|[.!?:\n\"“>])\s*$")
+
+Records = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A fact of a text in tokens: the one that settles it, and the first of its statement (None if none is read)."""
+
+    name: str
+    value: str
+    settled: int
+    stated: int | None
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is read of a text. `ends`: the characters of `text` at which its tokens end. `places`: those read."""
+
+    id: str
+    family: str
+    text: str
+    ids: list[int]
+    tokens: list[str]
+    ends: list[int]
+    places: list[int]
+    facts: Sequence[Known] = ()
+    cut: bool = False
+
+    def token_at(self, character: int) -> int:
+        """The token that holds a character."""
+        return int(np.searchsorted(self.ends, character, side="right"))
+
+
+def texts_of(table: Records) -> list[Text]:
+    """The records of the table of texts."""
+    return [Text(**{**row, "facts": [Known(**fact) for fact in json.loads(row["facts"])]}) for row in table]
+
+
+def by_text(said: Records) -> dict[str, list[Mapping[str, Any]]]:
+    """The explanations of each text, which stand together."""
+    return {text: list(some) for text, some in groupby(said, key=itemgetter("id"))}
 
 
 @dataclass(frozen=True)

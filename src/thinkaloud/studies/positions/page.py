@@ -19,9 +19,8 @@ from thinkaloud.studies.page import Page, told
 from thinkaloud.studies.positions import Positions, analysis
 from thinkaloud.studies.positions.analysis import fve_of, share
 from thinkaloud.studies.positions.claims import KINDS
-from thinkaloud.studies.positions.mentions import ONCE_SAID
+from thinkaloud.studies.positions.mentions import ONCE_SAID, Records, Text, by_text, texts_of
 from thinkaloud.studies.positions.persistence import CURVES, above, kept
-from thinkaloud.studies.positions.read_texts import Records, Text, by_text, texts_of
 
 PALETTE = ("#c8553d", "#5b8e3e", "#8a5fb0", "#b8860b", "#4a4e54")
 AROUND = range(-12, 7)  # tokens around a statement that the figure shows
