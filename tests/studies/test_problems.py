@@ -13,6 +13,7 @@ import tiny
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_tokenizer
 from thinkaloud.models import lm
+from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.problems import (
     BORDER,
     Problem,
@@ -89,7 +90,7 @@ def test_bad_lines(tmp_path: Path, lines: list[str], message: str) -> None:
 
 def test_no_such_file() -> None:
     with pytest.raises(UserError, match=r"no file none\.jsonl"):
-        load_problems("none.jsonl", 5, 0, tiny.tokenizer())
+        Answers(out="x", problems="none.jsonl").check()
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,8 @@ class OfProblems(Study):
             file = getattr(self, name, None)
             if file not in (None, "pocket") and not Path(file).is_file():
                 raise UserError(f"no file {file}: {name} must be a JSONL file")
+        if not self.places:
+            raise UserError("places must name one place or more, found none")
         from thinkaloud.studies.problems import place_of
 
         for place in self.places:

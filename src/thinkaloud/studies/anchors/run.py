@@ -28,7 +28,7 @@ from thinkaloud.studies.anchors.analysis import Rows, closed, importances
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, parse
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import load_problems, place_of, read_places, solve
+from thinkaloud.studies.problems import load_problems, read_places, solve
 
 PIECE = 4  # explanations whose continuations are sampled in one batch
 SENTENCES = 64  # that a sentence encoder reads in one batch
@@ -36,8 +36,6 @@ SENTENCES = 64  # that a sentence encoder reads in one batch
 
 def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Work the problems, explain, continue every prefix of every explanation, and compare."""
-    for name in config.places:
-        place_of(name)
     explained = folder.table("explanations", lambda: _explanations(config, nla)).to_pylist()
     some = closed(explained)
     if not some:

@@ -35,7 +35,7 @@ def page(config: Answers, folder: Folder) -> Page:
         right=sum(row["right"] for row in solved),
         n=len(solved),
         best=max(known, key=lambda record: record["above chance"].value, default=None),
-        nearer=nearer_verdict(near),
+        near=near,
         worse=worse_verdict(nothing, worse),
         nothing=nothing,
         with_chance=analysis.nearness_with_chance(explained),
@@ -60,14 +60,6 @@ def nothing_to_compare(solved: Records) -> str:
     """Why right and wrong cannot be compared; empty where they can."""
     kinds = {"right" if row["right"] else "wrong" for row in solved}
     return f"M is {kinds.pop()} on every problem: there is nothing to compare." if len(kinds) == 1 else ""
-
-
-def nearer_verdict(near: Estimate) -> str:
-    """Whether answers appear more often nearer the answer, in a sentence."""
-    if not np.isfinite(near.value) or not np.isfinite(near.low):
-        return "Answers appear more often nearer the answer: cannot be said, nearness or holding it does not vary."
-    said = {1: "holds here", -1: "does not hold here, it is the other way round", 0: "cannot be said here"}[near.sign]
-    return f"Answers appear more often nearer the answer: {said} (correlation {minus(str(near))})."
 
 
 def worse_verdict(nothing: str, worse: Estimate) -> str:

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
-from thinkaloud.errors import UserError
 from thinkaloud.evals.degenerate import classify, load_labelled
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
@@ -29,7 +28,7 @@ from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, replaced, spans
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve
+from thinkaloud.studies.problems import Problem, Solution, load_problems, read_places, solve
 
 Record = dict[str, Any]
 
@@ -39,10 +38,6 @@ EDITS = ("answer removed", "answer replaced", "other number removed")
 
 def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results, or go on with them."""
-    if not config.places:
-        raise UserError("places must name one place or more, found none")
-    for name in config.places:
-        place_of(name)
     load_labelled(config.labelled, split=None)
     tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)

@@ -10,7 +10,6 @@ from thinkaloud.baseline import Baseline
 from thinkaloud.render import plots
 from thinkaloud.render.page import asset, embedded, render
 from thinkaloud.render.plots import BLUE, GREY, ORANGE
-from thinkaloud.render.text import minus
 from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.frame import Frame
@@ -64,9 +63,8 @@ def page(config: Survey, folder: Folder) -> Page:
         ablated=sum(row["variant"] == "whole" for row in ablated),
         losses=_losses(effects) if effects else (),
         losses_figure=folder.figure("paragraphs", lambda figure: _ablation(figure, effects)) if effects else "",
-        last=last_verdict(effects),
-        hard=hard_verdict(hard),
-        hard_judged=judged(hard.values(), -1),
+        hard=hard,
+        enough=analysis.ENOUGH,
         rebuilt=len(known),
         **(_difficulty(known, folder) if len(known) else {}),
         themes=_themes(explained, config),
@@ -81,31 +79,6 @@ def judged(contrasts: Iterable[Estimate], side: int = 1) -> str:
     if not signs:
         return "cannot be said"
     return "holds here" if min(signs) > 0 else "does not hold here" if min(signs) < 0 else "cannot be said"
-
-
-def last_verdict(found: paragraphs.Effects | None) -> str:
-    """On: the last paragraph matters most."""
-    claim = "“The last paragraph matters most”: "
-    if found is None:
-        return f"{claim}cannot be said: no explanation has two paragraphs."
-
-    def by(what: str, contrasts: Mapping[int, Estimate]) -> str:
-        told = ", ".join(f"{minus(str(e))} for paragraph {k}" for k, e in contrasts.items())
-        return f"{what}, {judged(contrasts.values())}: FVE lost with the last less FVE lost with another is {told}."
-
-    return f"{claim}{by('by removal', found.last_removed)} {by('By replacement', found.last_replaced)}"
-
-
-def hard_verdict(hard: Mapping[str, Estimate]) -> str:
-    """On: whitespace and punctuation are hardest."""
-    claim = "“Whitespace and punctuation are hardest”: "
-    if not hard:
-        return f"{claim}cannot be said: fewer than {analysis.ENOUGH} positions of them, or of every other class."
-    told = ", ".join(f"{minus(str(e))} for {name}" for name, e in hard.items())
-    return (
-        f"{claim}{judged(hard.values(), -1)}. FVE of both together less FVE of another class (below zero is harder) is "
-        f"{told}; classes with fewer than {analysis.ENOUGH} positions are left out."
-    )
 
 
 def choose(kinds: Sequence[str], n: int, seed: int) -> list[int]:
