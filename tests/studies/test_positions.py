@@ -180,7 +180,7 @@ def test_cosines_of_vectors_are_those_of_plain_loops() -> None:
     ],
 )
 def test_a_value_is_named_as_a_whole(value: str, text: str, named: bool) -> None:
-    assert Mention.of(text).names(value) is named
+    assert Mention(text).names(value) is named
 
 
 def with_fact(t: int, named_at: Sequence[int], length: int = 20) -> tuple[Text, list[dict[str, Any]]]:

@@ -43,16 +43,16 @@ def page(config: Answers, folder: Folder) -> Page:
         empty=sum(not row["text"] for row in edited),
         solutions=analysis.solutions(solved),
         shares=shares,
-        shares_figure=folder.figure("held", lambda figure: _held(figure, shares)),
+        shares_figure=folder.figure("held", _held, shares),
         samples=samples,
-        samples_figure=folder.figure("samples", lambda figure: _samples(figure, samples)) if samples else "",
+        samples_figure=folder.figure("samples", _samples, samples) if samples else "",
         rebuilt=rebuilt,
-        rebuilt_figure=folder.figure("reconstruction", lambda figure: _rebuilt(figure, rebuilt)),
+        rebuilt_figure=folder.figure("reconstruction", _rebuilt, rebuilt),
         lengths=analysis.lengths(explained),
         classes=analysis.classes(explained),
         checked=analysis.check_classes(config.labelled),
         changes=changes,
-        changes_figure=folder.figure("edits", lambda figure: _changes(figure, changes)) if changes else "",
+        changes_figure=folder.figure("edits", _changes, changes) if changes else "",
     )
 
 

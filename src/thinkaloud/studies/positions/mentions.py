@@ -9,7 +9,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -50,6 +49,11 @@ class Known:
     settled: int
     stated: int | None
 
+    @property
+    def kind(self) -> str:
+        """The name without what counts it: place:Vera:2 is place, after_step_1 stays."""
+        return self.name.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class Text:
@@ -65,10 +69,6 @@ class Text:
     facts: Sequence[Known] = ()
     cut: bool = False
 
-    def token_at(self, character: int) -> int:
-        """The token that holds a character."""
-        return int(np.searchsorted(self.ends, character, side="right"))
-
 
 def texts_of(table: Records) -> list[Text]:
     """The records of the table of texts."""
@@ -80,17 +80,11 @@ def by_text(said: Records) -> dict[str, list[Mapping[str, Any]]]:
     return {text: list(some) for text, some in groupby(said, key=itemgetter("id"))}
 
 
-@dataclass(frozen=True)
 class Mention:
     """What a text names: its words, its numbers, and all of it in lower case with single spaces."""
 
-    words: frozenset[str]
-    numbers: frozenset[Decimal]
-    plain: str
-
-    @classmethod
-    def of(cls, text: str) -> "Mention":
-        return cls(frozenset(words(text)), frozenset(numbers(text)), " ".join(text.lower().split()))
+    def __init__(self, text: str) -> None:
+        self.words, self.numbers, self.plain = set(words(text)), numbers(text), " ".join(text.lower().split())
 
     def names(self, value: str) -> bool:
         """Whether the value stands here as a number, a whole word or phrase, or for a rhyme (-um) any word with it."""
@@ -116,13 +110,13 @@ def facts_named(texts: Sequence[Text], said: Records) -> tuple[list[dict[str, An
     values: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for text in texts:
         for fact in text.facts:
-            values[text.family, _name(fact)][fact.value] += 1
+            values[text.family, fact.kind][fact.value] += 1
     for text in texts:
-        mentions = [(one["position"], one["sample"], Mention.of(one["text"])) for one in spoken.get(text.id, [])]
+        mentions = [(one["position"], one["sample"], Mention(one["text"])) for one in spoken.get(text.id, [])]
         for fact in text.facts:
-            head = {"id": text.id, "family": text.family, "fact": _name(fact), "value": fact.value}
-            others = {v: n for v, n in values[text.family, _name(fact)].items() if v != fact.value}
-            stands = Mention.of(text.text[: text.ends[fact.settled]]).names(fact.value)
+            head = {"id": text.id, "family": text.family, "fact": fact.kind, "value": fact.value}
+            others = {v: n for v, n in values[text.family, fact.kind].items() if v != fact.value}
+            stands = Mention(text.text[: text.ends[fact.settled]]).names(fact.value)
             for sample in sorted({sample for _, sample, _ in mentions}):
                 seen = [
                     (position, mention.names(fact.value), [mention.names(other) for other in others])
@@ -182,11 +176,6 @@ def when(named: int | None, said: int) -> str:
     return next(name for name, (low, high) in WHEN.items() if low <= named - said <= high)
 
 
-def _name(fact: Known) -> str:
-    """The fact's name without what counts it: place:Vera:2 is place, after_step_1 stays."""
-    return fact.name.partition(":")[0]
-
-
 def _first_named(
     fact: Known, seen: Sequence[tuple[int, bool, list[bool]]], others: Mapping[str, int]
 ) -> dict[str, Any]:
@@ -207,9 +196,7 @@ def _share(hits: Sequence[bool], others: Mapping[str, int]) -> float | None:
     return float(np.average(hits, weights=list(others.values()))) if others else None
 
 
-@cache
-def _number(value: str) -> Decimal | None:
-    return parse(value)
+_number = cache(parse)
 
 
 @cache
@@ -240,7 +227,8 @@ def _words_of(text: Text) -> Iterator[tuple[str, str, int]]:
     for (kind, word), start in sorted(first.items()):
         if (kind == "name") != (word in names):
             continue
-        at = text.token_at(min(start, first.get(("rarer word", word), start)))
+        start = min(start, first.get(("rarer word", word), start))
+        at = int(np.searchsorted(text.ends, start, side="right"))
         if at in text.places:  # the tags of a chat are no words of it
             yield kind, word, at
 

@@ -57,16 +57,14 @@ def page(config: Positions, folder: Folder) -> Page:
         early=share(early, "early") if len(words) else None,
         early_chance=share(early, "chance"),
         along=analysis.along(said, baseline),
-        along_figure=folder.figure("along", lambda figure: _along(figure, said, baseline)),
+        along_figure=folder.figure("along", _along, said, baseline),
         by_family=analysis.by_family(said, baseline),
         persists=analysis.persists(persistence, reach),
-        persists_figure=folder.figure("persistence", lambda figure: _persists(figure, persistence, reach), (7.6, 4.4)),
+        persists_figure=folder.figure("persistence", _persists, persistence, reach, size=(7.6, 4.4)),
         facts=analysis.facts_table(facts),
-        facts_figure=folder.figure("facts", lambda figure: _facts(figure, moments), size) if len(moments) else "",
+        facts_figure=folder.figure("facts", _facts, moments, size=size) if len(moments) else "",
         words=words_table,
-        words_figure=folder.figure("words", lambda figure: _words(figure, words_table), (7.6, 3.0))
-        if words_table
-        else "",
+        words_figure=folder.figure("words", _words, words_table, size=(7.6, 3.0)) if words_table else "",
         examples=_examples(texts, by_text(records), baseline),
     )
 

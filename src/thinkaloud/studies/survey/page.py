@@ -52,7 +52,7 @@ def page(config: Survey, folder: Folder) -> Page:
         paragraphs=np.nanmean(measured["paragraphs"]) if said else None,
         whole=explained.mean("fve"),
         format=analysis.format_table(explained),
-        lengths_figure=folder.figure("lengths", lambda figure: _lengths(figure, measured["words"], explained["kind"])),
+        lengths_figure=folder.figure("lengths", _lengths, measured["words"], explained["kind"]),
         openings=analysis.openings(explained),
         templates=_templates(explained, config),
         effects=effects,
@@ -62,7 +62,7 @@ def page(config: Survey, folder: Folder) -> Page:
         empty=int(measured["empty, share"].sum()),
         ablated=sum(row["variant"] == "whole" for row in ablated),
         losses=_losses(effects) if effects else (),
-        losses_figure=folder.figure("paragraphs", lambda figure: _ablation(figure, effects)) if effects else "",
+        losses_figure=folder.figure("paragraphs", _ablation, effects) if effects else "",
         hard=hard,
         enough=analysis.ENOUGH,
         rebuilt=len(known),
@@ -151,20 +151,20 @@ def _losses(effects: paragraphs.Effects) -> list[dict[str, Any]]:
 
 def _difficulty(known: Frame, folder: Folder) -> dict[str, Any]:
     """Tables and figures of what makes tokens hard."""
-    tables = {
-        "classes": analysis.by_class(known),
-        "deciles": analysis.deciles(known),
-        "frequency": analysis.by_frequency(known),
-        "position": analysis.by_position(known),
+    classes, deciles = analysis.by_class(known), analysis.deciles(known)
+    frequency, position = analysis.by_frequency(known), analysis.by_position(known)
+    return {
+        "classes": classes,
+        "classes_figure": folder.figure("classes", _classes, classes),
+        "deciles": deciles,
+        "deciles_figure": folder.figure("deciles", _deciles, deciles),
+        "frequency": frequency,
+        "frequency_figure": folder.figure("frequency", _steps, frequency, "times in the documents"),
+        "frequency_trend": analysis.trend(known, "frequency"),
+        "position": position,
+        "position_figure": folder.figure("position", _steps, position, "position"),
+        "position_trend": analysis.trend(known, "position"),
     }
-    drawn = {
-        "classes": lambda figure: _classes(figure, tables["classes"]),
-        "deciles": lambda figure: _deciles(figure, tables["deciles"]),
-        "frequency": lambda figure: _steps(figure, tables["frequency"], "times in the documents"),
-        "position": lambda figure: _steps(figure, tables["position"], "position"),
-    }
-    trends = {f"{name}_trend": analysis.trend(known, name) for name in ("frequency", "position")}
-    return tables | {f"{name}_figure": folder.figure(name, draw) for name, draw in drawn.items()} | trends
 
 
 def _lengths(figure: Any, words: np.ndarray, kinds: np.ndarray) -> None:

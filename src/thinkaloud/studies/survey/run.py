@@ -269,22 +269,16 @@ def with_own_turns(
     made: list[list[dict[str, Any]]] = [[] for _ in chats]
     left = [list(chat) for chat in chats]
     while any(left):
-        asked: list[tuple[int, list[int]]] = []
+        asked: dict[int, list[int]] = {}
         for i, rest in enumerate(left):
             while rest and rest[0]["role"] != "assistant":
                 made[i].append(rest.pop(0))
-            if rest:
-                prompt = _prompt(made[i], tokenizer)
-                if prompt is None or len(prompt) >= context:
-                    rest.clear()
-                else:
-                    asked.append((i, prompt))
-        for (i, _), text in zip(asked, reply([prompt for _, prompt in asked]) if asked else [], strict=True):
+            readable = bool(rest and made[i]) and encode_chat(tokenizer, made[i]) is not None
+            prompt = chat_ids(tokenizer, made[i], generation_prompt=True) if readable else []
+            if 0 < len(prompt) < context:
+                asked[i] = prompt
+            else:
+                rest.clear()
+        for i, text in zip(asked, reply(list(asked.values())) if asked else [], strict=True):
             made[i].append({**left[i].pop(0), "content": text})
     return made
-
-
-def _prompt(messages: Sequence[dict[str, Any]], tokenizer: Any) -> list[int] | None:
-    if not messages or encode_chat(tokenizer, messages) is None:
-        return None
-    return chat_ids(tokenizer, messages, generation_prompt=True)
