@@ -1,4 +1,4 @@
-"""Does a person get a study by its name, with presets, files and limits in that order, and one line for a mistake?"""
+"""A study is found by its name, with presets, files and limits in that order, and a mistake is one line."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Is a planted important sentence found, is nothing found where there is nothing, and is every prefix the right one?"""
+"""A planted important sentence is found, nothing is found where there is nothing, and every prefix is the right one."""
 
 import math
 from pathlib import Path
@@ -11,13 +11,14 @@ import torch
 
 from thinkaloud import NLA
 from thinkaloud.explanation import Explanation
+from thinkaloud.stats import Estimate
 from thinkaloud.studies.anchors import Anchors
 from thinkaloud.studies.anchors import run as anchors
-from thinkaloud.studies.anchors.analysis import importances, of
-from thinkaloud.studies.anchors.embeddings import embedder
+from thinkaloud.studies.anchors.analysis import importances
 from thinkaloud.studies.anchors.page import drawn
-from thinkaloud.studies.anchors.run import centred, first_sentence, sentence_ends, without
+from thinkaloud.studies.anchors.run import centred, embedder, first_sentence, sentence_ends, without
 from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.frame import Frame
 from thinkaloud.studies.page import render
 
 SENTENCES = ["One.", "Two.", "Three."]
@@ -56,15 +57,20 @@ def made(effects: list[float], problems: int, rollouts: int = 40, seed: int = 0,
     return {"explained": explained, "rollouts": drawn, "similar": similar, "deleted": deleted}
 
 
+def importance(found: list[dict[str, Any]], sentence: int, name: str) -> Estimate:
+    """The mean importance of the sentences at one place."""
+    return Frame.of(found, "problem").at(sentence=sentence).mean(name)
+
+
 def test_a_planted_sentence_is_found() -> None:
     found = importances(**made([0.0, 0.5, 0.0], 30), threshold=0.8)
-    by_sentence = [of([row for row in found if row["sentence"] == i], "counterfactual", "fve") for i in range(3)]
+    by_sentence = [importance(found, i, "counterfactual_fve") for i in range(3)]
     assert by_sentence[1].low > 0.4
     assert by_sentence[1].high < 0.6
     assert all(abs(by_sentence[i].value) < 0.05 for i in (0, 2))
-    plain = of([row for row in found if row["sentence"] == 1], "plain", "fve")
+    plain = importance(found, 1, "plain_fve")
     assert plain.value == pytest.approx(0.5 * 0.75, abs=0.05), "a quarter of the resamples say the same again"
-    deletion = of([row for row in found if row["sentence"] == 1], "deletion", "fve")
+    deletion = importance(found, 1, "deletion_fve")
     assert deletion.value == pytest.approx(0.5)
     assert all(math.isnan(row["counterfactual_model"]) for row in found), "M's answer is not known"
 
@@ -87,7 +93,7 @@ def test_no_effect_gives_intervals_over_zero_at_the_nominal_rate() -> None:
     misses = 0
     for seed in range(60):
         found = importances(**made([0.0, 0.0, 0.0], 14, rollouts=12, seed=seed), threshold=0.8)
-        interval = of([row for row in found if row["sentence"] == 1], "counterfactual", "fve")
+        interval = importance(found, 1, "counterfactual_fve")
         misses += not interval.low <= 0 <= interval.high
     assert misses <= 10, "5 % of 60 is 3; few clusters make a bootstrap a little too narrow"
 

@@ -1,4 +1,4 @@
-"""Are an explanation's claims told apart by kind, whatever it looks like?"""
+"""An explanation's claims are told apart by kind, whatever it looks like."""
 
 import pytest
 

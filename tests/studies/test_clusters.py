@@ -1,4 +1,4 @@
-"""Are templates and themes found that were put there, and named by the words that tell them apart?"""
+"""Templates and themes that were planted are found, and named by the words that tell them apart."""
 
 import numpy as np
 import pytest

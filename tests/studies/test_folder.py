@@ -1,4 +1,4 @@
-"""Does a study's folder go on where it was, give the same tables, and refuse what is not its own?"""
+"""A study's folder goes on where it was, gives the same tables, and refuses what is not its own."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Are numbers in texts read as numbers, and put otherwise, every instance of them?"""
+"""Numbers in texts are read as numbers, and put otherwise, every instance of them."""
 
 from decimal import Decimal
 

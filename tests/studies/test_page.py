@@ -1,4 +1,4 @@
-"""Is a study's page one safe file that shows numbers as they are meant?"""
+"""A study's page is one safe file that shows numbers as they are meant."""
 
 import re
 

@@ -1,7 +1,7 @@
-"""Are persistence and first mentions what they are in texts made so that the truth is known, and does a run resume?"""
+"""Persistence and first mentions are what they are in constructed texts whose truth is known, and a run resumes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,24 @@ import pytest
 from thinkaloud import NLA, Baseline, UserError
 from thinkaloud.stats import estimate
 from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.frame import Frame
 from thinkaloud.studies.page import render
-from thinkaloud.studies.positions import Positions, read_texts
+from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions import run as positions
 from thinkaloud.studies.positions.analysis import bin_of, fve_of, share
 from thinkaloud.studies.positions.claims import KINDS
-from thinkaloud.studies.positions.mentions import NEVER, Mention, facts_named, when, words_named
+from thinkaloud.studies.positions.mentions import (
+    NEVER,
+    Known,
+    Mention,
+    Records,
+    Text,
+    facts_named,
+    texts_of,
+    when,
+    words_named,
+)
 from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, half_life, kept, vectors_kept
-from thinkaloud.studies.positions.read_texts import Known, Said, Text
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -29,24 +39,25 @@ def word(*numbers: int) -> str:
     return "".join("q" + LETTERS[n // 26] + LETTERS[n % 26] for n in numbers)
 
 
-def said(id: str, position: int, text: str, sample: int = 0, family: str = "f", mse: float = 0.5) -> Said:
-    return Said(id, family, position, sample, text, mse)
+def said(id: str, position: int, text: str, sample: int = 0, family: str = "f", mse: float = 0.5) -> dict[str, Any]:
+    return {"id": id, "family": family, "position": position, "sample": sample, "text": text, "mse": mse}
 
 
 def text_of(id: str, text: str, facts: Sequence[Known] = (), family: str = "f") -> Text:
     """A text of which every word with the space before it is a token."""
     tokens = re.findall(r"\s*\S+", text)
     ends = np.cumsum([len(token) for token in tokens]).tolist()
-    places = tuple(range(len(tokens)))
-    return Text(id, family, text, places, tuple(tokens), tuple(ends), places, tuple(facts))
+    places = list(range(len(tokens)))
+    return Text(id, family, text, places, tokens, ends, places, facts)
 
 
-def of(records: Sequence[Mapping[str, Any]], claim: str, k: int) -> list[Mapping[str, Any]]:
-    return [record for record in records if (record["claim"], record["k"]) == (claim, k)]
+def of(records: Records, claim: str, k: int | None = None) -> Frame:
+    """The records of a kind of claim, at one distance if it is given."""
+    return Frame.of([r for r in records if r["claim"] == claim and k in (None, r["k"])], "id")
 
 
 @pytest.fixture
-def three() -> list[Said]:
+def three() -> list[dict[str, Any]]:
     """Every explanation of 6 texts has 4 topics, one new at each position: each topic stands at 4, so it lasts 3 on."""
     return [
         said(f"t{t}", p, f"Prose about {', '.join(word(t, p - i) for i in range(4))}.")
@@ -55,23 +66,25 @@ def three() -> list[Said]:
     ]
 
 
-def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_no_further(three: list[Said]) -> None:
+def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_no_further(
+    three: list[dict[str, Any]],
+) -> None:
     records = claims_kept(three, reach=6)
     shares = [kept(of(records, "topic", k)) for k in range(1, 7)]
     assert [one.value for one in shares] == pytest.approx([0.75, 0.5, 0.25, 0, 0, 0])
     assert shares[0].n == 6 * 25
     assert [kept(of(records, "topic", k), "chance").value for k in range(1, 7)] == [0] * 6
-    life = half_life([r for r in records if r["claim"] == "topic"], 6)
+    life = half_life(of(records, "topic"), 6)
     assert (life.value, life.low, life.high) == pytest.approx((2.5, 2.5, 2.5))
 
 
-def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[Said]) -> None:
+def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[dict[str, Any]]) -> None:
     records = claims_kept(three, reach=3)
     same = of(records, "kind of text", 1)
     assert (kept(same).value, kept(same, "chance").value, kept(same, "kin").value) == (1, 1, 1)
     assert above(same).value == 0
-    assert np.isnan(half_life([r for r in records if r["claim"] == "kind of text"], 3).value)
-    assert not of(records, "number", 1)
+    assert np.isnan(half_life(of(records, "kind of text"), 3).value)
+    assert not len(of(records, "number", 1))
 
 
 def test_claims_drawn_alike_for_every_text_and_position_are_not_kept_beyond_chance() -> None:
@@ -97,7 +110,7 @@ def test_chance_is_of_other_texts_at_the_later_position_and_kin_of_the_same_fami
         said("c", 1, "Prose about plums.", family="y"),
         said("d", 2, "Prose about apples.", family="x"),
     ]
-    record = next(r for r in of(claims_kept(spoken, 1), "topic", 1) if r["id"] == "a")
+    record = of(claims_kept(spoken, 1), "topic", 1).at(id="a")
     assert (record["kept"], record["chance"], record["kin"]) == (0, 0.5, 1)  # b and c stand at 1, d does not
 
 
@@ -112,32 +125,33 @@ def test_several_samples_are_compared_among_themselves_at_distance_nought() -> N
     # Sample 0 has two topics, of which sample 1 has one; sample 1 has one, which sample 0 has too.
     assert kept(of(records, "topic", 0)).value == pytest.approx((0.5 + 1) / 2)
     assert kept(of(records, "topic", 1)).value == pytest.approx((0.5 + 1) / 2)
-    assert half_life([r for r in records if r["claim"] == "topic"], 2).value == 2  # never falls: the reach
+    assert half_life(of(records, "topic"), 2).value == 2  # never falls: the reach
 
 
-def test_one_text_has_no_chance_level(three: list[Said]) -> None:
-    alone = [one for one in three if one.id == "t0"]
+def test_one_text_has_no_chance_level(three: list[dict[str, Any]]) -> None:
+    alone = [one for one in three if one["id"] == "t0"]
     records = claims_kept(alone, 3)
     assert kept(of(records, "topic", 1)).value == 0.75
     assert np.isnan(kept(of(records, "topic", 1), "chance").value)
     assert np.isnan(above(of(records, "topic", 1)).value)
-    assert np.isnan(half_life([r for r in records if r["claim"] == "topic"], 3).value)
+    assert np.isnan(half_life(of(records, "topic"), 3).value)
 
 
 def test_empty_explanations_and_single_positions_persist_in_nothing() -> None:
     assert claims_kept([said("a", 0, ""), said("a", 1, "Prose about rain.")], 2) == []
     assert claims_kept([said("a", 5, "Prose about rain.")], 2) == []
-    (record,) = of(claims_kept([said("a", 0, "Prose about rain."), said("a", 1, "")], 2), "topic", 1)
+    record = of(claims_kept([said("a", 0, "Prose about rain."), said("a", 1, "")], 2), "topic", 1)
     assert (record["kept"], record["n_kept"]) == (0, 1)  # what is not said any more is not kept
 
 
 def test_cosines_of_vectors_are_those_of_plain_loops() -> None:
     generator = np.random.default_rng(6)
     keys = [(f"t{t}", "f" if t else "g", p) for t in range(4) for p in range(5 + t)]
+    places = [said(text, p, "", family=family) for text, family, p in keys]
     vectors = generator.normal(size=(len(keys), 8)).astype(np.float32) + 3
     x = vectors - vectors.mean(axis=0)
     cos = {(a, b): x[a] @ x[b] / np.linalg.norm(x[a]) / np.linalg.norm(x[b]) for a in range(26) for b in range(26)}
-    records = vectors_kept(keys, vectors, 2)
+    records = vectors_kept(places, vectors, 2)
     at = {(text, p): i for i, (text, _, p) in enumerate(keys)}
     pairs = [(i, at[text, p + 2]) for i, (text, _, p) in enumerate(keys) if (text, p + 2) in at]
     others = [
@@ -166,10 +180,10 @@ def test_cosines_of_vectors_are_those_of_plain_loops() -> None:
     ],
 )
 def test_a_value_is_named_as_a_whole(value: str, text: str, named: bool) -> None:
-    assert Mention.of(text).names(value) is named
+    assert Mention(text).names(value) is named
 
 
-def with_fact(t: int, named_at: Sequence[int], length: int = 20) -> tuple[Text, list[Said]]:
+def with_fact(t: int, named_at: Sequence[int], length: int = 20) -> tuple[Text, list[dict[str, Any]]]:
     """A text that settles its own animal at token 6 and states it at token 14, named at some positions."""
     text = text_of(f"t{t}", " ".join(f"w{i}" for i in range(length)), [Known("animal", word(t), 6, 14)])
     spoken = [said(text.id, p, f"Prose about {word(t) if p in named_at else 'nothing'} here.") for p in range(length)]
@@ -185,7 +199,7 @@ def test_a_fact_named_five_tokens_before_it_is_stated() -> None:
     at = {row["to_stated"]: row["named"] for row in moments}
     assert sorted(at) == list(range(-8, 6))
     assert [to for to, named in at.items() if named] == [-5, 1]
-    assert share(facts, "before", less="chance").value == 1
+    assert share(Frame.of(facts, "id"), "before", less="chance").value == 1
 
 
 def test_a_mention_before_the_text_settles_the_fact_or_after_it_states_it_is_not_early() -> None:
@@ -205,9 +219,9 @@ def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> No
         spoken += [said(f"t{t}", p, f"Prose about {generator.choice(values)}.") for p in range(12)]
     facts, _ = facts_named(texts, spoken)
     expected = 1 - (7 / 8) ** 8
-    assert share(facts, "before").value == pytest.approx(expected, abs=0.15)
-    assert share(facts, "chance").value == pytest.approx(expected, abs=0.08)
-    assert share(facts, "before", less="chance").sign == 0
+    assert share(Frame.of(facts, "id"), "before").value == pytest.approx(expected, abs=0.15)
+    assert share(Frame.of(facts, "id"), "chance").value == pytest.approx(expected, abs=0.08)
+    assert share(Frame.of(facts, "id"), "before", less="chance").sign == 0
 
 
 def test_a_fact_never_stated_is_followed_to_the_end_and_one_in_the_text_already_is_marked() -> None:
@@ -274,13 +288,14 @@ def test_when(named: int | None, name: str) -> None:
 
 def test_fve_and_bins() -> None:
     baseline = Baseline(0.5, 10, 2, "x")
-    found = fve_of([said("a", 0, "", mse=0.25), said("b", 0, "", mse=0.75)], baseline)
+    found = fve_of(Frame.of([said("a", 0, "", mse=0.25), said("b", 0, "", mse=0.75)], "id"), baseline)
     assert (found.value, found.low, found.high) == pytest.approx((0, -0.5, 0.5))
     assert [bin_of(p) for p in (0, 1, 2, 3, 4, 7, 8, 100)] == ["0", "1", "2–3", "2–3", "4–7", "4–7", "8–15", "64–127"]
 
 
 def test_a_share_leaves_out_what_is_not_known() -> None:
-    rows = [{"id": "a", "x": True, "c": None}, {"id": "b", "x": False, "c": 0.5}, {"id": "c", "x": None, "c": 0.1}]
+    records = [{"id": "a", "x": True, "c": None}, {"id": "b", "x": False, "c": 0.5}, {"id": "c", "x": None, "c": 0.1}]
+    rows = Frame.of(records, "id")
     assert (share(rows, "x").value, share(rows, "x", less="c").value) == (0.5, -0.5)
     assert share(rows, "x") == estimate(lambda w: float(w @ [1, 0] / w.sum()), ["a", "b"])
 
@@ -306,8 +321,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(
     def stops(config: Positions, pair: NLA, texts: Sequence[Text], start: int) -> Any:
         if start:
             raise RuntimeError("power cut")
-        return read_texts.read_table(config, pair, texts, start)
+        return read_table(config, pair, texts, start)
 
+    read_table = positions.read_table
     monkeypatch.setattr(positions, "read_table", stops)
     with pytest.raises(RuntimeError):
         study(nla, tmp_path / "again", samples=2)
@@ -340,8 +356,8 @@ def test_one_text_says_that_there_is_no_chance_level(nla: NLA, tmp_path: Path) -
 
 
 def test_places_and_facts_of_episodes_are_where_the_text_has_them(nla: NLA) -> None:
-    table = read_texts.text_table(Positions(out="x", n=12, longest=256), nla)
-    for text in read_texts.texts_of(table.to_pylist()):
+    table = positions.text_table(Positions(out="x", n=12, longest=256), nla)
+    for text in texts_of(table.to_pylist()):
         assert len(text.ids) == len(text.ends) == len(text.tokens)
         assert text.ends[-1] == len(text.text)
         assert not any(text.tokens[place].startswith("<|") for place in text.places)

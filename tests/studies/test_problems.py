@@ -1,4 +1,4 @@
-"""Are problems read, worked and cut behind their answer, and are places where their names say?"""
+"""Problems are read, worked and cut behind their answer, and places are where their names say."""
 
 import json
 import lzma
@@ -13,6 +13,7 @@ import tiny
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_tokenizer
 from thinkaloud.models import lm
+from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.problems import (
     BORDER,
     Problem,
@@ -89,7 +90,7 @@ def test_bad_lines(tmp_path: Path, lines: list[str], message: str) -> None:
 
 def test_no_such_file() -> None:
     with pytest.raises(UserError, match=r"no file none\.jsonl"):
-        load_problems("none.jsonl", 5, 0, tiny.tokenizer())
+        Answers(out="x", problems="none.jsonl").check()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Does the survey read, explain, publish and show what was asked, go on where it stopped, and judge claims rightly?"""
+"""The survey reads, explains, publishes and shows what was asked, resumes where it stopped, and judges claims."""
 
 import json
 import re
@@ -21,12 +21,13 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.render.page import asset
 from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.frame import Frame
 from thinkaloud.studies.page import Page, Section, render
-from thinkaloud.studies.survey import Survey, browse, difficulty, form
+from thinkaloud.studies.survey import Survey, analysis
 from thinkaloud.studies.survey import run as survey
-from thinkaloud.studies.survey.page import hard_verdict
+from thinkaloud.studies.survey.page import browse, choose, judged
 from thinkaloud.studies.survey.published import COLUMNS
-from thinkaloud.studies.survey.sources import Chooser, Source, cut, documents, with_own_turns
+from thinkaloud.studies.survey.run import Chooser, Source, cut, documents, with_own_turns
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -195,6 +196,9 @@ def test_empty_and_single_explanations_are_left_out_and_counted(
     said[:] = ["", "", ""]
     page, _ = made(tmp_path / "empty", pocket)
     assert page.answer == "All 48 explanations are empty."
+    verdicts = [section.verdict for section in page.sections if section.verdict]
+    assert all(verdict.split(": ")[1].startswith("cannot be said") for verdict in verdicts)
+    assert len(verdicts) == 2
     assert "<h2>Browse</h2>" in render(page)
 
 
@@ -214,7 +218,7 @@ def test_long_texts_are_cut_and_special_tokens_never_chosen() -> None:
     chooser = Chooser(tokenizer, context=40, each=100, seed=0)
     source = chooser.source(Document("long", text="a" * 500), "text")
     assert source is not None
-    assert (len(source.ids), source.positions) == (40, tuple(range(4, 40)))
+    assert (len(source.ids), source.positions) == (40, list(range(4, 40)))
     chat = chooser.source(
         Document("chat", messages=({"role": "user", "content": "hello"}, {"role": "assistant", "content": "ho"})),
         "chat",
@@ -276,12 +280,12 @@ def test_regenerated_turns_are_read(pocket: NLA, tmp_path: Path) -> None:
     assert "M's own" in page.facts["chats"]
 
 
-def constructed(gap: float, n: int = 400) -> dict[str, np.ndarray]:
+def constructed(gap: float, n: int = 400) -> Frame:
     """Rows in which whitespace and punctuation rebuild worse than words by `gap`."""
     dice = np.random.default_rng(0)
     kinds = np.array(["whitespace", "punctuation", "whole word", "number"], dtype=object)[np.arange(n) % 4]
     fve = 0.6 - gap * np.isin(kinds, ["whitespace", "punctuation"]) + dice.normal(0, 0.1, n)
-    return {
+    columns = {
         "kind": np.array(["text", "chat"], dtype=object)[np.arange(n) // 4 % 2],
         "doc": np.array([f"d{i // 4}" for i in range(n)]),
         "token_class": kinds,
@@ -291,59 +295,60 @@ def constructed(gap: float, n: int = 400) -> dict[str, np.ndarray]:
         "frequency": np.where(kinds == "number", 2, 50),
         "text": np.array(["An explanation."] * n, dtype=object),
     }
+    return Frame(columns, "doc")
 
 
 @pytest.mark.parametrize(
     ("gap", "verdict"), [(0.2, "holds here"), (-0.2, "does not hold here"), (0.0, "cannot be said")]
 )
 def test_the_verdict_on_hard_classes_is_that_of_the_truth(gap: float, verdict: str) -> None:
-    found = difficulty.contrasts(constructed(gap), ("whitespace", "punctuation"), seed=0)
+    found = analysis.contrasts(constructed(gap), ("whitespace", "punctuation"))
     assert set(found) == {"whole word", "number"}
-    assert f": {verdict}." in hard_verdict(found)
+    assert judged(found.values(), -1) == verdict
     for value in found.values():
         assert value.low < -gap < value.high
 
 
 def test_there_is_no_verdict_on_few_positions() -> None:
-    assert difficulty.contrasts(constructed(0.2, n=40), ("whitespace", "punctuation"), seed=0) == {}
-    assert "cannot be said" in hard_verdict({})
+    assert analysis.contrasts(constructed(0.2, n=40), ("whitespace", "punctuation")) == {}
+    assert judged([], -1) == "cannot be said"
 
 
 def test_errors_by_class_decile_frequency_and_position() -> None:
     columns = constructed(0.3)
-    classes = {r["class"]: r for r in difficulty.by_class(columns, 0)}
+    classes = {r["class"]: r for r in analysis.by_class(columns)}
     assert sum(r["positions"] for r in classes.values()) == 400
     assert classes["whitespace"]["FVE less the others'"].high < 0 < classes["number"]["FVE less the others'"].low
-    parts = difficulty.deciles(columns)
+    parts = analysis.deciles(columns)
     assert [r["decile of error"] for r in parts] == list(range(1, 11))
     assert all(sum(v for k, v in r.items() if k not in ("decile of error", "MSE")) == pytest.approx(1) for r in parts)
     assert parts[0]["whitespace"] < 0.1 < 0.4 < parts[-1]["whitespace"]
-    frequency = difficulty.by_frequency(columns)
+    frequency = analysis.by_frequency(columns)
     assert [(r["times in the documents"], r["positions"]) for r in frequency] == [("2 to 2", 100), ("50 to 50", 300)]
-    position = difficulty.by_position(columns)
+    position = analysis.by_position(columns)
     assert position[0]["position"] == "4 to 7"
     assert sum(r["positions"] for r in position) == 400
-    assert difficulty.trend({**columns, "frequency": columns["fve"] ** 3}, "frequency", 0)[
-        "texts"
-    ].value == pytest.approx(1)
+    alike = columns.assign(frequency=columns["fve"] ** 3)
+    assert analysis.trend(alike, "frequency")["texts"].value == pytest.approx(1)
 
 
 def test_form_is_measured_by_kind() -> None:
-    columns = {
+    values = {
         "kind": np.array(["text", "text", "chat", "chat"], dtype=object),
         "doc": np.array(["a", "b", "c", "d"]),
         "text": np.array(['A tale, "so".\nIt ends.', "A tale, too", "", "A tale, three\n\nfour"], dtype=object),
         "tokens": np.array([9.0, 3, 0, 4]),
         "finish": np.array(["closed", "cut", "eos", "closed"], dtype=object),
     }
-    found = {r["measure"]: r for r in form.format_table(columns, 0)}
+    columns = Frame(values, "doc")
+    found = {r["measure"]: r for r in analysis.format_table(columns)}
     assert found["paragraphs"]["texts"].value == 1.5
     assert found["paragraphs"]["chats"].value == 2  # the empty one has none to count
     assert found["empty, share"]["chats"].value == 0.5
     assert found["of one paragraph, share"]["texts"].value == 0.5
     assert found["cut at the token limit, share"]["texts less chats"].value == 0.5
     assert found["distinct, share"]["texts"] == 1
-    openings = form.openings(columns, words=2)
+    openings = analysis.openings(columns, words=2)
     assert [(r["opening"], r["explanations"]) for r in openings] == [("A tale", 3)]
     assert openings[0]["share of chats"].value == 0.5
 
@@ -371,7 +376,7 @@ def rows_to_browse() -> list[dict[str, Any]]:
 
 
 def test_no_content_can_end_the_data_and_all_of_it_comes_through() -> None:
-    text = browse.markup(rows_to_browse())
+    text = browse(rows_to_browse())
     data = text.split('id="browse-data">')[1].split("</script>")[0]
     assert not set(data) & set("<>&\u2028\u2029")
     records = json.loads(data)
@@ -382,11 +387,11 @@ def test_no_content_can_end_the_data_and_all_of_it_comes_through() -> None:
 
 def test_browsed_are_as_many_of_each_kind_where_there_are_enough() -> None:
     kinds = ["text"] * 50 + ["chat"] * 4
-    chosen = browse.choose(kinds, 20, 0)
+    chosen = choose(kinds, 20, 0)
     assert len(chosen) == len(set(chosen)) == 20
     assert sum(kinds[i] == "chat" for i in chosen) == 4
-    assert sum(i >= 50 for i in browse.choose(["text"] * 50 + ["chat"] * 50, 20, 0)) == 10
-    assert len(browse.choose(["text"] * 3, 20, 0)) == 3
+    assert sum(i >= 50 for i in choose(["text"] * 50 + ["chat"] * 50, 20, 0)) == 10
+    assert len(choose(["text"] * 3, 20, 0)) == 3
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: install one to test the page's script")
@@ -408,7 +413,7 @@ def test_the_page_filters_and_sorts_in_a_browser(tmp_path: Path) -> None:
       document.title = [...out, marks.join(","), document.querySelectorAll("img").length].join("|");
     })();
     """
-    section = Section("Browse", "x", "y", markup=browse.markup(rows_to_browse()))
+    section = Section("Browse", "x", "y", markup=browse(rows_to_browse()))
     page = Page("t", "q", "a", {}, [section], script=asset("browse.js") + drive)
     path = tmp_path / "page.html"
     path.write_text(render(page), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Is every token of every kind of vocabulary put into the one class it belongs to?"""
+"""Every token of every kind of vocabulary is put into the one class it belongs to."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
-from thinkaloud.studies.survey.tokens import CLASSES, TokenClasses, class_of, is_byte_level, spelled, token_class
+from thinkaloud.studies.survey.tokens import CLASSES, TokenClasses, class_of, is_byte_level, spelled
 
 
 def byte_spelling(raw: bytes) -> str:
@@ -111,7 +111,8 @@ def test_a_byte_level_vocabulary() -> None:
 
 def test_a_sentencepiece_vocabulary_with_byte_fallback(sentencepiece: Any) -> None:
     assert not is_byte_level(sentencepiece)
-    found = {token: token_class(token, i, sentencepiece) for token, i in sentencepiece.get_vocab().items()}
+    classes, ids = TokenClasses(sentencepiece), sentencepiece.get_vocab()
+    found = {token: classes.of(i) for token, i in ids.items()}
     assert found == {
         "<unk>": "special",
         "<s>": "special",
@@ -125,7 +126,6 @@ def test_a_sentencepiece_vocabulary_with_byte_fallback(sentencepiece: Any) -> No
         "<0x41>": "whole word",
         ".": "punctuation",
     }
-    classes, ids = TokenClasses(sentencepiece), sentencepiece.get_vocab()
     assert classes.of(ids["▁the"], None, ids["re"]) == "word piece"
     assert classes.of(ids["re"], ids["▁the"], ids["▁"]) == "word piece"
     assert classes.of(ids["re"], ids["<0xE6>"], None) == "whole word"

@@ -33,10 +33,10 @@ def render(template: str, **context: Any) -> str:
     return environment().get_template(template).render(**context, file=lambda name: Markup(asset(name)))
 
 
-def prose(template: str, **context: Any) -> dict[str, Any]:
-    """What a template of plain text sets, by name: nothing in it is escaped until it is put into a page."""
+def prose(template: str, **context: Any) -> Any:
+    """What a template of plain text makes, as its `str`, and what it sets, as attributes; nothing in it is escaped."""
     plain = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return vars(plain.from_string(template).make_module(context))
+    return plain.from_string(template).make_module(context)
 
 
 def asset(name: str) -> str:

@@ -1,7 +1,7 @@
 """Figures as SVG, and the plots that studies share: intervals and bands."""
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,18 @@ def intervals(
             axes.errorbar(values, places, xerr=errors, **how)
         else:
             axes.errorbar(places, values, yerr=errors, **how)
+
+
+def beside(
+    axes: Any, names: Sequence[str], series: Mapping[str, tuple[str, Mapping[str, Estimate]]], step: float, **how: Any
+) -> None:
+    """Series of estimates over named places, side by side: for each label its colour and its estimates by name."""
+    for i, (label, (colour, found)) in enumerate(series.items()):
+        shift = step * (i - (len(series) - 1) / 2)
+        at = {place + shift: found[name] for place, name in enumerate(names) if name in found}
+        intervals(axes, at, list(at.values()), colour, label, **how)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.5, len(names) - 0.5)
 
 
 def band(axes: Any, xs: Iterable[float], found: Sequence[Estimate], label: str, style: str = "-", **how: Any) -> None:

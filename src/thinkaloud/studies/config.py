@@ -27,6 +27,8 @@ class Study:
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     analysis: ClassVar[dict[str, tuple[str, ...]]] = {}
     """Options that change the analysis alone, each with the tables that are made anew for it."""
+    counts: ClassVar[tuple[str, ...]] = ("max_tokens",)
+    """Options that are numbers of something: 1 or more."""
 
     nla: str = "pocket"
     """The pair: pocket (the bundled one), a folder with av and ar in it, or a hub name."""
@@ -40,13 +42,9 @@ class Study:
     """cpu, cuda or cuda:N; the best there is, if nothing is said."""
 
     def __post_init__(self) -> None:
-        for name in self.counts():
+        for name in self.counts:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be 1 or more, found {getattr(self, name)}")
-
-    def counts(self) -> tuple[str, ...]:
-        """Fields that are numbers of something: 1 or more."""
-        return ("max_tokens",)
 
     def asked(self) -> dict[str, Any]:
         """What decides the result."""
@@ -84,6 +82,7 @@ class OfProblems(Study):
     """Options of studies in which M works problems and its activations are read at named places."""
 
     presets: ClassVar = {"pocket": {"solution_tokens": 64, "max_tokens": 120}}
+    counts: ClassVar = (*Study.counts, "n", "solution_tokens")
 
     problems: str = "pocket"
     """Problems: pocket (word problems of the pocket world), or a JSONL file (perhaps .xz) with question and answer."""
@@ -96,14 +95,13 @@ class OfProblems(Study):
     solution, solution+0) or solution-k (from its last, solution-1), border (the token of ####), answer (its first
     token), answer end (its last), each with an offset as in answer-2."""
 
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "n", "solution_tokens")
-
     def check(self) -> None:
         for name in ("problems", "labelled"):
             file = getattr(self, name, None)
             if file not in (None, "pocket") and not Path(file).is_file():
                 raise UserError(f"no file {file}: {name} must be a JSONL file")
+        if not self.places:
+            raise UserError("places must name one place or more, found none")
         from thinkaloud.studies.problems import place_of
 
         for place in self.places:

@@ -58,7 +58,7 @@ class Folder:
         """The table of this name: read if it is there, else made and kept."""
         path = self.out / "tables" / f"{name}.parquet"
         if not path.is_file():
-            self._write(path, make())
+            write_table(make(), path)
         return pq.read_table(path)
 
     def kept(self, name: str, but: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -89,30 +89,27 @@ class Folder:
         watch: Watch = lambda what, done, of: None,
     ) -> pa.Table:
         """A table of a long step over `n` things, `size` at a time: every finished piece is kept, a stop loses one."""
-        path = self.out / "tables" / f"{name}.parquet"
-        if path.is_file():
-            return pq.read_table(path)
-        paths = [self.out / "work" / f"{name}-{start:06d}.parquet" for start in range(0, n, size)]
-        for i, piece in enumerate(paths):
-            watch(name, i * size, n)
-            if not piece.is_file():
-                self._write(piece, make(slice(i * size, min(n, (i + 1) * size))))
-        watch(name, n, n)
-        if not paths:
-            raise UserError(f"nothing was found to make the table {name} of")
-        # A column that is all missing in one piece has a type in another.
-        whole = pa.concat_tables([pq.read_table(piece) for piece in paths], promote_options="permissive")
-        self._write(path, whole)
-        for piece in paths:
-            piece.unlink()
-        return whole
+        paths = {start: self.out / "work" / f"{name}-{start:06d}.parquet" for start in range(0, n, size)}
 
-    def figure(self, name: str, draw: Callable[[Any], None], size: tuple[float, float] = (7.2, 3.4)) -> str:
-        """An SVG that `draw` fills, a matplotlib figure of this size (inches) being given to it; returns its text.
+        def whole() -> pa.Table:
+            if not paths:
+                raise UserError(f"nothing was found to make the table {name} of")
+            for start, piece in paths.items():
+                watch(name, start, n)
+                if not piece.is_file():
+                    write_table(make(slice(start, min(n, start + size))), piece)
+            watch(name, n, n)
+            # A column that is all missing in one piece has a type in another.
+            return pa.concat_tables(map(pq.read_table, paths.values()), promote_options="permissive")
 
-        Lines and letters without a colour of their own take that of the page around them, light or dark.
-        """
-        text = plots.svg(name, draw, size)
+        found = self.table(name, whole)
+        for piece in paths.values():
+            piece.unlink(missing_ok=True)
+        return found
+
+    def figure(self, name: str, draw: Callable[..., None], *data: Any, size: tuple[float, float] = (7.2, 3.4)) -> str:
+        """The SVG that `draw` makes of a matplotlib figure (as in `plots.svg`) and some data, written; its text."""
+        text = plots.svg(name, lambda figure: draw(figure, *data), size)
         write_text(self.out / "figures" / f"{name}.svg", text)
         return text[text.index("<svg") :]
 
@@ -122,8 +119,10 @@ class Folder:
         shutil.rmtree(self.out / "work", ignore_errors=True)
         return self.out / "index.html"
 
-    def _write(self, path: Path, table: pa.Table) -> None:
-        write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as a Parquet file that is whole or not there."""
+    write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
 def rows(records: Sequence[Mapping[str, Any]]) -> pa.Table:

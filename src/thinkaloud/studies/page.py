@@ -95,7 +95,7 @@ def told(template: str | None, folder: Folder, script: str = "", **found: Any) -
     if "{" not in text:
         text = files(text).joinpath("page.jinja").read_text(encoding="utf-8")
     said = prose(text, section=section, limits=limits, shown=lambda value: minus(str(value)), **found)
-    title, question, answer = (_line(said[name]) for name in ("title", "question", "answer"))
+    title, question, answer = (_line(getattr(said, name)) for name in ("title", "question", "answer"))
     examples = [Example(**example) for example in results.get("examples", ())]
     return Page(title, question, answer, results["facts"], [Section(**draft) for draft in drafts], examples, script)
 

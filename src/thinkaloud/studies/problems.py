@@ -21,7 +21,7 @@ from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
-from thinkaloud.studies.numbers import parse, spans
+from thinkaloud.studies.numbers import spans
 
 BORDER = "####"
 _PLACE = re.compile(r"(question end|border|answer|answer end|solution)(?:([+-])(\d+))?")
@@ -97,32 +97,26 @@ def load_problems(name: str, n: int, seed: int, tokenizer: Any) -> list[Problem]
 
 def _of_the_world(n: int, seed: int) -> Iterator[Problem]:
     for i, episode in enumerate(episodes(seed + 2_000_003, n, "heldout", ["problems"])):
-        answer = parse(next(fact.value for fact in episode.facts if fact.name == "answer"))
-        assert answer is not None
-        yield Problem(f"world-{i}", question_of(episode), answer)
+        answer = next(fact.value for fact in episode.facts if fact.name == "answer")
+        yield Problem(f"world-{i}", question_of(episode), Decimal(answer))
 
 
 def _of_a_file(path: Path, tokenizer: Any) -> Iterator[Problem]:
-    if not path.is_file():
-        raise UserError(f"no file {path}: problems are pocket, or a JSONL file with question and answer")
-    count, is_xz = 0, path.suffix == ".xz"
-    with lzma.open(path, "rt", encoding="utf-8") if is_xz else path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                record = json.loads(line)
-                question, answer = str(record["question"]), str(record["answer"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{where}: expected a JSON object with question and answer ({error})") from None
-            gold = answer_in(answer)
-            if gold is None:
-                raise UserError(f"{where}: the answer {answer[:60]!r} holds no number")
-            count += 1
-            yield Problem(f"{path.stem}-{number}", _asked(question, tokenizer), gold[0])
-    if not count:
+    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file:
+        lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
+    if not lines:
         raise UserError(f"{path} holds no problems")
+    for number, line in lines:
+        where = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+            question, answer = str(record["question"]), str(record["answer"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{where}: expected a JSON object with question and answer ({error})") from None
+        gold = answer_in(answer)
+        if gold is None:
+            raise UserError(f"{where}: the answer {answer[:60]!r} holds no number")
+        yield Problem(f"{path.stem}-{number}", _asked(question, tokenizer), gold[0])
 
 
 def _asked(question: str, tokenizer: Any) -> str:

@@ -14,6 +14,7 @@ class Anchors(OfProblems):
     """How much does each sentence of an explanation decide about what follows it?"""
 
     name: ClassVar[str] = "anchors"
+    counts: ClassVar = (*OfProblems.counts, "rollouts")
     analysis: ClassVar = {
         "threshold": ("importance",),
         "thresholds": ("thresholds",),
@@ -41,6 +42,3 @@ class Anchors(OfProblems):
                 raise UserError(f"a threshold is a cosine, from -1 to 1, found {value}")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise UserError(f"temperature must be above 0, found {self.temperature}: greedy rollouts are all alike")
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "rollouts")

@@ -1,14 +1,15 @@
 """Importances of sentences, and their tables by place, position and threshold."""
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from thinkaloud.render.text import minus
-from thinkaloud.stats import Estimate, correlation, difference, estimate, mean
+from thinkaloud.stats import Estimate, correlation, difference
+from thinkaloud.studies.frame import Frame
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -40,12 +41,13 @@ def importances(
     for row in explained:
         key = row["problem"], row["place"]
         for i, sentence in enumerate(row["sentences"]):
-            kept, drawn = by_prefix[*key, i + 1], by_prefix[*key, i]
+            kept, drawn, whole, without = by_prefix[*key, i + 1], by_prefix[*key, i], cut[*key, -1], cut[*key, i]
             other = [
                 one
                 for one in drawn
                 if one["sentence"] != sentence and likeness.get((one["sentence"], sentence), -1.0) < threshold
             ]
+            compared = {"counterfactual": (kept, other), "plain": (kept, drawn), "deletion": ([whole], [without])}
             out.append(
                 {
                     "problem": key[0],
@@ -54,168 +56,133 @@ def importances(
                     "sentence": i,
                     "of": len(row["sentences"]),
                     "words": sentence,
-                    "explanation_fve": cut[*key, -1]["fve"],
+                    "explanation_fve": whole["fve"],
                     "other": len(other),
                     "drawn": len(drawn),
-                    **_compared(
-                        lambda name, one=kept, two=other: _mean(one, name) - _mean(two, name), "counterfactual"
-                    ),
-                    **_compared(lambda name, one=kept, two=drawn: _mean(one, name) - _mean(two, name), "plain"),
-                    **_compared(lambda name, k=key, s=i: cut[*k, -1][name] - cut[*k, s][name], "deletion"),
+                    **{
+                        f"{method}_{name}": _mean(with_it, name) - _mean(otherwise, name)
+                        for method, (with_it, otherwise) in compared.items()
+                        for name in OUTCOMES
+                    },
                 }
             )
     return out
 
 
-def of(some: Rows, method: str, outcome: str) -> Estimate:
-    """The mean importance of these sentences, problems resampled."""
-    return estimate(mean(column(some, f"{method}_{outcome}")), [row["problem"] for row in some])
-
-
-def column(some: Rows, name: str) -> np.ndarray:
-    """A column as numbers; what is missing is NaN."""
-    return np.array([math.nan if row[name] is None else row[name] for row in some], dtype=np.float64)
-
-
-def methods(some: Rows, outcome: str) -> dict[str, Estimate]:
+def methods(some: Frame, outcome: str) -> dict[str, Estimate]:
     """The mean importance of these sentences by each method."""
-    return {label: of(some, method, outcome) for method, label in METHODS.items()}
+    return {label: some.mean(f"{method}_{outcome}") for method, label in METHODS.items()}
 
 
-def known(some: Rows) -> int:
+def known(some: Frame) -> int:
     """For how many of these sentences another was drawn at all."""
-    return sum(row["other"] > 0 for row in some)
+    return int((some["other"] > 0).sum())
 
 
-def at(found: Rows, sentence: int) -> Rows:
-    """The sentences that stand at one place of their explanations."""
-    return [row for row in found if row["sentence"] == sentence]
+def by_sentence(found: Frame) -> dict[int, Frame]:
+    """The sentences at each place of their explanations that three explanations or more have."""
+    return {i: some for i, some in sorted(found.by("sentence")) if len(some) >= 3}
 
 
-def places(found: Rows) -> list[int]:
-    """The places of sentences that three explanations or more have."""
-    return [i for i in sorted({row["sentence"] for row in found}) if len(at(found, i)) >= 3]
-
-
-def by_position(found: Rows) -> list[dict[str, Any]]:
+def by_position(found: Frame) -> list[dict[str, Any]]:
     """By outcome and the sentence's place in the explanation."""
     return [
         {
             "sentence": i + 1,
             "outcome": name,
-            **methods(at(found, i), outcome),
-            "explanations": len(at(found, i)),
-            "another drawn in": known(at(found, i)),
+            **methods(some, outcome),
+            "explanations": len(some),
+            "another drawn in": known(some),
         }
-        for outcome, name in OUTCOMES.items()
-        for i in places(found)
+        for (outcome, name), (i, some) in product(OUTCOMES.items(), by_sentence(found).items())
     ]
 
 
-def by_place(found: Rows) -> list[dict[str, Any]]:
+def by_place(found: Frame) -> list[dict[str, Any]]:
     """By outcome and the place of the activation."""
     return [
         {"outcome": said, "place": name, **methods(here, outcome), "sentences": len(here)}
-        for outcome, said in OUTCOMES.items()
-        for name in dict.fromkeys(row["place"] for row in found)
-        if (here := [row for row in found if row["place"] == name])
+        for (outcome, said), (name, here) in product(OUTCOMES.items(), found.by("place"))
     ]
 
 
-def by_right(found: Rows) -> list[dict[str, Any]]:
+def by_right(found: Frame) -> list[dict[str, Any]]:
     """Where M is right and where it is wrong; nothing where it is always one of the two."""
-    right = np.array([row["right"] for row in found])
-    if right.all() or not right.any():
+    right, wrong = found.at(right=True), found.at(right=False)
+    if not len(right) or not len(wrong):
         return []
-    clusters = [row["problem"] for row in found]
     return [
         {
             "outcome": said,
             "importance": label,
-            "right": of([row for row in found if row["right"]], method, outcome),
-            "wrong": of([row for row in found if not row["right"]], method, outcome),
-            "right − wrong": estimate(difference(column(found, f"{method}_{outcome}"), right), clusters),
+            "right": right.mean(f"{method}_{outcome}"),
+            "wrong": wrong.mean(f"{method}_{outcome}"),
+            "right − wrong": found.estimate(difference(found[f"{method}_{outcome}"], found["right"])),
         }
-        for outcome, said in OUTCOMES.items()
-        for method, label in METHODS.items()
+        for (outcome, said), (method, label) in product(OUTCOMES.items(), METHODS.items())
     ]
 
 
-def by_fve(found: Rows) -> list[dict[str, Any]]:
+def by_fve(found: Frame) -> list[dict[str, Any]]:
     """Rank correlation of counterfactual importance with the explanation's FVE, and its mean in each quarter of FVE."""
-    fve, clusters = column(found, "explanation_fve"), [row["problem"] for row in found]
-    quarter = np.searchsorted(np.quantile(fve, [0.25, 0.5, 0.75]), fve, side="right")
+    fve = found["explanation_fve"]
+    quarters = found.assign(quarter=np.searchsorted(np.quantile(fve, [0.25, 0.5, 0.75]), fve, side="right") + 1)
     table: list[dict[str, Any]] = []
     for outcome, said in OUTCOMES.items():
-        rank = estimate(correlation(column(found, f"counterfactual_{outcome}"), fve), clusters)
+        rank = found.estimate(correlation(found[f"counterfactual_{outcome}"], fve))
         table.append({"importance for": said, "explanations": "all: rank correlation with FVE", "value": rank})
-        for q in range(4):
-            here = [row for row, k in zip(found, quarter, strict=True) if k == q]
-            if here:
-                bounds = minus(f"{fve[quarter == q].min():.2f} to {fve[quarter == q].max():.2f}")
-                which, value = f"quarter {q + 1}, FVE {bounds}", of(here, "counterfactual", outcome)
-                table.append({"importance for": said, "explanations": which, "value": value})
+        for q, here in sorted(quarters.by("quarter")):
+            own = here["explanation_fve"]
+            which = f"quarter {q}, FVE {minus(f'{own.min():.2f} to {own.max():.2f}')}"
+            value = here.mean(f"counterfactual_{outcome}")
+            table.append({"importance for": said, "explanations": which, "value": value})
     return table
 
 
-def sweep(swept: Rows) -> list[dict[str, Any]]:
+def sweep(swept: Frame) -> list[dict[str, Any]]:
     """By threshold of similarity."""
-    table = []
-    for threshold in sorted({row["threshold"] for row in swept}):
-        here = [row for row in swept if row["threshold"] == threshold]
-        others, drawn = (sum(row[name] for row in here) for name in ("other", "drawn"))
-        table.append(
-            {
-                "threshold": float(threshold),
-                "resamples that are others": float(others / max(1, drawn)),
-                "sentences with none": sum(row["other"] == 0 for row in here),
-                **{said: of(here, "counterfactual", outcome) for outcome, said in OUTCOMES.items()},
-            }
-        )
-    return table
-
-
-def noise(first: Rows, second: Rows) -> list[dict[str, Any]]:
-    """How far importances from two halves of the continuations agree."""
-    table = []
-    for outcome, said in OUTCOMES.items():
-        for method in ("counterfactual", "plain"):
-            a, b = column(first, f"{method}_{outcome}"), column(second, f"{method}_{outcome}")
-            r = estimate(correlation(a, b, ranks=False), [row["problem"] for row in first])
-            # Spearman and Brown: the reliability of the whole from the correlation of its halves.
-            whole = 2 * r.value / (1 + r.value) if r.value > -1 else math.nan
-            table.append(
-                {
-                    "importance for": said,
-                    "method": METHODS[method],
-                    "halves correlate": r,
-                    "reliability of all": whole,
-                }
-            )
-    return table
-
-
-def extremes(found: Rows) -> list[dict[str, Any]]:
-    """The six sentences of highest counterfactual importance for FVE, and the three of lowest."""
-    importance = column(found, "counterfactual_fve")
-    order = [i for i in np.argsort(-importance, kind="stable") if np.isfinite(importance[i])]
-    chosen = [found[i] for i in ([*order[:6], *order[-3:]] if len(order) > 9 else order)]
-    values = {said: column(chosen, f"counterfactual_{outcome}").tolist() for outcome, said in OUTCOMES.items()}
     return [
         {
-            "sentence": row["words"],
-            "place": row["place"],
-            "no.": row["sentence"] + 1,
-            **{said: some[i] for said, some in values.items()},
+            "threshold": float(threshold),
+            "resamples that are others": float(here["other"].sum() / max(1, here["drawn"].sum())),
+            "sentences with none": len(here) - known(here),
+            **{said: here.mean(f"counterfactual_{outcome}") for outcome, said in OUTCOMES.items()},
         }
-        for i, row in enumerate(chosen)
+        for threshold, here in sorted(swept.by("threshold"))
     ]
 
 
-def _compared(of: Callable[[str], float], method: str) -> dict[str, float]:
-    return {f"{method}_{name}": float(of(name)) for name in OUTCOMES}
+def noise(first: Frame, second: Frame) -> list[dict[str, Any]]:
+    """How far importances from two halves of the continuations agree."""
+    table = []
+    for (outcome, said), method in product(OUTCOMES.items(), ("counterfactual", "plain")):
+        name = f"{method}_{outcome}"
+        r = first.estimate(correlation(first[name], second[name], ranks=False))
+        # Spearman and Brown: the reliability of the whole from the correlation of its halves.
+        whole = 2 * r.value / (1 + r.value) if r.value > -1 else np.nan
+        record = {"importance for": said, "method": METHODS[method]}
+        table.append(record | {"halves correlate": r, "reliability of all": whole})
+    return table
+
+
+def extremes(found: Frame) -> list[dict[str, Any]]:
+    """The six sentences of highest counterfactual importance for FVE, and the three of lowest."""
+    ranked = found.known("counterfactual_fve")
+    order = np.argsort(-ranked["counterfactual_fve"], kind="stable")
+    chosen = ranked.where(np.r_[order[:6], order[-3:]] if len(order) > 9 else order)
+    return [
+        {
+            "sentence": words,
+            "place": place,
+            "no.": number + 1,
+            **{said: float(chosen[f"counterfactual_{outcome}"][i]) for outcome, said in OUTCOMES.items()},
+        }
+        for i, (words, place, number) in enumerate(
+            zip(chosen["words"], chosen["place"], chosen["sentence"].tolist(), strict=True)
+        )
+    ]
 
 
 def _mean(some: Rows, name: str) -> float:
-    values = [one[name] for one in some if one[name] is not None and math.isfinite(one[name])]
-    return float(np.mean(values)) if values else math.nan
+    values = [one[name] for one in some if one[name] is not None and np.isfinite(one[name])]
+    return float(np.mean(values or np.nan))

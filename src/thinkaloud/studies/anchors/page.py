@@ -6,6 +6,7 @@ from thinkaloud.render import plots
 from thinkaloud.studies.anchors import Anchors, analysis
 from thinkaloud.studies.anchors.analysis import METHODS, OUTCOMES, Rows
 from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.frame import Frame
 from thinkaloud.studies.page import Page, told
 
 COLOURS = {"counterfactual": "#1b6ca8", "plain": "#e39c4a", "deletion": "#999999"}
@@ -25,37 +26,38 @@ def page(config: Anchors, folder: Folder) -> Page:
     return drawn(found, swept, halves[0], halves[1], folder)
 
 
-def drawn(found: Rows, swept: Rows, first: Rows, second: Rows, folder: Folder) -> Page:
+def drawn(importance: Rows, thresholds: Rows, even: Rows, odd: Rows, folder: Folder) -> Page:
     """The page, from importances, those at several thresholds, and those of two halves of the continuations."""
-    last = [row for row in found if row["sentence"] == row["of"] - 1]
+    found, swept, first, second = (Frame.of(rows, "problem") for rows in (importance, thresholds, even, odd))
+    last = found.where(found["sentence"] == found["of"] - 1)
     sweep = analysis.sweep(swept)
     return told(
         __package__,
         folder,
-        last={method: analysis.of(last, method, "fve") for method in METHODS}
+        last={method: last.mean(f"{method}_fve") for method in METHODS}
         | {"known": analysis.known(last), "of": len(last)},
-        model=analysis.of(found, "counterfactual", "model"),
+        model=found.mean("counterfactual_model"),
         by_position=analysis.by_position(found),
-        by_position_figure=folder.figure("position", lambda figure: _by_position(figure, found), (9.0, 3.0)),
+        by_position_figure=folder.figure("position", _by_position, found, size=(9.0, 3.0)),
         by_place=analysis.by_place(found),
         by_right=analysis.by_right(found),
-        all_right=all(row["right"] for row in found),
+        all_right=bool(found["right"].all()),
         by_fve=analysis.by_fve(found),
         sweep=sweep,
-        sweep_figure=folder.figure("thresholds", lambda figure: _sweep(figure, sweep), (8.0, 3.0)),
+        sweep_figure=folder.figure("thresholds", _sweep, sweep, size=(8.0, 3.0)),
         noise=analysis.noise(first, second),
         extremes=analysis.extremes(found),
     )
 
 
-def _by_position(figure: Any, found: Rows) -> None:
-    axes, numbers = figure.subplots(1, len(OUTCOMES)), analysis.places(found)
+def _by_position(figure: Any, found: Frame) -> None:
+    axes, places = figure.subplots(1, len(OUTCOMES)), analysis.by_sentence(found)
     for axis, (outcome, name) in zip(axes, OUTCOMES.items(), strict=True):
         for k, (method, label) in enumerate(METHODS.items()):
-            values = [analysis.of(analysis.at(found, i), method, outcome) for i in numbers]
-            plots.intervals(axis, [i + 1 + 0.18 * (k - 1) for i in numbers], values, COLOURS[method], label, lw=1.5)
+            values = [some.mean(f"{method}_{outcome}") for some in places.values()]
+            plots.intervals(axis, [i + 1 + 0.18 * (k - 1) for i in places], values, COLOURS[method], label, lw=1.5)
         axis.axhline(0, color="#bbbbbb", linewidth=0.8)
-        axis.set(title=name, xlabel="sentence", xticks=[i + 1 for i in numbers])
+        axis.set(title=name, xlabel="sentence", xticks=[i + 1 for i in places])
     if axes[0].get_legend_handles_labels()[0]:
         axes[0].legend(loc="best")
 

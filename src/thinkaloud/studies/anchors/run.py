@@ -7,7 +7,7 @@ before it is kept with, so that every prefix of an explanation is continued once
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,24 +25,23 @@ from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.studies.anchors import Anchors
 from thinkaloud.studies.anchors.analysis import Rows, closed, importances
-from thinkaloud.studies.anchors.embeddings import embedder
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, parse
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import load_problems, place_of, read_places, solve
+from thinkaloud.studies.problems import load_problems, read_places, solve
 
 PIECE = 4  # explanations whose continuations are sampled in one batch
+SENTENCES = 64  # that a sentence encoder reads in one batch
 
 
 def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Work the problems, explain, continue every prefix of every explanation, and compare."""
-    for name in config.places:
-        place_of(name)
     explained = folder.table("explanations", lambda: _explanations(config, nla)).to_pylist()
     some = closed(explained)
     if not some:
         raise UserError(f"none of {len(explained)} explanations closes within {config.max_tokens} tokens")
-    baseline = _baseline(nla, some)
+    vectors = np.asarray([row["vector"] for row in some], dtype=np.float32)
+    baseline = nla.baseline_for(vectors, [row["problem"] for row in some])
 
     def continued(part: slice) -> pa.Table:
         return rows(_continued(config, nla, baseline, some[part], config.seed * 1_000_003 + part.start + 1))
@@ -76,13 +75,10 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
 
 def _examples(found: Rows, explained: Rows) -> list[Example]:
     """Explanations at the quartiles of FVE, with the end of what M had read."""
-    fves = {(row["problem"], row["place"]): row["explanation_fve"] for row in found}
-    known = [fves.get((row["problem"], row["place"])) for row in explained]
-    return [
-        Example.of(row["prefix"], row["token"], row["text"], fve, row["place"])
-        for row, fve in ((explained[i], known[i]) for i in at_quartiles(known))
-        if fve is not None
-    ]
+    known = {(row["problem"], row["place"]): row["explanation_fve"] for row in found}
+    fves = [known.get((row["problem"], row["place"]), math.nan) for row in explained]
+    some = ((explained[i], fves[i]) for i in at_quartiles(fves))
+    return [Example.of(row["prefix"], row["token"], row["text"], fve, row["place"]) for row, fve in some]
 
 
 def _explanations(config: Anchors, nla: NLA) -> pa.Table:
@@ -134,11 +130,6 @@ def sentence_ends(said: Explanation, tokenizer: Any) -> tuple[list[str], list[in
     return sentences, ends
 
 
-def _baseline(nla: NLA, explained: Rows) -> Baseline:
-    vectors = np.asarray([row["vector"] for row in explained], dtype=np.float32)
-    return nla.baseline_for(vectors, [row["problem"] for row in explained])
-
-
 def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, seed: int) -> list[dict[str, Any]]:
     """Continuations of every prefix of these explanations, from none of their sentences to all."""
     jobs = [(row, kept) for row in explained for kept in range(len(row["ends"]) + 1)]
@@ -147,25 +138,21 @@ def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, s
     sampling = Sampling(config.temperature, config.max_tokens, seed)
     said = nla.verbalizer.explain(vectors, config.rollouts, sampling, [[p] * config.rollouts for p in prefixes])
     texts = [one.text for group in said for one in group]
-    fves = _fves(nla, texts, vectors.repeat_interleave(config.rollouts, dim=0), baseline)
+    fves = iter(_fves(nla, texts, vectors.repeat_interleave(config.rollouts, dim=0), baseline))
     out = []
-    for j, ((row, kept), prefix, group) in enumerate(zip(jobs, prefixes, said, strict=True)):
-        before = nla.tokenizer.decode(prefix)
+    for (row, kept), prefix, group in zip(jobs, prefixes, said, strict=True):
+        before = len(nla.tokenizer.decode(prefix))
         for i, one in enumerate(group):
-            held = numbers(one.text)
-            model = None if row["model"] is None else parse(row["model"])
             out.append(
                 {
                     "problem": row["problem"],
                     "place": row["place"],
                     "kept": kept,
                     "sample": i,
-                    "sentence": first_sentence(one.raw[len(before) :]),
+                    "sentence": first_sentence(one.raw[before:]),
                     "finish": one.finish,
                     "text": one.text,
-                    "gold": float(parse(row["gold"]) in held),
-                    "model": math.nan if model is None else float(model in held),
-                    "fve": fves[j * config.rollouts + i],
+                    **_outcomes(row, one.text, next(fves)),
                 }
             )
     return out
@@ -183,18 +170,17 @@ def _deletions(nla: NLA, baseline: Baseline, explained: Rows) -> list[dict[str, 
     jobs = [(row, i) for row in explained for i in range(-1, len(row["sentences"]))]
     texts = [without(row["text"], row["sentences"], i) for row, i in jobs]
     vectors = torch.tensor([row["vector"] for row, _ in jobs])
-    fves = _fves(nla, texts, vectors, baseline)
     return [
-        {
-            "problem": row["problem"],
-            "place": row["place"],
-            "sentence": i,
-            "gold": float(parse(row["gold"]) in numbers(text)),
-            "model": math.nan if row["model"] is None else float(parse(row["model"]) in numbers(text)),
-            "fve": value,
-        }
-        for (row, i), text, value in zip(jobs, texts, fves, strict=True)
+        {"problem": row["problem"], "place": row["place"], "sentence": i, **_outcomes(row, text, value)}
+        for (row, i), text, value in zip(jobs, texts, _fves(nla, texts, vectors, baseline), strict=True)
     ]
+
+
+def _outcomes(row: Mapping[str, Any], text: str, value: float) -> dict[str, float]:
+    """Whether a text holds the gold answer and M's own (NaN where it has none), and its FVE."""
+    held = numbers(text)
+    holds = {name: math.nan if row[name] is None else float(parse(row[name]) in held) for name in ("gold", "model")}
+    return {**holds, "fve": value}
 
 
 def _fves(nla: NLA, texts: Sequence[str], vectors: Float[Tensor, "n d"], baseline: Baseline) -> list[float]:
@@ -216,23 +202,50 @@ def without(text: str, sentences: Sequence[str], i: int) -> str:
 def _similarities(config: Anchors, nla: NLA, explained: Rows, rollouts: Rows) -> list[dict[str, Any]]:
     """How like the original every sentence is that was drawn in its place."""
     original = {(row["problem"], row["place"]): row["sentences"] for row in explained}
-    pairs = {
-        (row["sentence"], original[row["problem"], row["place"]][row["kept"]])
-        for row in rollouts
-        if row["sentence"] and row["kept"] < len(original[row["problem"], row["place"]])
-    }
-    every = sorted({sentence for pair in pairs for sentence in pair})
-    if not every:
+    pairs = sorted(
+        {
+            (row["sentence"], sentences[row["kept"]])
+            for row in rollouts
+            if row["sentence"] and row["kept"] < len(sentences := original[row["problem"], row["place"]])
+        }
+    )
+    if not pairs:
         return [{"drawn": "", "original": "", "similarity": 0.0}]
-    vectors = centred(embedder(config.embedding, nla)(every))
-    at = {sentence: i for i, sentence in enumerate(every)}
-    return [
-        {"drawn": drawn, "original": one, "similarity": float(vectors[at[drawn]] @ vectors[at[one]])}
-        for drawn, one in sorted(pairs)
-    ]
+    every = sorted({sentence for pair in pairs for sentence in pair})
+    vectors = dict(zip(every, centred(embedder(config.embedding, nla)(every)), strict=True))
+    return [{"drawn": a, "original": b, "similarity": float(vectors[a] @ vectors[b])} for a, b in pairs]
 
 
 def centred(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Unit vectors after their directions' mean was removed: all share it, and it would make every cosine high."""
     unit = torch.nn.functional.normalize(vectors.double(), dim=-1)
     return torch.nn.functional.normalize(unit - unit.mean(dim=0), dim=-1)
+
+
+def embedder(name: str, nla: NLA) -> Callable[[Sequence[str]], Float[Tensor, "n d"]]:
+    """`ar`: the vector that the AR makes of a sentence alone. Else an encoder on the hub or in a folder: the mean of
+    its last hidden states over the sentence's tokens, as sentence encoders are read.
+    """
+    if name == "ar":
+        return nla.reconstruct
+    from transformers import AutoModel, AutoTokenizer
+
+    device = nla.verbalizer.device
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        model = AutoModel.from_pretrained(name).to(device).eval()
+    except (OSError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise UserError(f"no sentence encoder {name!r}: expected ar, a folder or a hub name ({said})") from None
+
+    @torch.inference_mode()
+    def embed(sentences: Sequence[str]) -> Float[Tensor, "n d"]:
+        out = []
+        for start in range(0, len(sentences), SENTENCES):
+            some = list(sentences[start : start + SENTENCES])
+            batch = tokenizer(some, padding=True, truncation=True, return_tensors="pt").to(device)
+            hidden, mask = model(**batch).last_hidden_state.float(), batch["attention_mask"][..., None]
+            out.append(((hidden * mask).sum(dim=1) / mask.sum(dim=1)).cpu())
+        return torch.cat(out)
+
+    return embed

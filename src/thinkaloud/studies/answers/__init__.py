@@ -12,6 +12,7 @@ class Answers(OfProblems):
     """Do explanations hold the answer of a problem that the model is working, and is it the right one?"""
 
     name: ClassVar[str] = "answers"
+    counts: ClassVar = (*OfProblems.counts, "samples")
     analysis: ClassVar = {"labelled": ()}
 
     samples: int = 4
@@ -20,6 +21,3 @@ class Answers(OfProblems):
     """Temperature of the sampled ones."""
     labelled: str | None = None
     """JSONL with text and label to check the classes of degenerate explanations on; default: the bundled one."""
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "samples")

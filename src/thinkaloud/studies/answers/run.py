@@ -21,40 +21,23 @@ from torch import Tensor
 
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
-from thinkaloud.errors import UserError
 from thinkaloud.evals.degenerate import classify, load_labelled
-from thinkaloud.explanation import Explanation
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
-from thinkaloud.studies.folder import Folder, Watch
+from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, replaced, spans
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import Problem, Solution, load_problems, place_of, read_places, solve
+from thinkaloud.studies.problems import Problem, Solution, load_problems, read_places, solve
 
 Record = dict[str, Any]
 
 SOLVED, EXPLAINED, EDITED = 64, 32, 64  # rows of a piece, the most that a stop loses
-# Stated, not inferred: a piece in which a column is empty throughout must still fit the others.
-COLUMNS = {
-    pa.string(): "problem prompt gold text answer place token model_answer finish class edit number by",
-    pa.int64(): "prompt_tokens first last border index before_answer sample tokens sentences instances",
-    pa.float64(): "fve mse fve_before mse_before",
-    pa.bool_(): "right holds_model_answer holds_gold",
-    pa.list_(pa.int64()): "ids",
-    pa.list_(pa.string()): "numbers",
-}
-KINDS = {name: kind for kind, names in COLUMNS.items() for name in names.split()}
-
 EDITS = ("answer removed", "answer replaced", "other number removed")
 
 
 def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results, or go on with them."""
-    if not config.places:
-        raise UserError("places must name one place or more, found none")
-    for name in config.places:
-        place_of(name)
     load_labelled(config.labelled, split=None)
     tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer)
@@ -67,16 +50,27 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     ).to_pylist()
     found = folder.table("places", lambda: places_table(solved, list(dict.fromkeys(config.places)), nla, tokenizer))
     places = found.drop_columns(["vector"]).to_pylist()
-    vectors = torch.from_numpy(np.stack(found["vector"].to_numpy(zero_copy_only=False)).astype(np.float32))
+    vectors = torch.from_numpy(np.stack(found["vector"].to_numpy()))
     baseline = nla.baseline_for(vectors, [p["problem"] for p in places], "these places")
     explained = folder.pieces(
         "explanations",
         len(places),
         EXPLAINED,
-        lambda some: table_of(explanations(places[some], vectors[some], nla, baseline, config, some.start)),
+        lambda some: rows(explanations(places[some], vectors[some], nla, baseline, config, some.start)),
         watch,
     ).to_pylist()
-    edited_table(folder, explained, places, vectors, nla, baseline, config.seed, watch)
+    at = {(place["problem"], place["place"]): i for i, place in enumerate(places)}
+    jobs = edits(explained, config.seed)
+
+    def edited(some: slice) -> pa.Table:
+        targets = vectors[[at[job["problem"], job["place"]] for job in jobs[some]]]
+        after = text_mse(nla.reconstruct, [job["text"] for job in jobs[some]], targets).tolist()
+        return rows(
+            [{**job, "fve": fve(mse, baseline), "mse": mse} for job, mse in zip(jobs[some], after, strict=True)]
+        )
+
+    if jobs:  # else no explanation holds M's answer, and there is no such table
+        folder.pieces("edited", len(jobs), EDITED, edited, watch)
     facts = {
         "Pair": nla.name,
         "Site": str(nla.site),
@@ -98,55 +92,56 @@ def examples(
     greedy = [row for row in explained if row["sample"] == 0]
     ids = {row["problem"]: row["ids"] for row in solved}
     index = {(place["problem"], place["place"]): place["index"] for place in places}
-    out = []
-    for row in (greedy[i] for i in at_quartiles(row["fve"] for row in greedy)):
+    reader = Reader(tokenizer)
+
+    def example(row: Record) -> Example:
         read = ids[row["problem"]][: index[row["problem"], row["place"]] + 1]
-        reader = Reader(tokenizer)
-        out.append(Example.of(reader.prefix(read), reader.token(read[-1]), row["text"], row["fve"], row["place"]))
-    return out
+        return Example.of(reader.prefix(read), reader.token(read[-1]), row["text"], row["fve"], row["place"])
+
+    return [example(greedy[i]) for i in at_quartiles(row["fve"] for row in greedy)]
 
 
 def solutions_table(solved: Sequence[Solution]) -> pa.Table:
     """Solutions as a table. Numbers are kept as they are written: a Parquet decimal would have one scale for all."""
-    records = [
-        {
-            "problem": s.problem.id,
-            "prompt": s.problem.prompt,
-            "gold": written(s.problem.gold),
-            "ids": list(s.ids),
-            "prompt_tokens": s.prompt_tokens,
-            "text": s.text,
-            "answer": None if s.answer is None else written(s.answer),
-            "first": s.span[0] if s.span else None,
-            "last": s.span[1] if s.span else None,
-            "border": s.border,
-            "right": s.right,
-        }
-        for s in solved
-    ]
-    return table_of(records)
+    return rows(
+        [
+            {
+                "problem": s.problem.id,
+                "prompt": s.problem.prompt,
+                "gold": written(s.problem.gold),
+                "ids": list(s.ids),
+                "prompt_tokens": s.prompt_tokens,
+                "text": s.text,
+                "answer": None if s.answer is None else written(s.answer),
+                "first": s.span[0] if s.span else None,
+                "last": s.span[1] if s.span else None,
+                "border": s.border,
+                "right": s.right,
+            }
+            for s in solved
+        ]
+    )
 
 
 def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA, tokenizer: Any) -> pa.Table:
     """The places that the solutions have, each with its activation; UserError if none has any."""
     places, vectors = read_places(nla, [_solution(row) for row in solved], names)
-    records = []
-    for place in places:
-        row = solved[place.solution]
-        records.append(
-            {
-                "problem": row["problem"],
-                "place": place.name,
-                "index": place.token,
-                "token": tokenizer.decode([row["ids"][place.token]]),
-                "before_answer": None if row["first"] is None else row["first"] - place.token,
-                "model_answer": row["answer"],
-                "gold": row["gold"],
-                "right": row["right"],
-            }
-        )
+    found = [(solved[place.solution], place) for place in places]
+    records = [
+        {
+            "problem": row["problem"],
+            "place": place.name,
+            "index": place.token,
+            "token": tokenizer.decode([row["ids"][place.token]]),
+            "before_answer": None if row["first"] is None else row["first"] - place.token,
+            "model_answer": row["answer"],
+            "gold": row["gold"],
+            "right": row["right"],
+        }
+        for row, place in found
+    ]
     flat = pa.array(vectors.numpy().reshape(-1), pa.float32())
-    return table_of(records).append_column("vector", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
+    return rows(records).append_column("vector", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
 
 
 def explanations(
@@ -160,38 +155,33 @@ def explanations(
     sampled = nla.explain(
         vectors, config.samples, config.temperature, piece_seed(config.seed, start), config.max_tokens
     )
-    made = [[*one, *more] for one, more in zip(greedy, sampled, strict=True)]
-    each = vectors.repeat_interleave(config.samples + 1, dim=0)
-    errors = text_mse(nla.reconstruct, [e.text for group in made for e in group], each).tolist()
-    return [
-        _explained(place, sample, explanation, errors[i * (config.samples + 1) + sample], baseline)
-        for i, (place, group) in enumerate(zip(places, made, strict=True))
-        for sample, explanation in enumerate(group)
+    made = [
+        (place, sample, explanation)
+        for place, one, more in zip(places, greedy, sampled, strict=True)
+        for sample, explanation in enumerate([*one, *more])
     ]
-
-
-def edited_table(
-    folder: Folder,
-    explained: Sequence[Record],
-    places: Sequence[Record],
-    vectors: Float[Tensor, "n d"],
-    nla: NLA,
-    baseline: Baseline,
-    seed: int,
-    watch: Watch,
-) -> None:
-    """Every change of every explanation that holds M's answer, scored; no table where no explanation does."""
-    at = {(place["problem"], place["place"]): i for i, place in enumerate(places)}
-    jobs = edits(explained, seed)
-
-    def scored(some: slice) -> pa.Table:
-        targets = vectors[[at[job["problem"], job["place"]] for job in jobs[some]]]
-        after = text_mse(nla.reconstruct, [job["text"] for job in jobs[some]], targets).tolist()
-        changed = [{**job, "fve": fve(mse, baseline), "mse": mse} for job, mse in zip(jobs[some], after, strict=True)]
-        return table_of(changed)
-
-    if jobs:
-        folder.pieces("edited", len(jobs), EDITED, scored, watch)
+    each = vectors.repeat_interleave(config.samples + 1, dim=0)
+    errors = text_mse(nla.reconstruct, [explanation.text for *_, explanation in made], each).tolist()
+    out = []
+    for (place, sample, explanation), mse in zip(made, errors, strict=True):
+        named = sorted(map(written, numbers(explanation.text)))
+        out.append(
+            {
+                **{key: place[key] for key in ("problem", "place", "before_answer", "model_answer", "gold", "right")},
+                "sample": sample,
+                "text": explanation.text,
+                "finish": explanation.finish,
+                "tokens": len(explanation.token_ids),
+                "sentences": sum(part.kind == "sentence" for part in explanation.parts),
+                "fve": fve(mse, baseline),
+                "mse": mse,
+                "numbers": named,
+                "holds_model_answer": place["model_answer"] in named,
+                "holds_gold": place["gold"] in named,
+                "class": classify(explanation.text),
+            }
+        )
+    return out
 
 
 def edits(explained: Sequence[Record], seed: int) -> list[Record]:
@@ -229,11 +219,6 @@ def edits(explained: Sequence[Record], seed: int) -> list[Record]:
     return out
 
 
-def table_of(records: Sequence[Record]) -> pa.Table:
-    """One or more records with the same keys as a table."""
-    return pa.Table.from_pylist(list(records), pa.schema([(name, KINDS[name]) for name in records[0]]))
-
-
 def piece_seed(seed: int, start: int) -> int:
     """A seed for the piece that begins at this row."""
     return int(np.random.SeedSequence([abs(seed), seed < 0, start]).generate_state(1)[0])
@@ -242,24 +227,6 @@ def piece_seed(seed: int, start: int) -> int:
 def written(value: Decimal) -> str:
     """A number in digits, without an exponent."""
     return format(value, "f")
-
-
-def _explained(place: Mapping[str, Any], sample: int, said: Explanation, mse: float, baseline: Baseline) -> Record:
-    named = sorted(map(written, numbers(said.text)))
-    return {
-        **{key: place[key] for key in ("problem", "place", "before_answer", "model_answer", "gold", "right")},
-        "sample": sample,
-        "text": said.text,
-        "finish": said.finish,
-        "tokens": len(said.token_ids),
-        "sentences": sum(part.kind == "sentence" for part in said.parts),
-        "fve": fve(mse, baseline),
-        "mse": mse,
-        "numbers": named,
-        "holds_model_answer": place["model_answer"] in named,
-        "holds_gold": place["gold"] in named,
-        "class": classify(said.text),
-    }
 
 
 def _solution(row: Mapping[str, Any]) -> Solution:

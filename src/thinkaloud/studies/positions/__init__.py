@@ -12,6 +12,7 @@ class Positions(Study):
     """What persists in words along a text, and does a fact appear in them before the text states it?"""
 
     name: ClassVar[str] = "positions"
+    counts: ClassVar = (*Study.counts, "n", "longest", "samples", "reach")
     analysis: ClassVar = {"reach": ("persistence",)}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
@@ -25,9 +26,6 @@ class Positions(Study):
     """Explanations at each position; 1 is greedy."""
     reach: int = 12
     """How far apart positions are compared."""
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "n", "longest", "samples", "reach")
 
     def check(self) -> None:
         corpora(self, "texts")

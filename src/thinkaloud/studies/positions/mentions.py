@@ -4,12 +4,14 @@ Chance is what the same question gives for something that this text does not tel
 the family, looked for in this episode's explanations; a word of this text, looked for in another text's explanations.
 """
 
+import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,6 @@ import numpy as np
 from thinkaloud.pocket.world import rhyme_words
 from thinkaloud.studies.numbers import numbers, parse, spans
 from thinkaloud.studies.positions.claims import content_words, words
-from thinkaloud.studies.positions.read_texts import Known, Said, Text, by_text
 
 # Tokens from the first token of a word in the text to the explanation that first has it.
 WHEN = {
@@ -36,18 +37,54 @@ _SHORTEST = 4  # letters of a rarer word: shorter ones are mostly pieces and int
 _CAPITAL = re.compile(r"[A-Z][a-z]+")
 _OPENS = re.compile(r"(?:^|[.!?:\n\"“>])\s*$")
 
+Records = Sequence[Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
+class Known:
+    """A fact of a text in tokens: the one that settles it, and the first of its statement (None if none is read)."""
+
+    name: str
+    value: str
+    settled: int
+    stated: int | None
+
+    @property
+    def kind(self) -> str:
+        """The name without what counts it: place:Vera:2 is place, after_step_1 stays."""
+        return self.name.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is read of a text. `ends`: the characters of `text` at which its tokens end. `places`: those read."""
+
+    id: str
+    family: str
+    text: str
+    ids: list[int]
+    tokens: list[str]
+    ends: list[int]
+    places: list[int]
+    facts: Sequence[Known] = ()
+    cut: bool = False
+
+
+def texts_of(table: Records) -> list[Text]:
+    """The records of the table of texts."""
+    return [Text(**{**row, "facts": [Known(**fact) for fact in json.loads(row["facts"])]}) for row in table]
+
+
+def by_text(said: Records) -> dict[str, list[Mapping[str, Any]]]:
+    """The explanations of each text, which stand together."""
+    return {text: list(some) for text, some in groupby(said, key=itemgetter("id"))}
+
+
 class Mention:
     """What a text names: its words, its numbers, and all of it in lower case with single spaces."""
 
-    words: frozenset[str]
-    numbers: frozenset[Decimal]
-    plain: str
-
-    @classmethod
-    def of(cls, text: str) -> "Mention":
-        return cls(frozenset(words(text)), frozenset(numbers(text)), " ".join(text.lower().split()))
+    def __init__(self, text: str) -> None:
+        self.words, self.numbers, self.plain = set(words(text)), numbers(text), " ".join(text.lower().split())
 
     def names(self, value: str) -> bool:
         """Whether the value stands here as a number, a whole word or phrase, or for a rhyme (-um) any word with it."""
@@ -61,7 +98,7 @@ class Mention:
         return re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", self.plain) is not None
 
 
-def facts_named(texts: Sequence[Text], said: Sequence[Said]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def facts_named(texts: Sequence[Text], said: Records) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """For each fact (and sample) when it is first named; and for each position from its settling on, whether it is.
 
     `settled`, `stated` and `named` are tokens, `named` from the settling on. `before`: named by the last position
@@ -70,17 +107,16 @@ def facts_named(texts: Sequence[Text], said: Sequence[Said]) -> tuple[list[dict[
     of the family, where they differ. `once_said`: named within ONCE_SAID tokens of the statement's first.
     """
     spoken, facts, moments = by_text(said), [], []
-    values: dict[tuple[str, str], Counter[str]] = {}
+    values: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for text in texts:
         for fact in text.facts:
-            values.setdefault((text.family, _name(fact)), Counter())[fact.value] += 1
+            values[text.family, fact.kind][fact.value] += 1
     for text in texts:
-        mentions = [(one.position, one.sample, Mention.of(one.text)) for one in spoken.get(text.id, [])]
+        mentions = [(one["position"], one["sample"], Mention(one["text"])) for one in spoken.get(text.id, [])]
         for fact in text.facts:
-            head = {"id": text.id, "family": text.family, "fact": _name(fact), "value": fact.value}
-            others = Counter(values[text.family, _name(fact)])
-            del others[fact.value]
-            stands = Mention.of(text.text[: text.ends[fact.settled]]).names(fact.value)
+            head = {"id": text.id, "family": text.family, "fact": fact.kind, "value": fact.value}
+            others = {v: n for v, n in values[text.family, fact.kind].items() if v != fact.value}
+            stands = Mention(text.text[: text.ends[fact.settled]]).names(fact.value)
             for sample in sorted({sample for _, sample, _ in mentions}):
                 seen = [
                     (position, mention.names(fact.value), [mention.names(other) for other in others])
@@ -92,13 +128,15 @@ def facts_named(texts: Sequence[Text], said: Sequence[Said]) -> tuple[list[dict[
                     | {"sample": sample, "settled": fact.settled, "stated": fact.stated, "stands": stands}
                     | _first_named(fact, seen, others)
                 )
-                for position, own, chance in seen if fact.stated is not None else ():
-                    to = position - (fact.stated or 0)
-                    moments.append(head | {"to_stated": to, "named": own, "chance": _share(chance, others)})
+                if fact.stated is not None:
+                    moments += [
+                        head | {"to_stated": at - fact.stated, "named": own, "chance": _share(chance, others)}
+                        for at, own, chance in seen
+                    ]
     return facts, moments
 
 
-def words_named(texts: Sequence[Text], said: Sequence[Said]) -> list[dict[str, Any]]:
+def words_named(texts: Sequence[Text], said: Records) -> list[dict[str, Any]]:
     """For each name, number from 10 on and rarer content word of the texts (and sample): when the words first have it.
 
     `said` is the first token of the word's first place in the text, `named` the first position whose explanation has
@@ -107,31 +145,26 @@ def words_named(texts: Sequence[Text], said: Sequence[Said]) -> list[dict[str, A
     """
     found = {text.id: list(_words_of(text)) for text in texts}
     in_texts = Counter(word for some in found.values() for word in {word for _, word, _ in some})
-    firsts: dict[tuple[str, int], dict[str, int]] = {}
-    last: dict[str, int] = {}
+    firsts: defaultdict[tuple[str, int], dict[str, int]] = defaultdict(dict)
+    last: Counter[str] = Counter()
     for one in said:
-        seen = firsts.setdefault((one.id, one.sample), {})
-        last[one.id] = max(last.get(one.id, 0), one.position)
-        for word in (*words(one.text), *(str(number) for number in numbers(one.text))):
-            seen[word] = min(seen.get(word, one.position), one.position)
-    own_words = {text.id: _all_words(text) for text in texts}
+        last[one["id"]] = max(last[one["id"]], one["position"])
+        seen = firsts[one["id"], one["sample"]]
+        for word in _all_words(one["text"]):
+            seen[word] = min(seen.get(word, one["position"]), one["position"])
+    own_words = {text.id: _all_words(text.text) for text in texts}
     out = []
     for text in texts:
         for kind, word, at in found[text.id]:
             rare = in_texts[word] <= max(1, len(texts) // 10)
             if at <= text.places[0] or (kind == "rarer word" and not rare):
                 continue
-            for (other, sample), seen in firsts.items():
-                if other != text.id:
-                    continue
-                chance = [
-                    when(unknowing.get(word), at)
-                    for (id_, number), unknowing in firsts.items()
-                    if number == sample and id_ != text.id and word not in own_words[id_] and last[id_] >= at
-                ]
+            unknowing = [id_ for id_ in own_words if id_ != text.id and word not in own_words[id_] and last[id_] >= at]
+            for sample in sorted(number for id_, number in firsts if id_ == text.id):
+                chance = [when(firsts[id_, sample].get(word), at) for id_ in unknowing if (id_, sample) in firsts]
                 shares = {name: chance.count(name) / len(chance) if chance else None for name in (*WHEN, NEVER)}
                 head = {"id": text.id, "family": text.family, "kind": kind, "word": word, "sample": sample, "said": at}
-                named = seen.get(word)
+                named = firsts[text.id, sample].get(word)
                 out.append(head | {"named": named, "when": when(named, at), "chance": shares})
     return out
 
@@ -141,11 +174,6 @@ def when(named: int | None, said: int) -> str:
     if named is None:
         return NEVER
     return next(name for name, (low, high) in WHEN.items() if low <= named - said <= high)
-
-
-def _name(fact: Known) -> str:
-    """The fact's name without what counts it: place:Vera:2 is place, after_step_1 stays."""
-    return fact.name.partition(":")[0]
 
 
 def _first_named(
@@ -168,9 +196,7 @@ def _share(hits: Sequence[bool], others: Mapping[str, int]) -> float | None:
     return float(np.average(hits, weights=list(others.values()))) if others else None
 
 
-@cache
-def _number(value: str) -> Decimal | None:
-    return parse(value)
+_number = cache(parse)
 
 
 @cache
@@ -195,17 +221,17 @@ def _words_of(text: Text) -> Iterator[tuple[str, str, int]]:
         if len(word) >= _SHORTEST and content_words(word):
             first.setdefault(("rarer word", word), match.start())
     for start, _, value in spans(text.text):
-        if abs(value) < FROM:
-            continue
-        first.setdefault(("number", str(value)), start)
+        if abs(value) >= FROM:
+            first.setdefault(("number", str(value)), start)
     names = {word for kind, word in first if kind == "name"} - plain
     for (kind, word), start in sorted(first.items()):
         if (kind == "name") != (word in names):
             continue
-        at = text.token_at(min(start, first.get(("rarer word", word), start)))
+        start = min(start, first.get(("rarer word", word), start))
+        at = int(np.searchsorted(text.ends, start, side="right"))
         if at in text.places:  # the tags of a chat are no words of it
             yield kind, word, at
 
 
-def _all_words(text: Text) -> frozenset[str]:
-    return frozenset([*words(text.text), *map(str, numbers(text.text))])
+def _all_words(text: str) -> frozenset[str]:
+    return frozenset([*words(text), *map(str, numbers(text))])

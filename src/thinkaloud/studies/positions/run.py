@@ -4,69 +4,175 @@ Every position of some texts is explained and rebuilt. The tables: texts, readin
 persistence (what is kept k positions on), facts and moments (when known facts are named), words (of the texts).
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from thinkaloud import families
+from thinkaloud.activations import read_corpus
+from thinkaloud.activations.corpus import Document
+from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.activations.positions import special_ids
+from thinkaloud.activations.tokens import Reader, encode
 from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
-from thinkaloud.pair.scores import fve
+from thinkaloud.pair.scores import direction_mse, fve
+from thinkaloud.pocket.probe import settled_token
+from thinkaloud.pocket.world import Fact, episodes
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.page import Example, at_quartiles
 from thinkaloud.studies.positions import Positions
-from thinkaloud.studies.positions.mentions import facts_named, words_named
+from thinkaloud.studies.positions.mentions import Known, Records, Text, facts_named, texts_of, words_named
 from thinkaloud.studies.positions.persistence import claims_kept, vectors_kept
-from thinkaloud.studies.positions.read_texts import (
-    Said,
-    Text,
-    read_table,
-    said_of,
-    text_table,
-    texts_of,
-    vectors_of,
-)
 
-# Texts read at once: what a stop loses.
-PIECE = 4
+STREAM = 3_000_003  # held-out episodes that no other study or probe reads
+PIECE = 4  # texts read at once: what a stop loses
 
 
 def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results. A resumed run makes the same ones."""
     texts = texts_of(folder.table("texts", lambda: text_table(config, nla)).to_pylist())
     readings = folder.pieces(
-        "readings",
-        len(texts),
-        PIECE,
-        lambda some: read_table(config, nla, texts[some], some.start),
-        watch,
+        "readings", len(texts), PIECE, lambda some: read_table(config, nla, texts[some], some.start), watch
     )
-    said, (keys, vectors) = said_of(readings.drop_columns(["vector"]).to_pylist()), vectors_of(readings)
-    kept = [*claims_kept(said, config.reach), *vectors_kept(keys, vectors, config.reach)]
+    said = readings.drop_columns(["vector"]).to_pylist()
+    places = [one for one in said if one["sample"] == 0]
+    vectors = np.stack(readings.filter(pc.field("sample") == 0)["vector"].to_numpy())
     facts, moments = facts_named(texts, said)
-    words = words_named(texts, said)
-    for name, records in (("persistence", kept), ("facts", facts), ("moments", moments), ("words", words)):
+    tables = {
+        "persistence": [*claims_kept(said, config.reach), *vectors_kept(places, vectors, config.reach)],
+        "facts": facts,
+        "moments": moments,
+        "words": words_named(texts, said),
+    }
+    for name, records in tables.items():
         if records:
             folder.table(name, lambda records=records: rows(records))
-    baseline = nla.baseline_for(vectors, [text for text, _, _ in keys], "the vectors read here")
+    baseline = nla.baseline_for(vectors, [one["id"] for one in places], "the vectors read here")
     told = {
         "Pair": nla.name,
         "Site": str(nla.site),
         "Baseline": str(baseline),
         "Texts": f"{config.texts}: {len(texts):,} read, {sum(text.cut for text in texts):,} of them cut",
-        "Positions": f"{len(keys):,}, all but special tokens, of the first {config.longest} tokens of each",
+        "Positions": f"{len(places):,}, all but special tokens, of the first {config.longest} tokens of each",
         "Explanations": f"{config.samples} a position, "
         + ("greedy" if config.samples == 1 else "at temperature 1")
-        + f", at most {config.max_tokens} tokens; {sum(not one.text.strip() for one in said):,} empty",
+        + f", at most {config.max_tokens} tokens; {sum(not one['text'].strip() for one in said):,} empty",
         "Seed": str(config.seed),
     }
     folder.keep(told, _examples(texts, said, baseline), baseline=baseline.to_dict())
 
 
-def _examples(texts: Sequence[Text], said: Sequence[Said], baseline: Baseline) -> list[Example]:
+def _examples(texts: Sequence[Text], said: Records, baseline: Baseline) -> list[Example]:
     """Explanations at the quartiles of FVE, whatever the text."""
-    by_id, fves = {text.id: text for text in texts}, [fve(one.mse, baseline) for one in said]
-    out = []
-    for i in at_quartiles(fves):
-        one = said[i]
-        text = by_id[one.id]
-        prefix, token = text.text[: text.ends[one.position]], text.tokens[one.position]
-        out.append(Example.of(prefix, token, one.text, fves[i], f"{one.family}, position {one.position}"))
-    return out
+    by_id, fves = {text.id: text for text in texts}, [fve(one["mse"], baseline) for one in said]
+
+    def example(i: int) -> Example:
+        text, position = by_id[said[i]["id"]], said[i]["position"]
+        prefix, note = text.text[: text.ends[position]], f"{text.family}, position {position}"
+        return Example.of(prefix, text.tokens[position], said[i]["text"], fves[i], note)
+
+    return [example(i) for i in at_quartiles(fves)]
+
+
+def text_table(config: Positions, nla: NLA) -> pa.Table:
+    """The texts of the study, each cut at config.longest tokens and at M's context; UserError where there are none."""
+    tokenizer = nla.model_tokenizer
+    limit = min(config.longest, families.context_length(nla.model))
+    special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), []
+    for document, family, facts in _documents(config):
+        whole = encode(tokenizer, [document])[0]
+        ids = (whole or [])[:limit]
+        places = [i for i, token in enumerate(ids) if token not in special]
+        if not places:
+            continue
+        text, ends = reader.prefix(ids), _ends(reader, ids)
+        if facts and not (document.text or "").startswith(text):
+            raise UserError(
+                f"this tokenizer does not give back the text of {document.id}, so its facts have no place: "
+                "use texts other than pocket"
+            )
+        found.append(
+            {
+                "id": document.id,
+                "family": family,
+                "text": text,
+                "ids": ids,
+                "tokens": [reader.token(token) for token in ids],
+                "ends": ends,
+                "places": places,
+                "facts": json.dumps([asdict(fact) for fact in _in_tokens(facts, ends)]),
+                "cut": len(whole or []) > limit,
+            }
+        )
+        if len(found) == config.n:
+            break
+    if not found:
+        raise UserError(
+            f"no text to read in {config.texts}: the first {limit} tokens of each are special ones, or there is none; "
+            "try a larger --longest or other texts"
+        )
+    return pa.Table.from_pylist(found)
+
+
+def read_table(config: Positions, nla: NLA, texts: Sequence[Text], start: int) -> pa.Table:
+    """Every place of some texts explained and rebuilt. `start`, the number of the first text, decides what is drawn."""
+    run = Pass(nla.model, nla.site)
+    tokens, places = [text.ids for text in texts], [text.places for text in texts]
+    vectors = run(tokens, places, default_batch_tokens(run.device))().vectors.float()
+    # Draws depend on a vector's place within the call, so each call has its own seed.
+    seed = int.from_bytes(hashlib.blake2b(f"{config.seed}|{start}".encode(), digest_size=6).digest(), "big")
+    temperature = 0.0 if config.samples == 1 else 1.0
+    explained = nla.explain(vectors, config.samples, temperature, seed, config.max_tokens)
+    said = [explanation for row in explained for explanation in row]
+    rebuilt = nla.reconstruct([explanation.text for explanation in said])
+    mse = direction_mse(rebuilt, vectors.repeat_interleave(config.samples, dim=0)).tolist()
+    at = [(text, place, sample) for text in texts for place in text.places for sample in range(config.samples)]
+    return pa.Table.from_pylist(
+        [
+            {
+                "id": text.id,
+                "family": text.family,
+                "position": place,
+                "sample": sample,
+                "text": explanation.text,
+                "finish": explanation.finish,
+                "mse": error,
+                "vector": None if sample else vectors[i // config.samples].numpy(),
+            }
+            for i, ((text, place, sample), explanation, error) in enumerate(zip(at, said, mse, strict=True))
+        ]
+    )
+
+
+def _documents(config: Positions) -> Iterator[tuple[Document, str, tuple[Fact, ...]]]:
+    if config.texts == "pocket":
+        for i, episode in enumerate(episodes(config.seed + STREAM, config.n, "heldout")):
+            yield Document(f"world-{i}", text=episode.text), episode.family, episode.facts
+        return
+    seen: set[str] = set()
+    for document in read_corpus(config.texts):
+        if document.id not in seen:
+            seen.add(document.id)
+            yield document, "text" if document.messages is None else "chat", ()
+
+
+def _ends(reader: Reader, ids: Sequence[int]) -> list[int]:
+    """Where each token ends in the text of all of them; a part of a character ends where the character does not yet."""
+    lengths = [len(reader.prefix(ids[: i + 1])) for i in range(len(ids))]
+    return np.minimum.accumulate(lengths[::-1])[::-1].tolist()
+
+
+def _in_tokens(facts: Sequence[Fact], ends: Sequence[int]) -> Iterator[Known]:
+    """The facts that are settled within the tokens read."""
+    for fact in facts:
+        settled = settled_token(ends, fact)
+        if settled < len(ends):
+            stated = None if fact.stated_at is None else int(np.searchsorted(ends, fact.stated_at, side="right"))
+            yield Known(fact.name, fact.value, settled, stated if stated is not None and stated < len(ends) else None)

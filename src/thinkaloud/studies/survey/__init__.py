@@ -12,6 +12,7 @@ class Survey(Study):
     """What do explanations look like, what in them carries the vector, and which tokens are hard?"""
 
     name: ClassVar[str] = "survey"
+    counts: ClassVar = (*Study.counts, "n", "positions", "reply_tokens", "clusters", "ablated", "browse")
     analysis: ClassVar = {"clusters": (), "browse": ()}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
@@ -33,9 +34,6 @@ class Survey(Study):
     """Explanations whose paragraphs are removed and replaced."""
     browse: int = 600
     """Explanations that the page lets one browse."""
-
-    def counts(self) -> tuple[str, ...]:
-        return (*super().counts(), "n", "positions", "reply_tokens", "clusters", "ablated", "browse")
 
     def check(self) -> None:
         corpora(self, "texts", "chats")

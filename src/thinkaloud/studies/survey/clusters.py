@@ -15,7 +15,7 @@ from thinkaloud.writers.wordlists import FUNCTION
 QUOTATION = re.compile(r'"[^"\n]*"|“[^”\n]*”|(?<!\w)‘[^’\n]*’(?!\w)')
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]")
-_WORD = re.compile(r"[^\W\d_]{2,}(?:['’][^\W\d_]+)*")
+_WORD = r"[^\W\d_]{2,}(?:['’][^\W\d_]+)*"
 GAP, QUOTED, NUMBER = "_", "…", "#"
 
 
@@ -65,15 +65,22 @@ def sentences(text: str) -> list[str]:
 def cluster(texts: Sequence[str], n: int, seed: int, words: bool = True) -> Clustering:
     """At most `n` clusters of texts by k-means on TF-IDF, each distinct text weighted by how often it occurs.
 
-    `words` compares texts by their words, else by runs of one to three of their marks and words, as for skeletons.
+    `words` compares texts by their words and names the most telling ones, else by runs of one to three of their marks
+    and words, as for skeletons.
     """
     from sklearn.cluster import KMeans
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
     from sklearn.metrics import adjusted_rand_score
 
     distinct, where = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
-    features = _features(distinct.tolist(), words)
-    if features is None:
+    number: Any = np.float64
+    pattern, runs = (_WORD, (1, 1)) if words else (r"\S+", (1, 3))
+    vectorizer = CountVectorizer(token_pattern=pattern, ngram_range=runs, max_features=20_000, dtype=number)
+    try:
+        counts = vectorizer.fit_transform(distinct)
+    except ValueError:  # no text holds a word
         return Clustering((), float("nan"))
+    features = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
     weights = np.bincount(where).astype(float)
     n = min(n, len(distinct))
     starts: Any = 3  # of k-means, the best of which is kept
@@ -82,16 +89,14 @@ def cluster(texts: Sequence[str], n: int, seed: int, words: bool = True) -> Clus
     )
     labels = np.asarray(first.labels_)
     agreement = float(adjusted_rand_score(labels[where], np.asarray(second.labels_)[where]))
-    counts, vocabulary = _counts([text.lower() for text in distinct], weights, labels, n)
-    scores = telling(counts)
+    held = ((labels == np.arange(n)[:, None]) * weights) @ counts
+    scores, vocabulary = telling(held), vectorizer.get_feature_names_out().tolist()
     found: list[Cluster] = []
-    for k in range(n):
+    for k in np.unique(labels):
         own = np.flatnonzero(labels == k)
-        if not len(own):
-            continue
         near = own[np.argmax(features[own] @ first.cluster_centers_[k])]
-        order = np.argsort(-scores[k], kind="stable").tolist()
-        best = [j for j in order if scores[k][j] > 0 and counts[k][j] > 0 and vocabulary[j] not in FUNCTION][:6]
+        order = np.argsort(-scores[k], kind="stable").tolist() if words else []
+        best = [j for j in order if scores[k][j] > 0 and held[k][j] > 0 and vocabulary[j] not in FUNCTION][:6]
         members = np.flatnonzero(labels[where] == k)
         found.append(Cluster(members, int(np.flatnonzero(where == near)[0]), tuple(vocabulary[j] for j in best)))
     return Clustering(tuple(sorted(found, key=lambda c: (-len(c.members), c.nearest))), agreement)
@@ -102,40 +107,10 @@ def telling(counts: Float[np.ndarray, "k v"]) -> Float[np.ndarray, "k v"]:
 
     Monroe, Colaresi and Quinn, Fightin' Words, Political Analysis 16, 2008, equations 16 and 22.
     """
-    if not counts.shape[1]:
-        return counts
     prior = counts.sum(axis=0) + 0.01
     prior = prior * (max(1.0, float(np.sqrt(prior.sum()))) / prior.sum())
     inside, outside = counts + prior, counts.sum(axis=0) - counts + prior
     with np.errstate(divide="ignore", invalid="ignore"):  # a vocabulary of one word tells nothing: NaN
         odds = np.log(inside / (inside.sum(axis=1, keepdims=True) - inside))
         against = np.log(outside / (outside.sum(axis=1, keepdims=True) - outside))
-    return (odds - against) / np.sqrt(1 / inside + 1 / outside)
-
-
-def _features(texts: list[str], words: bool) -> Any:
-    """TF-IDF rows of unit length; None where there is nothing to compare."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    pattern = _WORD.pattern if words else r"\S+"
-    vectorizer = TfidfVectorizer(
-        token_pattern=pattern, ngram_range=(1, 1) if words else (1, 3), max_features=20_000, sublinear_tf=True
-    )
-    try:
-        return vectorizer.fit_transform(texts)
-    except ValueError:  # no text holds a word
-        return None
-
-
-def _counts(
-    texts: Sequence[str], weights: np.ndarray, labels: np.ndarray, n: int
-) -> tuple[Float[np.ndarray, "k v"], list[str]]:
-    """How often each word stands in the texts of each group, and the words."""
-    found = [Counter(_WORD.findall(text)) for text in texts]
-    vocabulary = sorted(set().union(*found))
-    index = {word: j for j, word in enumerate(vocabulary)}
-    counts = np.zeros((n, len(vocabulary)))
-    for count, weight, label in zip(found, weights, labels, strict=True):
-        for word, times in count.items():
-            counts[label, index[word]] += times * weight
-    return counts, vocabulary
+        return (odds - against) / np.sqrt(1 / inside + 1 / outside)

@@ -3,7 +3,7 @@
 Pure functions on texts; what rebuilds a vector from a text is given to them as a function.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from thinkaloud.explanation import split_parts
-from thinkaloud.stats import Estimate, estimate, mean
-
-VARIANTS = ("whole", "without", "alone", "replaced", "other")
+from thinkaloud.stats import Estimate
+from thinkaloud.studies.frame import Frame
 
 
 @dataclass(frozen=True)
@@ -55,26 +54,21 @@ def variants(texts: Sequence[str], documents: Sequence[str], rows: Sequence[int]
     paragraphs; `other` is that explanation whole. Where there is none, both are left out.
     """
     splits = [split(text) for text in texts]
-    alike: dict[int, list[int]] = {}
+    alike: defaultdict[int, list[int]] = defaultdict(list)
     for i, parts in enumerate(splits):
-        alike.setdefault(len(parts), []).append(i)
+        alike[len(parts)].append(i)
     made: list[dict[str, Any]] = []
     for row in rows:
         own = splits[row]
         donor = _donor(row, alike[len(own)], documents, np.random.default_rng((seed, row)))
-        made.append(_record(row, "whole", 0, own, own.joint.join(own.parts)))
+        other = () if donor is None else splits[donor].parts
+        found = [("whole", 0, own.joint.join(own.parts))]
         for k, part in enumerate(own.parts):
-            made.append(_record(row, "without", k + 1, own, own.without(k)))
-            made.append(_record(row, "alone", k + 1, own, part))
-            if donor is not None:
-                made.append(_record(row, "replaced", k + 1, own, own.replaced(k, splits[donor].parts[k])))
-        if donor is not None:
-            made.append(_record(row, "other", 0, own, own.joint.join(splits[donor].parts)))
+            found += [("without", k + 1, own.without(k)), ("alone", k + 1, part)]
+            found += [("replaced", k + 1, own.replaced(k, other[k]))] if other else []
+        found += [("other", 0, own.joint.join(other))] if other else []
+        made += [{"row": row, "variant": v, "place": place, "of": len(own), "text": text} for v, place, text in found]
     return made
-
-
-def _record(row: int, variant: str, place: int, own: Split, text: str) -> dict[str, Any]:
-    return {"row": row, "variant": variant, "place": place, "of": len(own), "text": text}
 
 
 def _donor(row: int, alike: Sequence[int], documents: Sequence[str], dice: np.random.Generator) -> int | None:
@@ -98,42 +92,34 @@ class Effects:
     """What the last paragraph's removal or replacement costs less what another's does, by the other's place."""
 
 
-def commonest(of: Sequence[int]) -> int:
-    """The commonest number of paragraphs; of equally common ones the smallest."""
-    counts = Counter(of)
-    return min(counts, key=lambda m: (-counts[m], m))
+def effects(records: Sequence[Mapping[str, Any]], v: float, seed: int = 0) -> Effects | None:
+    """Estimates from scored variants (row, doc_id, variant, place, of, mse), among the explanations with the commonest
+    number of paragraphs, of equally common ones the smallest; None where nothing was ablated.
+    """
+    counts = Counter(record["of"] for record in records if record["variant"] == "whole")
+    if not counts:
+        return None
+    of = min(counts, key=lambda m: (-counts[m], m))
+    known = [record for record in records if record["of"] == of and record["mse"] is not None]
+    documents = dict(sorted((record["row"], record["doc_id"]) for record in known))
+    index = {row: i for i, row in enumerate(documents)}
+    explanations = Frame.of([{"doc": document} for document in documents.values()], "doc", seed)
+    fve: defaultdict[tuple[str, int], np.ndarray] = defaultdict(lambda: np.full(len(index), np.nan))
+    for record in known:
+        fve[record["variant"], record["place"]][index[record["row"]]] = 1 - record["mse"] / v
 
+    def level(values: np.ndarray) -> Estimate:
+        return explanations.assign(fve=values).known("fve").mean("fve")
 
-def effects(records: Sequence[Mapping[str, Any]], v: float, of: int, seed: int = 0) -> Effects:
-    """Estimates from scored variants (row, doc_id, variant, place, of, mse) of explanations of `of` paragraphs."""
-    fve: dict[tuple[str, int], dict[int, float]] = {}
-    documents: dict[int, str] = {}
-    for record in records:
-        if record["of"] == of and record["mse"] is not None:
-            fve.setdefault((record["variant"], record["place"]), {})[record["row"]] = 1 - record["mse"] / v
-            documents[record["row"]] = record["doc_id"]
-    whole = fve.get(("whole", 0), {})
-
-    def between(a: Mapping[int, float], b: Mapping[int, float]) -> Estimate:
-        rows = sorted(set(a) & set(b))
-        return estimate(mean([a[i] - b[i] for i in rows]), [documents[i] for i in rows], seed=seed)
-
-    def get(variant: str, place: int) -> Mapping[int, float]:
-        return fve.get((variant, place), {})
-
-    def level(a: Mapping[int, float]) -> Estimate:
-        rows = sorted(a)
-        return estimate(mean([a[i] for i in rows]), [documents[i] for i in rows], seed=seed)
-
-    places = range(1, of + 1)
+    whole, places = fve["whole", 0], range(1, of + 1)
     return Effects(
         of,
-        len(whole),
+        int(np.isfinite(whole).sum()),
         level(whole),
-        level(get("other", 0)),
-        {k: between(whole, get("without", k)) for k in places},
-        {k: level(get("alone", k)) for k in places},
-        {k: between(whole, get("replaced", k)) for k in places},
-        {k: between(get("without", k), get("without", of)) for k in places if k != of},
-        {k: between(get("replaced", k), get("replaced", of)) for k in places if k != of},
+        level(fve["other", 0]),
+        {k: level(whole - fve["without", k]) for k in places},
+        {k: level(fve["alone", k]) for k in places},
+        {k: level(whole - fve["replaced", k]) for k in places},
+        {k: level(fve["without", k] - fve["without", of]) for k in places if k != of},
+        {k: level(fve["replaced", k] - fve["replaced", of]) for k in places if k != of},
     )

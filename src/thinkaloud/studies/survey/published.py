@@ -1,12 +1,16 @@
 """The survey's data set and its card."""
 
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from thinkaloud.atomic import write_text, write_whole
+from thinkaloud.atomic import write_text
+from thinkaloud.render.page import prose
+from thinkaloud.studies.folder import write_table
+from thinkaloud.studies.survey.tokens import CLASSES
 
 PREFIX = 200  # characters of the document that a row shows
 COLUMNS = {
@@ -15,10 +19,7 @@ COLUMNS = {
     "position": (pa.int32(), "index of the token in its document, 0 is the first"),
     "token_id": (pa.int32(), "id of the token in M's vocabulary"),
     "token": (pa.string(), "the token alone, decoded; U+FFFD for a part of a character"),
-    "token_class": (
-        pa.string(),
-        "whitespace, punctuation, whole word, word piece, number, symbol, special or byte piece",
-    ),
+    "token_class": (pa.string(), f"{', '.join(CLASSES[:-1])} or {CLASSES[-1]}"),
     "prefix": (pa.string(), f"the last {PREFIX} characters of the document up to the token and with it"),
     "norm": (pa.float32(), "L2 norm of the activation"),
     "text": (pa.string(), "the explanation, greedy"),
@@ -33,80 +34,15 @@ FILES = {"text": "texts", "chat": "chats"}
 
 
 def publish(table: pa.Table, folder: Path, facts: Mapping[str, str]) -> Path:
-    """Write the table as one Parquet file for each kind, and the card; returns the folder."""
+    """Write the table as one Parquet file for each kind, and the data set's card; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    counts: dict[str, int] = {}
-    for kind, name in FILES.items():
-        part = of_kind(table, kind).select(list(COLUMNS))
-        if part.num_rows:
-            counts[name] = part.num_rows
-            _write(part, folder / f"{name}.parquet")
-    write_text(folder / "README.md", card(facts, counts))
-    return folder
-
-
-def of_kind(table: pa.Table, kind: str) -> pa.Table:
-    """The rows of one kind."""
-    return table.filter(pa.array([value == kind for value in table["kind"].to_pylist()], pa.bool_()))
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
-
-
-def card(facts: Mapping[str, str], counts: Mapping[str, int]) -> str:
-    """The data set's card: a head that hubs read, and what is in it in words."""
-    splits = "\n".join(f"  - split: {name}\n    path: {name}.parquet" for name in counts)
+    parts = {name: table.filter(pc.field("kind") == kind).select(list(COLUMNS)) for kind, name in FILES.items()}
+    counts = {name: part.num_rows for name, part in parts.items() if part.num_rows}
+    for name in counts:
+        write_table(parts[name], folder / f"{name}.parquet")
     total = sum(counts.values())
     size = next((s for n, s in ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K")) if total < n), "100K<n<1M")
-    some = next(iter(counts))
-    return f"""---
-pretty_name: Explained activations of {facts["pair"]}
-tags:
-- interpretability
-- natural-language-autoencoder
-size_categories:
-- {size}
-configs:
-- config_name: default
-  data_files:
-{splits}
----
-
-# Explained activations of {facts["pair"]}
-
-Activations of a language model put into words by a verbalizer (AV), and rebuilt from those words alone by a
-reconstructor (AR). One row is one token of one document. Made by `thinkaloud study survey`.
-
-{chr(10).join(f"- **{name}**: {value}" for name, value in facts.items())}
-
-FVE = 1 − MSE / V, both vectors scaled to one norm; V is what always answering the mean of all directions
-would leave. It means nothing without the baseline named above.
-
-| split | rows |
-|---|---|
-{chr(10).join(f"| {name} | {n:,} |" for name, n in counts.items())}
-
-| column | type | what it is |
-|---|---|---|
-{chr(10).join(f"| `{name}` | {kind} | {what} |" for name, (kind, what) in COLUMNS.items())}
-
-## Reading it
-
-```python
-from datasets import load_dataset
-
-rows = load_dataset("path/to/this/folder", split="{some}")
-```
-
-or one file, `load_dataset("parquet", data_files="{some}.parquet")`; with DuckDB:
-
-```sql
-SELECT token_class, count(*) AS n, avg(fve) AS fve FROM '{some}.parquet' GROUP BY token_class ORDER BY fve;
-```
-
-## What to keep in mind
-
-An explanation is what a model was trained to write so that another model can rebuild a vector from it. That it rebuilds
-the vector well does not make what it says true. The texts in `prefix` keep the licence of their source.
-"""
+    text = files("thinkaloud.studies.survey").joinpath("card.jinja").read_text(encoding="utf-8")
+    card = prose(text, facts=facts, counts=counts, size=size, some=next(iter(counts)), columns=COLUMNS)
+    write_text(folder / "README.md", f"{card}\n")
+    return folder

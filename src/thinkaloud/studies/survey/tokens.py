@@ -12,15 +12,8 @@ from typing import Any
 from thinkaloud.activations.positions import special_ids
 
 CLASSES: tuple[str, ...] = (
-    "whitespace",
-    "punctuation",
-    "whole word",
-    "word piece",
-    "number",
-    "symbol",
-    "special",
-    "byte piece",
-)
+    "whitespace", "punctuation", "whole word", "word piece", "number", "symbol", "special", "byte piece",
+)  # fmt: skip
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -32,15 +25,12 @@ class TokenClasses:
         self.byte_level = is_byte_level(tokenizer)
         self._special = set(special_ids(tokenizer).tolist())
         self._added = {i: token.content for i, token in tokenizer.added_tokens_decoder.items()}
-        self._texts: dict[int, str | None] = {}
 
     def text(self, token_id: int) -> str | None:
         """What the token alone writes; None for a part of a character."""
-        if token_id not in self._texts:
-            added = self._added.get(token_id)
-            spelling = added if added is not None else self.tokenizer.convert_ids_to_tokens(token_id)
-            self._texts[token_id] = added if added is not None else spelled(spelling, self.byte_level)
-        return self._texts[token_id]
+        if token_id in self._added:
+            return self._added[token_id]
+        return spelled(self.tokenizer.convert_ids_to_tokens(token_id), self.byte_level)
 
     def of(self, token_id: int, before: int | None = None, after: int | None = None) -> str:
         """The class of a token between the tokens `before` and `after`."""
@@ -50,13 +40,6 @@ class TokenClasses:
 
     def _beside(self, token_id: int | None) -> str:
         return "" if token_id is None or token_id in self._special else self.text(token_id) or ""
-
-
-def token_class(token: str, token_id: int, tokenizer: Any) -> str:
-    """The class of a token by its spelling in the vocabulary, as if it stood alone."""
-    if token_id in special_ids(tokenizer):
-        return "special"
-    return class_of(spelled(token, is_byte_level(tokenizer)))
 
 
 def class_of(text: str | None, before: str = "", after: str = "") -> str:
@@ -83,7 +66,7 @@ def spelled(token: str, byte_level: bool) -> str | None:
     """The text a vocabulary's token stands for; None where it holds a part of a character."""
     if byte_level:
         alphabet = _alphabet()
-        if not all(char in alphabet for char in token):
+        if not alphabet.keys() >= set(token):
             return token
         raw = bytes(alphabet[char] for char in token)
     elif match := _BYTE.fullmatch(token):
@@ -109,6 +92,6 @@ def _is_letter(char: str) -> bool:
 @cache
 def _alphabet() -> dict[str, int]:
     """The byte that each character of a byte-level vocabulary stands for (Radford et al., GPT-2, 2019)."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    return {chr(byte): byte for byte in shown} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {char: byte for byte, char in bytes_to_unicode().items()}
