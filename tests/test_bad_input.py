@@ -1,4 +1,4 @@
-"""What does a person see who makes a mistake? One line, exit code 2, and nothing half-written: the table of cases."""
+"""A mistake of a user ends in one line and exit code 2, with nothing half-written: the table of cases."""
 
 import json
 import shutil

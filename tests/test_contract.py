@@ -1,4 +1,4 @@
-"""Does a contract come back from its file as it went in, in any spelling, and is a contradictory one refused?"""
+"""A contract comes back from its file as it went in, in any spelling, and a contradictory one is refused."""
 
 import copy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Are captured, replaced and added vectors those of a residual stream that adds up?"""
+"""Captured, replaced and added vectors are those of a residual stream that adds up."""
 
 import pytest
 import tiny

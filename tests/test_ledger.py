@@ -1,4 +1,4 @@
-"""Does a folder take only the run that was begun in it?"""
+"""A folder takes only the run that was begun in it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Are the same activations written whatever happens on the way: kills, workers, windows, documents too long?"""
+"""The same activations are written whatever happens on the way: kills, workers, windows, documents too long."""
 
 import json
 import os

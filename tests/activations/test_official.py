@@ -1,4 +1,4 @@
-"""Do data sets pass to and from the official format, whoever wrote them?"""
+"""Data sets pass to and from the official format, whoever wrote them."""
 
 from pathlib import Path
 from typing import Any

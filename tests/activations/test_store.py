@@ -1,4 +1,4 @@
-"""Do vectors and explanations come back from disk as they went, and does nothing half-written stay?"""
+"""Vectors and explanations come back from disk as they went, and nothing half-written stays."""
 
 import errno
 import os
