@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
 from safetensors import SafetensorError
 
 from thinkaloud.errors import UserError
@@ -196,6 +197,20 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_mapping(path: Path, missing: str) -> dict[str, Any]:
+    """The mapping in a JSON or YAML file; UserError where it holds none, or is not there (`missing` is the line)."""
+    if not path.is_file():
+        raise UserError(missing)
+    kind, parse = ("YAML", yaml.safe_load) if path.suffix == ".yaml" else ("JSON", json.loads)
+    try:
+        data = parse(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not {kind}: {str(error).splitlines()[0]}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold a mapping, found {type(data).__name__}")
+    return data
 
 
 def json_lines(path: Path) -> list[Any]:

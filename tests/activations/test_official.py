@@ -149,7 +149,7 @@ def broken(row: int, value: float) -> np.ndarray:
     [
         ({"kind": "nla_model"}, "must be the sidecar of a data set"),
         ({"extraction": {"layer_index": 4}}, "holds layers [3], its sidecar says layer_index 4"),
-        ({"extraction": {"d_model": 16}}, "vectors of 8 values, its sidecar says d_model 16"),
+        ({"extraction": {"d_model": 16}}, "has a vector of 8 values, its sidecar says d_model 16"),
         ({"extraction": {"d_model": 16}, "fixed": False}, "row 0 of"),
         ({"extraction": {"norm": "l2"}}, "vectors must be raw"),
         ({"extraction": {"d_model": None}}, "extraction.d_model must be a whole number, found None"),

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud.activations.corpus import split_of
-from thinkaloud.atomic import write_whole
+from thinkaloud.atomic import read_mapping, write_whole
 from thinkaloud.errors import UserError
 
 FORMAT = 1
@@ -143,20 +143,10 @@ def explanations_path(directory: str | Path, shard: int) -> Path:
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:
     """The manifest of a finished extraction."""
-    path = Path(directory) / MANIFEST
-    if not path.is_file():
-        begun = any(Path(directory).glob("shard-*.parquet"))
-        what = (
-            "the extraction there is not finished: run it again, it goes on"
-            if begun
-            else "run thinkaloud extract first"
-        )
-        raise UserError(f"no {MANIFEST} in {directory}: {what}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    path, begun = Path(directory) / MANIFEST, shards_in(directory) > 0
+    what = "the extraction there is not finished: run it again, it goes on" if begun else "run thinkaloud extract first"
+    data = read_mapping(path, f"no {MANIFEST} in {directory}: {what}")
+    if data.get("format") != FORMAT:
         raise UserError(f"{path} must have format {FORMAT}: written by another version, or not by thinkaloud")
     return data
 
