@@ -361,7 +361,7 @@ CASES: list[tuple[str, Callable[[Path], object], list[str], str]] = [
         "extract: a broken model",
         nan_model,
         [*EXTRACT, *FROM, *TO],
-        "the vector of document corpus.jsonl:0, position 4 has values that are not finite (90 of 90 rows): check the "
+        "the vector of document corpus.jsonl:0, position 4 holds NaN or infinity: 90 of 90 do; check the "
         "model and its dtype",
     ),
     *(

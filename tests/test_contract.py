@@ -164,7 +164,8 @@ def test_spellings_of_an_ar(change: dict[str, Any], read: Callable[[Contract], A
         ),
         (
             {"role": "av", "thinkaloud": {"injection": "multiply"}},
-            "injection must be one of replace, add, found 'multiply'",
+            "injection must be one of replace, add, found 'multiply': if a Python file of yours registers it, "
+            "set THINKALOUD_INJECTION to the file",
         ),
         (
             {"thinkaloud": {"site": {"kind": "mlp_in", "layer": 20}}},

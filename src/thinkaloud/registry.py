@@ -19,12 +19,12 @@ class Registry(Mapping[str, Part]):
     """Parts by name. The registry is the decorator that adds one; built-in ones lie in `package`, and need no list.
 
     With `folders`, each built-in part is a package within `package`, and the modules beside them are not imported.
+    Without `package` they are registered in the module of the registry itself.
     """
 
-    def __init__(self, kind: str, package: str, folders: bool = False) -> None:
+    def __init__(self, kind: str, package: str | None = None, folders: bool = False) -> None:
         self.kind, self._package, self._folders = kind, package, folders
         self._parts: dict[str, Any] = {}
-        self._complete = False
 
     def __call__(self, part: Added) -> Added:
         """Register `part` under its name, a version after a slash apart; a function under that of its definition."""
@@ -55,11 +55,11 @@ class Registry(Mapping[str, Part]):
         return len(self._parts)
 
     def _load(self) -> None:
-        if not self._complete:
-            self._complete = True
-            for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+        package, self._package = self._package, None
+        if package is not None:
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 if module.ispkg or not self._folders:
-                    importlib.import_module(f"{self._package}.{module.name}")
+                    importlib.import_module(f"{package}.{module.name}")
 
     def _from_file(self, path: Path) -> Part:
         self._load()

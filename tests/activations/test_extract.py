@@ -373,7 +373,7 @@ def test_vectors_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None
     broken, path = tiny.model("llama"), corpus_file(tmp_path)
     with torch.no_grad():
         broken.model.layers[1].mlp.down_proj.weight[0] = float("inf")
-    with pytest.raises(UserError, match=r"the vector of document corpus\.jsonl:\d+, position \d+ has values"):
+    with pytest.raises(UserError, match=r"the vector of document corpus\.jsonl:\d+, position \d+ holds NaN"):
         run(tmp_path / "out", path, model=broken)
     assert not (tmp_path / "out").exists()
 

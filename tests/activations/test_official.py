@@ -153,7 +153,7 @@ def broken(row: int, value: float) -> np.ndarray:
         ({"extraction": {"d_model": 16}, "fixed": False}, "row 0 of"),
         ({"extraction": {"norm": "l2"}}, "vectors must be raw"),
         ({"extraction": {"d_model": None}}, "extraction.d_model must be a whole number, found None"),
-        ({"vectors": broken(2, np.nan)}, "the vector of row 2 of a.parquet has values that are not finite"),
+        ({"vectors": broken(2, np.nan)}, "the vector of row 2 of a.parquet holds NaN or infinity"),
         ({"vectors": broken(1, 0.0)}, "the vector of row 1 of a.parquet is zero"),
     ],
 )

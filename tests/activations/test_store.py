@@ -110,7 +110,7 @@ def test_the_vector_column_is_fixed_binary_and_uncompressed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "what"), [(float("nan"), "not finite"), (float("inf"), "not finite"), (0.0, "is zero")]
+    ("value", "what"), [(float("nan"), "NaN or infinity"), (float("inf"), "NaN or infinity"), (0.0, "is zero")]
 )
 def test_bad_vectors_are_refused_with_their_row(tmp_path: Path, value: float, what: str) -> None:
     bad = activations()

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.store import refuse_bad, with_defaults
+from thinkaloud.activations.store import check_vectors, with_defaults
 from thinkaloud.activations.table import Activations
 from thinkaloud.atomic import read_mapping, write_text, write_whole
 from thinkaloud.contract import CLOSE, SUFFIX_KEY, Contract, expect, marker_section, to_yaml, without_none
@@ -68,7 +68,7 @@ def read_official(path: str | Path) -> Activations:
         found = table["activation_layer"].unique().to_pylist()
         if found != [layer]:
             raise UserError(f"{path} holds layers {found}, its sidecar says layer_index {layer}: one of them is wrong")
-    refuse_bad(vectors, lambda i: f"row {i} of {path.name}")
+    check_vectors(vectors, d_model, lambda i: f"the vector of row {i} of {path.name}")
     columns: dict[str, Any] = {"doc_id": table["doc_id"]}
     if "n_raw_tokens" in rest:
         columns["position"] = compute.subtract(table["n_raw_tokens"], 1)
@@ -118,7 +118,7 @@ def write_official(
     if stage in ("av_sft", "ar_sft") and (not has_explanations or table["explanation"].null_count):
         missing = table["explanation"].null_count if has_explanations else table.num_rows
         raise UserError(f"stage {stage} needs an explanation in every row, {missing} have none: filter or explain them")
-    refuse_bad(activations.vectors, lambda i: f"row {i}")
+    check_vectors(activations.vectors, activations.vectors.shape[1], lambda i: f"the vector of row {i}")
 
     texts = table["explanation"].to_pylist() if has_explanations else []
     flat, n = pa.array(activations.vectors.contiguous().numpy().reshape(-1)), len(activations)

@@ -46,17 +46,20 @@ def to_bits(vectors: Float[Tensor, "n d"]) -> np.ndarray:
     return vectors.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().view(np.uint16)
 
 
-def refuse_bad(vectors: Float[Tensor, "n d"], row_name: Callable[[int], str]) -> None:
-    """UserError for the first vector that is zero or not finite, naming its row."""
-    rows = vectors.float()
-    broken = ~torch.isfinite(rows).all(dim=1)
-    bad = torch.nonzero(broken | (rows == 0).all(dim=1)).flatten()
-    if len(bad):
-        i = int(bad[0])
-        what = "has values that are not finite" if bool(broken[i]) else "is zero"
-        raise UserError(
-            f"the vector of {row_name(i)} {what} ({len(bad)} of {len(rows)} rows): check the model and its dtype"
-        )
+def check_vectors(
+    vectors: Float[Tensor, "*n d"],
+    d_model: int,
+    row_name: Callable[[int], str] = lambda i: f"vector {i}",
+    advice: str = "",
+) -> None:
+    """Refuse vectors that cannot be read: a wrong width, NaN or infinity, or all zeros (which have no direction)."""
+    if vectors.shape[-1] != d_model:
+        raise UserError(f"vectors must be {d_model} wide, found {vectors.shape[-1]}: they are of another model")
+    rows = vectors.detach().float().reshape(-1, d_model)
+    broken, zero = ~rows.isfinite().all(dim=1), (rows == 0).all(dim=1)
+    for bad, what, do in ((broken, "holds NaN or infinity", "do"), (zero, "is zero and has no direction", "are")):
+        if bad.any():
+            raise UserError(f"{row_name(int(bad.nonzero()[0]))} {what}: {int(bad.sum())} of {len(rows)} {do}{advice}")
 
 
 def norms_of(vectors: Float[Tensor, "n d"]) -> np.ndarray:
@@ -99,7 +102,9 @@ def write_shard(
     """Write one shard: `table` (without vectors) and the bf16 bits of `vectors`, with `meta` in the file's metadata."""
     rounded = vectors.detach().to("cpu", torch.bfloat16)
     names = table.select(["doc_id", "position"])
-    refuse_bad(rounded, lambda i: "document {doc_id}, position {position}".format(**names.slice(i, 1).to_pylist()[0]))
+    name = "the vector of document {doc_id}, position {position}"
+    row_name, advice = (lambda i: name.format(**names.slice(i, 1).to_pylist()[0])), "; check the model and its dtype"
+    check_vectors(rounded, vectors.shape[1], row_name, advice)
     bits, d = to_bits(rounded), vectors.shape[1]
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * d), len(bits), [None, pa.py_buffer(bits)])
     full = table.append_column(pa.field("vector", column.type), column)

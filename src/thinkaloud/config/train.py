@@ -107,7 +107,8 @@ class AVWarmStart(WarmStart):
 
     role: ClassVar[str] = "av"
     injection: str = "replace"
-    """How the vector enters the prompt: replace (the marker's embedding) or add (norm-matched, at block 1)."""
+    """How the vector enters the prompt: replace (the marker's embedding) or add (norm-matched, at block 1); or a
+    Python file that registers a kind."""
     injection_scale: float | None = None
     """Norm the vector is injected with; default: the 75th percentile of the activations' norms."""
     marker: str | None = None
