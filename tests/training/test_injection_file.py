@@ -1,4 +1,4 @@
-"""A kind of injection that a Python file registers is trained and read from the command line, where the user says so."""
+"""A kind of injection that a Python file registers is trained and read from the command line, where one says so."""
 
 import json
 import shutil
