@@ -22,7 +22,6 @@ from thinkaloud.activations import store
 from thinkaloud.activations.corpus import LONG, PAGE, Corpus, Document
 from thinkaloud.activations.extract import rows_table
 from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
-from thinkaloud.activations.manifest import build_manifest
 from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
 from thinkaloud.activations.progress import Progress
 from thinkaloud.activations.tokens import Reader, Window, encode, windows_of
@@ -177,7 +176,7 @@ class _Extraction:
             )
         if not all(store.shard_path(out, number).is_file() for number in range(self.n_shards)):
             return None
-        return build_manifest(out, self.n_shards, settings, corpus.unreadable)
+        return store.build_manifest(out, self.n_shards, settings, corpus.unreadable)
 
     def _missing(self) -> Iterator[_Shard]:
         """This worker's shards that are not done."""

@@ -13,13 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud.activations.corpus import split_of
-from thinkaloud.atomic import read_mapping, write_whole
+from thinkaloud.atomic import read_mapping, sha256_of, write_json, write_whole
+from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 SHARD_DOCS = 256
 ROW_GROUP = 8192
+PERCENTILES = (25, 50, 75, 95)  # of the norms, in the manifest
 COLUMNS = {
     "doc_id": pa.string(),
     "window": pa.int32(),
@@ -154,6 +156,46 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     if data.get("format") != FORMAT:
         raise UserError(f"{path} must have format {FORMAT}: written by another version, or not by thinkaloud")
     return data
+
+
+def build_manifest(directory: Path, n_shards: int, source: Mapping[str, Any], unreadable: int) -> dict[str, Any]:
+    """Count, measure and hash the shards, write manifest.json, return what it says.
+
+    `norm_percentiles` are over all rows (the 75th is the usual injection scale); `baseline` is V of each split.
+    """
+    shards, counts = range(n_shards), dict.fromkeys(("documents", "windows", "tokens", "truncated", "rejected"), 0)
+    for shard in shards:
+        for name, value in shard_meta(directory, shard)["counts"].items():
+            counts[name] += value
+    table = pa.concat_tables(read_shard(directory, shard, ["doc_id", "split", "norm"]) for shard in shards)
+    norms = table["norm"].to_numpy().astype(np.float64)
+    # A chat its template refuses is as unreadable as a broken line; both are counted, neither is fatal.
+    counts |= {"unreadable": unreadable + counts.pop("rejected"), "rows": len(norms)}
+    splits, baselines = {}, {}
+    for split in sorted(table["split"].unique().to_pylist()):
+        docs = table["doc_id"].filter(pa.array(is_split(table, split)))
+        splits[split] = {"rows": len(docs), "documents": len(docs.unique())}
+        baselines[split] = Baseline.of_blocks(_blocks(directory, n_shards, split), docs.to_pylist(), split).to_dict()
+    data = {
+        "format": FORMAT,
+        **source,
+        "d_model": read_vectors(directory, 0).shape[1],
+        "n_shards": n_shards,
+        "counts": {**counts, "splits": splits},
+        "norm_percentiles": {str(p): float(np.percentile(norms, p)) if len(norms) else None for p in PERCENTILES},
+        "baseline": baselines,
+        "shards": {path.name: sha256_of(path) for path in (shard_path(directory, shard) for shard in shards)},
+    }
+    write_json(directory / MANIFEST, data)
+    return data
+
+
+def _blocks(directory: Path, n_shards: int, split: str) -> Iterator[np.ndarray]:
+    """The vectors of a split, shard by shard."""
+    for shard in range(n_shards):
+        keep = is_split(read_shard(directory, shard, ["split"]), split)
+        if keep.any():
+            yield read_vectors(directory, shard).float().numpy()[keep]
 
 
 def shard_meta(directory: str | Path, shard: int) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.manifest import build_manifest
 from thinkaloud.activations.store import (
     BESIDE,
     MANIFEST,
     SHARD_DOCS,
+    build_manifest,
     is_split,
     read_manifest,
     read_shard,
@@ -139,13 +139,15 @@ class Activations:
         directory = Path(directory)
         if (directory / MANIFEST).exists():
             raise UserError(f"{directory} already holds activations: choose another folder")
+        if not len(self):
+            raise UserError(f"no activations to write into {directory}")
         if self.site is None:
             raise UserError("these activations do not say their site: give them one before saving")
         source = {k: (self.manifest or {}).get(k) for k in ("model", "corpus", "options")}
         table = with_defaults(self.table, self.vectors)
         directory.mkdir(parents=True, exist_ok=True)
         ids = table.column("doc_id").to_numpy(zero_copy_only=False)
-        new_doc = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.zeros(0, np.int64)
+        new_doc = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
         edges = [*new_doc[::SHARD_DOCS].tolist(), len(ids)]
         for shard, (start, stop) in enumerate(pairwise(edges)):
             part = table.slice(start, stop - start)
