@@ -73,6 +73,8 @@ def norms_of(vectors: Float[Tensor, "n d"]) -> np.ndarray:
 
 def with_defaults(table: pa.Table, vectors: Float[Tensor, "n d"]) -> pa.Table:
     """`table` with the stored columns in their order and types; what it lacks and can be known is filled in."""
+    if "doc_id" not in table.column_names:
+        raise UserError("activations need a doc_id column: splits and intervals go by document")
     n = table.num_rows
     known: dict[str, Callable[[], Any]] = {
         "window": lambda: np.zeros(n, np.int32),
@@ -85,12 +87,8 @@ def with_defaults(table: pa.Table, vectors: Float[Tensor, "n d"]) -> pa.Table:
     for name, kind in {**COLUMNS, **OPTIONAL, **BESIDE}.items():
         if name in table.column_names:
             out[name] = table[name].cast(kind)
-        elif name in known:
-            out[name] = pa.array(known[name](), kind)
         elif name in COLUMNS:
-            if name == "doc_id":
-                raise UserError("activations need a doc_id column: splits and intervals go by document")
-            out[name] = pa.nulls(n, kind)
+            out[name] = pa.array(known[name](), kind) if name in known else pa.nulls(n, kind)
     return pa.table(out)
 
 
@@ -218,15 +216,13 @@ def read_shard(directory: str | Path, shard: int, columns: Sequence[str] | None 
     if unknown:
         raise UserError(f"no column {unknown[0]!r} in {path.name}: it has {', '.join(stored)}")
     table = pq.read_table(path, columns=[name for name in wanted if name in stored]).replace_schema_metadata()
-    if any(name in BESIDE for name in wanted):
-        if beside.is_file():
-            more = pq.read_table(beside)
-            if more.num_rows != pq.read_metadata(path).num_rows:
-                raise UserError(f"{beside.name} has {more.num_rows} rows, its shard has another number: write it again")
-        else:
-            n = pq.read_metadata(path).num_rows
-            more = pa.table({name: pa.nulls(n, kind) for name, kind in BESIDE.items()})
-        for name in (n for n in wanted if n in BESIDE):
+    if added := [name for name in wanted if name in BESIDE]:
+        rows = pq.read_metadata(path).num_rows
+        missing = {name: pa.nulls(rows, kind) for name, kind in BESIDE.items()}
+        more = pq.read_table(beside) if beside.is_file() else pa.table(missing)
+        if more.num_rows != rows:
+            raise UserError(f"{beside.name} has {more.num_rows} rows, its shard has another number: write it again")
+        for name in added:
             table = table.append_column(name, more[name])
     return table.select(wanted)
 
