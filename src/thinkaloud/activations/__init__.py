@@ -5,7 +5,7 @@ from thinkaloud.activations.extract import extract
 from thinkaloud.activations.official import read_official, write_official
 from thinkaloud.activations.positions import choose_positions, parse_positions
 from thinkaloud.activations.shards import extract_to
-from thinkaloud.activations.store import iter_shards, read_manifest, write_explanations
+from thinkaloud.activations.store import read_manifest, write_explanations
 from thinkaloud.activations.table import Activations
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "choose_positions",
     "extract",
     "extract_to",
-    "iter_shards",
     "parse_positions",
     "read_corpus",
     "read_manifest",

@@ -227,12 +227,6 @@ def read_shard(directory: str | Path, shard: int, columns: Sequence[str] | None 
     return table.select(wanted)
 
 
-def iter_shards(directory: str | Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """(number, table without vectors) of every shard."""
-    for shard in range(read_manifest(directory)["n_shards"]):
-        yield shard, read_shard(directory, shard, columns)
-
-
 def read_vectors(directory: str | Path, shard: int) -> Tensor:
     """The vectors of one shard: bfloat16 [n, d]."""
     parts = pq.read_table(shard_path(directory, shard), columns=["vector"])["vector"].chunks

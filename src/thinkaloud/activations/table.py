@@ -125,10 +125,7 @@ class Activations:
         if not sum(t.num_rows for t in tables):
             raise UserError(f"no rows in {directory}" + (f" in the split {split!r}" if split else ""))
         table = pa.concat_tables(tables, promote_options="default")
-        vectors, at = torch.empty(table.num_rows, manifest["d_model"]), 0
-        for bits in parts:
-            vectors[at : at + len(bits)] = bits
-            at += len(bits)
+        vectors = torch.cat(parts, out=torch.empty(table.num_rows, manifest["d_model"]))
         if rows is not None and ascending is not None:
             order = np.searchsorted(ascending, rows)
             vectors, table = vectors[torch.from_numpy(order)], table.take(pa.array(order))
