@@ -55,20 +55,24 @@ injection: Registry[type[Injection]] = Registry("kind of injection")
 
 
 def kind(name: str) -> Injection:
-    """The injection called `name`, or the one that the Python file `name` registers.
+    """The injection called `name`, as contracts call it: a checkpoint never makes a file run.
 
-    A checkpoint names its kind and never makes a file run: one that is not built in is known once its file has been
-    imported, or is the one that the environment variable of `VARIABLE` names.
+    One that is not built in is known once its file has been imported, or where the environment variable `VARIABLE`
+    names the file.
     """
-    if not name.endswith(".py") and name not in injection:
-        file = os.environ.get(VARIABLE)
-        if not file:
-            raise UserError(
-                f"injection must be one of {', '.join(injection)}, found {name!r}: "
-                f"if a Python file of yours registers it, set {VARIABLE} to the file"
-            )
+    if name not in injection and (file := os.environ.get(VARIABLE)):
         injection.find(file)
-    return injection.find(name)()
+    if name not in injection:
+        raise UserError(
+            f"injection must be one of {', '.join(injection)}, found {name!r}: "
+            f"if a Python file of yours registers it, set {VARIABLE} to the file"
+        )
+    return injection[name]()
+
+
+def chosen(name: str) -> Injection:
+    """The injection that a user asks for: called `name`, or registered by the Python file `name`."""
+    return injection.find(name)() if name.endswith(".py") else kind(name)
 
 
 @injection

@@ -10,7 +10,8 @@ import yaml
 
 from thinkaloud import cli, injection
 from thinkaloud.activations import extract
-from thinkaloud.contract import FILE
+from thinkaloud.contract import FILE, from_dict
+from thinkaloud.errors import UserError
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
@@ -65,3 +66,12 @@ def test_a_file_that_is_not_there_is_one_line(data: Path, tmp_path: Path, capsys
     assert run("warmstart", "av", "--data", data, "--out", out, "--injection", tmp_path / "gone.py") == 2
     assert "gone.py: a kind of injection is a name, or a Python file that registers one" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_file_that_a_checkpoint_names_is_not_run(pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('ran')")
+    monkeypatch.chdir(tmp_path)
+    data = yaml.safe_load((pair / "av" / FILE).read_text())
+    data["thinkaloud"]["injection"] = "mine.py"
+    with pytest.raises(UserError, match="injection must be one of replace, add, found 'mine.py'"):
+        from_dict(data)

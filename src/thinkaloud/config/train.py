@@ -124,7 +124,7 @@ class AVWarmStart(WarmStart):
         super().__post_init__()
         if "{injection_char}" not in self.av_template:
             raise UserError("av_template must hold {injection_char} where the vector goes")
-        injections.kind(self.injection)
+        injections.chosen(self.injection)
         if self.injection_scale is not None and not (math.isfinite(self.injection_scale) and self.injection_scale > 0):
             raise UserError(f"injection_scale must be a positive number, found {self.injection_scale}")
 

@@ -266,7 +266,7 @@ def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
 
 def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], common: dict[str, Any]) -> Contract:
     ids, marker = _marked_prompt(config, tokenizer)
-    kind = injections.kind(config.injection)
+    kind = injections.chosen(config.injection)
     scale = config.injection_scale or float(manifest["norm_percentiles"]["75"])
     return Contract(
         role="av",
