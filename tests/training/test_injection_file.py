@@ -32,9 +32,9 @@ def run(*arguments: object) -> int:
 def test_a_kind_of_a_file_is_trained_and_read(
     base: Path, data: Path, pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    mine = tmp_path / "pair"
+    mine, file = tmp_path / "pair", shutil.copy(KIND, tmp_path / "summed.py")
     train = ["warmstart", "av", "--data", data, "--av-template", tiny.AV_TEMPLATE, "--batch", 6, "--rows", 12]
-    assert run(*train, "--out", mine / "av", "--injection", KIND, "--device", "cpu") == 0
+    assert run(*train, "--out", mine / "av", "--injection", file, "--device", "cpu") == 0
     contract = yaml.safe_load((mine / "av" / "model" / FILE).read_text())
     assert contract["thinkaloud"]["injection"] == "embedding_sum", "the name, and no file to be run"
     shutil.copytree(pair / "ar", mine / "ar")
@@ -51,7 +51,7 @@ def test_a_kind_of_a_file_is_trained_and_read(
     assert run(*read) == 2
     assert "gone.py: a kind of injection is a name, or a Python file that registers one" in capsys.readouterr().err
 
-    monkeypatch.setenv("THINKALOUD_INJECTION", str(KIND))
+    monkeypatch.setenv("THINKALOUD_INJECTION", str(file))
     assert run(*read, "--json") == 0
     said = json.loads(capsys.readouterr().out)["explanations"][0]["text"]
     assert said
@@ -73,5 +73,5 @@ def test_a_file_that_a_checkpoint_names_is_not_run(pair: Path, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     data = yaml.safe_load((pair / "av" / FILE).read_text())
     data["thinkaloud"]["injection"] = "mine.py"
-    with pytest.raises(UserError, match="injection must be one of replace, add, found 'mine.py'"):
+    with pytest.raises(UserError, match=r"injection must be one of replace, add, found 'mine\.py'"):
         from_dict(data)
