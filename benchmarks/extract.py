@@ -22,8 +22,9 @@ import torch
 from shapes import LAYER, SHAPES, machine, make_model, make_tokenizer, matmul_ceiling
 
 from thinkaloud import families
-from thinkaloud.activations import Activations, ExtractOptions, extract_to, read_corpus
+from thinkaloud.activations import Activations, extract_to, read_corpus
 from thinkaloud.activations.tokens import encode
+from thinkaloud.config.data import Extract
 from thinkaloud.site import Site
 
 DOCUMENTS = {"qwen2.5-7b": (512, 160), "qwen2.5-1.5b": (512, 160), "tiny": (32, 16)}  # ours, the usual way
@@ -42,7 +43,8 @@ def write_corpus(path: Path, n: int, vocab_size: int, seed: int) -> None:
 def time_ours(folder: Path, corpus: Path, model: Any, tokenizer: Any, site: Site) -> tuple[float, int, int]:
     """(seconds, tokens of the documents, tokens that entered the model)."""
     begin = time.perf_counter()
-    manifest = extract_to(folder, model, tokenizer, read_corpus(corpus), site, ExtractOptions(), "random weights")
+    config = Extract(corpus=str(corpus), out=folder)
+    manifest = extract_to(config, model, tokenizer, read_corpus(corpus), site, "random weights")
     seconds = time.perf_counter() - begin
     assert manifest is not None
     last = Activations.load(folder).table.group_by("doc_id").aggregate([("position", "max")])["position_max"]

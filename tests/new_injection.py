@@ -5,13 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
-from thinkaloud.injection import Injection, register
+from thinkaloud.injection import Injection, injection
 
 
-@register("embedding_sum")
+@injection
 class EmbeddingSum(Injection):
     """e ← e + v · scale/‖v‖ at the marker."""
 
+    name = "embedding_sum"
     takes_scale = True
     place = "added to the marker's embedding"
 

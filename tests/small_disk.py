@@ -1,4 +1,4 @@
-"""How does something end where the disk is full? Code run on a file system of a given size, where that can be made."""
+"""Code run on a file system of a given size, where that can be made."""
 
 import os
 import subprocess

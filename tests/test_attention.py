@@ -1,4 +1,4 @@
-"""Does every query see the keys its layout gives it and no others: in the function alone, and inside every family?"""
+"""Every query sees the keys its layout gives it and no others: in the function alone, and inside every family."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""What does a person see who makes a mistake? One line, exit code 2, and nothing half-written: the table of cases."""
+"""A mistake of a user ends in one line and exit code 2, with nothing half-written: the table of cases."""
 
 import json
 import shutil
@@ -361,7 +361,7 @@ CASES: list[tuple[str, Callable[[Path], object], list[str], str]] = [
         "extract: a broken model",
         nan_model,
         [*EXTRACT, *FROM, *TO],
-        "the vector of document corpus.jsonl:0, position 4 has values that are not finite (90 of 90 rows): check the "
+        "the vector of document corpus.jsonl:0, position 4 holds NaN or infinity: 90 of 90 do; check the "
         "model and its dtype",
     ),
     *(

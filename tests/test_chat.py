@@ -1,4 +1,4 @@
-"""Is a chat the same text on any day?"""
+"""A chat is the same text on any day."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

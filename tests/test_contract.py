@@ -1,4 +1,4 @@
-"""Does a contract come back from its file as it went in, in any spelling, and is a contradictory one refused?"""
+"""A contract comes back from its file as it went in, in any spelling, and a contradictory one is refused."""
 
 import copy
 from collections.abc import Callable
@@ -129,14 +129,15 @@ def test_spellings_of_an_ar(change: dict[str, Any], read: Callable[[Contract], A
         ),
         (
             {"prompt_templates": {"ar": "a {explanation}", "critic": "b {explanation}"}},
-            "the AR template is given twice and differs: ar = 'a {explanation}', critic = 'b {explanation}'",
+            "the AR template is given twice and differs: "
+            "prompt_templates.ar = 'a {explanation}', prompt_templates.critic = 'b {explanation}'",
         ),
-        ({"critic": {"extraction_layer_index": "20"}}, "layer must be a whole number, found '20'"),
+        ({"critic": {"extraction_layer_index": "20"}}, "the AR's layer must be a whole number, found '20'"),
         (
             {"critic": None},
             "an AR contract needs its layer (critic.extraction_layer_index); nla_meta.yaml does not have it",
         ),
-        ({"critic": 20}, "critic must be a mapping, found int"),
+        ({"critic": 20}, "critic must be a mapping, found 20"),
         ({"critic": {"extraction_layer_index": -1}}, "site layer must be a block number counted from 0, found -1"),
         ({"prompt_templates": {}}, "an AR contract needs prompt_templates.ar; nla_meta.yaml does not have it"),
         (
@@ -163,16 +164,17 @@ def test_spellings_of_an_ar(change: dict[str, Any], read: Callable[[Contract], A
         ),
         (
             {"role": "av", "thinkaloud": {"injection": "multiply"}},
-            "injection must be one of replace, add, found 'multiply'",
+            "injection must be one of replace, add, found 'multiply': if a Python file of yours registers it, "
+            "set THINKALOUD_INJECTION to the file",
         ),
         (
             {"thinkaloud": {"site": {"kind": "mlp_in", "layer": 20}}},
             "site kind 'mlp_in' is not known: use one of resid_post, resid_pre, resid_mid, attn_out, mlp_out",
         ),
-        ({"thinkaloud": {"site": "resid_post:20"}}, "thinkaloud.site must be a mapping, found str"),
+        ({"thinkaloud": {"site": "resid_post:20"}}, "thinkaloud.site must be a mapping, found 'resid_post:20'"),
         (
             {"thinkaloud": {"baseline": {"v": 0.5}}},
-            "thinkaloud.baseline must hold the numbers v, n, n_docs and a split, found v = 0.5",
+            "a baseline must hold the numbers v, n, n_docs and a split, found v = 0.5",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Does every example in the docstrings of the public surface give what it says?"""
+"""Every example in the docstrings of the public surface gives what it says."""
 
 import doctest
 import inspect

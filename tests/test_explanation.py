@@ -1,4 +1,4 @@
-"""Are the parts of an explanation exactly where their spans say, and is nothing of it lost?"""
+"""The parts of an explanation are exactly where their spans say, and nothing of it is lost."""
 
 from itertools import pairwise
 

@@ -1,4 +1,6 @@
-"""Are captured, replaced and added vectors those of a residual stream that adds up?"""
+"""Captured, replaced and added vectors are those of a residual stream that adds up."""
+
+from typing import Any
 
 import pytest
 import tiny
@@ -69,6 +71,29 @@ def test_what_is_added_in_the_middle_is_there_behind_it(name: str) -> None:
     with pytest.raises(UserError, match="resid_mid:2 can be captured alone: change attn_out"):
         hooks.replace(model, mid, moved[mid]).__enter__()
     assert torch.equal(run(model), before), "nothing stays behind"
+
+
+@pytest.mark.parametrize("name", sorted(tiny.CONFIGS))
+@pytest.mark.parametrize("kind", ["resid_pre", "attn_out", "mlp_out", "resid_post"])
+def test_an_edit_is_given_the_keyword_arguments_of_the_call(name: str, kind: str) -> None:
+    """Also where the module at the site is called without them, as Gemma's norm behind attention and every MLP is."""
+    model, vector, site = tiny.model(name), torch.randn(32, generator=torch.Generator().manual_seed(0)), Site(kind, 1)
+    before = run(model)
+    with hooks.add(model, site, vector, at=(1, 3)):
+        expected = run(model)
+
+    def change(hidden: Tensor, given: dict[str, Any]) -> Tensor:
+        out = hidden.clone()
+        if "shift" in given:
+            out[1, 3] += given["shift"]
+        return out
+
+    with hooks.edit(model, site, change), torch.no_grad():
+        assert torch.equal(run(model), before), "nothing is left of an earlier call"
+        found = families.text_model(model)(input_ids=IDS, use_cache=False, shift=vector).last_hidden_state
+        torch.testing.assert_close(found, expected)
+        assert torch.equal(run(model), before), "nothing is left of an earlier call"
+    assert not torch.equal(expected, before)
 
 
 def test_a_layer_that_is_not_there_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Is the house as docs/architecture.md draws it, and does the code keep to the rules every file shares?"""
+"""The package is as docs/architecture.md draws it, and its code keeps to the rules that every file shares."""
 
 import ast
 import importlib.util

@@ -1,4 +1,4 @@
-"""Are weights whole, safe and the ones that were asked for, or refused in one line?"""
+"""Weights are whole, safe and the ones that were asked for, or refused in one line."""
 
 import json
 import os

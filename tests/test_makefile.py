@@ -1,4 +1,4 @@
-"""Do the two commands set everything up once, and only once? Asked of make itself; stand-ins say what pip would."""
+"""The two commands set everything up once, and only once: asked of make itself; stand-ins say what pip would."""
 
 import os
 import re

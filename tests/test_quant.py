@@ -1,4 +1,4 @@
-"""Do eight-bit weights come back as close as eight bits allow, and the second time as they were?"""
+"""Eight-bit weights come back as close as eight bits allow, and the second time as they were."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Is the README what can be followed, and does what follows it say where it fails?
+"""The README can be followed, and what follows it says where it fails.
 
 docs/follow_readme.py runs the README's blocks in a fresh clone, which takes minutes: `.ci/run` does so. Here it follows
 texts of a few lines.

@@ -1,4 +1,4 @@
-"""Is every recipe a whole, valid run that a machine without torch can check?"""
+"""Every recipe is a whole, valid run that a machine without torch can check."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Do intervals hold the truth as often as they say, for every statistic, and are whole clusters what is resampled?"""
+"""Intervals hold the truth as often as they say, for every statistic, and whole clusters are what is resampled."""
 
 import math
 from collections.abc import Callable, Sequence

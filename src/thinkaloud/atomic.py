@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
 from safetensors import SafetensorError
 
 from thinkaloud.errors import UserError
@@ -145,18 +146,23 @@ def _temporaries(folder: Path) -> list[tuple[Path, re.Match[str]]]:
 
 def _is_abandoned(path: Path, host: str, pid: int, process: str) -> bool:
     try:
-        if time.time() - path.stat().st_mtime > STALE:
-            return True
-        if host != _host():
-            return False
-        if pid == os.getpid():
-            return process != _OURS
-        os.kill(pid, 0)
-    except (ProcessLookupError, FileNotFoundError):
+        old = time.time() - path.stat().st_mtime > STALE
+    except FileNotFoundError:
         return True
-    except PermissionError:  # a process of somebody else
+    if old or host != _host():
+        return old
+    return process != _OURS if pid == os.getpid() else not is_alive(pid)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host has this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
-    return False
+    except PermissionError:  # a process of somebody else
+        pass
+    return True
 
 
 def _host() -> str:
@@ -169,16 +175,11 @@ def full_disk_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        number = error.errno if isinstance(error, OSError) else _number_in(error)
+        told = OS_ERROR.search(str(error))  # safetensors tells the system's number in words alone
+        number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
         if number in FULL:
             raise UserError(f"no room to write {path} ({os.strerror(number)}): free some space and run again") from None
         raise
-
-
-def _number_in(error: SafetensorError) -> int | None:
-    """The system's error number, which safetensors tells in words alone."""
-    found = OS_ERROR.search(str(error))
-    return int(found.group(1)) if found else None
 
 
 def _sync(path: Path) -> None:
@@ -191,13 +192,26 @@ def _sync(path: Path) -> None:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write `data` with sorted keys: the same data is the same bytes."""
-    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_text(path, json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_mapping(path: Path, missing: str) -> dict[str, Any]:
+    """The mapping in a JSON or YAML file; UserError where it holds none, or is not there (`missing` is the line)."""
+    if not path.is_file():
+        raise UserError(missing)
+    kind, parse = ("YAML", yaml.safe_load) if path.suffix == ".yaml" else ("JSON", json.loads)
+    try:
+        data = parse(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not {kind}: {str(error).splitlines()[0]}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} must hold a mapping, found {type(data).__name__}")
+    return data
 
 
 def json_lines(path: Path) -> list[Any]:

@@ -1,6 +1,6 @@
 """V, the variance of the directions: what an explanation has to beat, and the denominator of FVE."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,8 +55,12 @@ class Baseline:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Baseline":
-        return cls(float(data["v"]), int(data["n"]), int(data["n_docs"]), str(data["split"]))
+    def from_dict(cls, data: Mapping[str, Any]) -> "Baseline":
+        try:
+            return cls(float(data["v"]), int(data["n"]), int(data["n_docs"]), str(data["split"]))
+        except (KeyError, TypeError, ValueError):
+            found = ", ".join(f"{key} = {value!r}" for key, value in data.items())
+            raise UserError(f"a baseline must hold the numbers v, n, n_docs and a split, found {found}") from None
 
     def __str__(self) -> str:
         return f"V {self.v:.4f} on {self.n:,} vectors of {self.n_docs:,} documents ({self.split})"

@@ -8,13 +8,14 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from thinkaloud import injection as injections
+from thinkaloud.atomic import read_mapping
 from thinkaloud.baseline import Baseline
 from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
@@ -23,6 +24,17 @@ from thinkaloud.site import Site
 FILE = "nla_meta.yaml"
 OPEN, CLOSE = "<explanation>", "</explanation>"
 ROLES = {"av": "av", "actor": "av", "ar": "ar", "critic": "ar"}
+LAYER = (
+    "critic.extraction_layer_index",
+    "critic.num_hidden_layers",
+    "ar.extraction_layer_index",
+    "ar.num_hidden_layers",
+    "extraction.layer_index",
+    "thinkaloud.site.layer",
+)  # every name that the AR's layer has had
+MARKER_KEYS = ("injection_char", "injection_token_id", "injection_left_neighbor_id", "injection_right_neighbor_id")
+SUFFIX_KEY = "critic_suffix_ids"
+_WORDS = {int: "a whole number", str: "text", list: "a list", Mapping: "a mapping"}
 
 
 @dataclass(frozen=True)
@@ -102,16 +114,8 @@ def _need(condition: bool, message: str) -> None:
 
 def load(directory: str | Path) -> dict[str, Any]:
     """The parsed nla_meta.yaml in `directory`, unchecked."""
-    path = Path(directory) / FILE
-    if not path.is_file():
-        raise UserError(f"no {FILE} in {directory}: an NLA checkpoint keeps its contract beside its weights")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path} must hold a mapping, found {type(data).__name__}")
-    return data
+    missing = f"no {FILE} in {directory}: an NLA checkpoint keeps its contract beside its weights"
+    return read_mapping(Path(directory) / FILE, missing)
 
 
 def read(directory: str | Path) -> Contract:
@@ -125,64 +129,54 @@ def read(directory: str | Path) -> Contract:
 
 def from_dict(data: Mapping[str, Any]) -> Contract:
     """A contract from the parsed sidecar of a model (`kind: nla_model`)."""
+
+    def one(kind: type, what: str, *spellings: str) -> Any:
+        return _one(data, kind, what, spellings or (what,))
+
     if data.get("kind") != "nla_model":
         raise UserError(f"kind must be nla_model, found {data.get('kind')!r}")
     role = ROLES.get(str(data.get("role")))
     if role is None:
         raise UserError(f"role must be one of {', '.join(ROLES)}, found {data.get('role')!r}")
-    d_model = _integer(data.get("d_model"), "d_model")
+    d_model = expect(data.get("d_model"), int, "d_model")
     if not 1 <= d_model <= 1 << 20:
         raise UserError(f"d_model must be the width of a model, found {d_model}")
-    extraction, tokens = _section(data, "extraction"), _section(data, "tokens")
-    templates, ours = _section(data, "prompt_templates"), _section(data, "thinkaloud")
-    own_site, baseline = _section(ours, "site", "thinkaloud."), _section(ours, "baseline", "thinkaloud.")
-    layer = _agree(
-        "the AR's layer",
-        {
-            "critic.extraction_layer_index": _section(data, "critic").get("extraction_layer_index"),
-            "critic.num_hidden_layers": _section(data, "critic").get("num_hidden_layers"),
-            "ar.extraction_layer_index": _section(data, "ar").get("extraction_layer_index"),
-            "ar.num_hidden_layers": _section(data, "ar").get("num_hidden_layers"),
-            "extraction.layer_index": extraction.get("layer_index"),
-            "thinkaloud.site.layer": own_site.get("layer"),
-        },
-    )
-    site = None if layer is None else Site(own_site.get("kind", "resid_post"), _integer(layer, "layer"))
+    layer = one(int, "the AR's layer", *LAYER)
+    baseline = one(Mapping, "thinkaloud.baseline")
     return Contract(
         role=role,
         d_model=d_model,
-        site=site,
-        av_template=_text("the AV template", {k: templates.get(k) for k in ("av", "actor")}),
-        ar_template=_text("the AR template", {k: templates.get(k) for k in ("ar", "critic")}),
-        marker=_marker(tokens) if role == "av" else None,
-        prompt_hash=_text("thinkaloud.prompt_hash", {"thinkaloud.prompt_hash": ours.get("prompt_hash")}),
-        injection=ours.get("injection", "replace"),
-        injection_scale=_scale(extraction.get("injection_scale"), d_model, "injection_scale"),
-        mse_scale=_scale(extraction.get("mse_scale", "sqrt_d_model"), d_model, "mse_scale"),
-        scaled_state=bool(ours.get("scaled_state", False)),
-        final_norm=bool(ours.get("final_norm", False)),
-        ar_suffix_ids=_integers(tokens.get("critic_suffix_ids") or [], "tokens.critic_suffix_ids"),
-        base_model=_text("the base model", {k: data.get(k) for k in ("base_model", "base_checkpoint")}),
-        baseline=_baseline(baseline) if baseline else None,
+        site=None if layer is None else Site(one(str, "thinkaloud.site.kind") or "resid_post", layer),
+        av_template=one(str, "the AV template", "prompt_templates.av", "prompt_templates.actor"),
+        ar_template=one(str, "the AR template", "prompt_templates.ar", "prompt_templates.critic"),
+        marker=_marker(_section(data, "tokens")) if role == "av" else None,
+        prompt_hash=one(str, "thinkaloud.prompt_hash"),
+        injection=one(str, "thinkaloud.injection") or "replace",
+        injection_scale=_scale(data, "injection_scale", d_model, None),
+        mse_scale=_scale(data, "mse_scale", d_model, "sqrt_d_model"),
+        scaled_state=bool(one(object, "thinkaloud.scaled_state")),
+        final_norm=bool(one(object, "thinkaloud.final_norm")),
+        ar_suffix_ids=tuple(expect(i, int, SUFFIX_KEY) for i in one(list, f"tokens.{SUFFIX_KEY}") or ()),
+        base_model=one(str, "the base model", "base_model", "base_checkpoint"),
+        baseline=None if not baseline else Baseline.from_dict(baseline),
         stage=data.get("stage"),
-        provenance=_section(ours, "provenance", "thinkaloud."),
+        provenance=one(Mapping, "thinkaloud.provenance") or {},
     )
 
 
 def to_dict(contract: Contract) -> dict[str, Any]:
     """The sidecar of a contract: official keys, then what they cannot hold under `thinkaloud`."""
-    tokens: dict[str, Any] = {}
-    if contract.marker is not None:
-        tokens = {
-            "injection_char": contract.marker.char,
-            "injection_token_id": contract.marker.token_id,
-            "injection_left_neighbor_id": contract.marker.left_id,
-            "injection_right_neighbor_id": contract.marker.right_id,
-        }
-    if contract.ar_suffix_ids:
-        tokens["critic_suffix_ids"] = list(contract.ar_suffix_ids)
-    templates = {"av": contract.av_template, "ar": contract.ar_template}
-    data: dict[str, Any] = {
+    suffix, site, baseline = contract.ar_suffix_ids, contract.site, contract.baseline
+    ours = {
+        "injection": contract.injection,
+        "scaled_state": contract.scaled_state,
+        "final_norm": contract.final_norm,
+        "prompt_hash": contract.prompt_hash,
+        "site": site and site.to_dict(),
+        "baseline": baseline and baseline.to_dict(),
+        "provenance": dict(contract.provenance) or None,
+    }
+    return {
         "kind": "nla_model",
         "schema_version": 2,
         "role": contract.role,
@@ -190,24 +184,23 @@ def to_dict(contract: Contract) -> dict[str, Any]:
         "base_checkpoint": contract.base_model,
         "d_model": contract.d_model,
         "extraction": {"injection_scale": contract.injection_scale, "mse_scale": contract.mse_scale},
-        "tokens": tokens,
-        "prompt_templates": {k: v for k, v in templates.items() if v is not None},
-        "thinkaloud": {
-            "injection": contract.injection,
-            "scaled_state": contract.scaled_state,
-            "final_norm": contract.final_norm,
-        },
+        "tokens": marker_section(contract.marker) | ({SUFFIX_KEY: list(suffix)} if suffix else {}),
+        "prompt_templates": without_none({"av": contract.av_template, "ar": contract.ar_template}),
+        "thinkaloud": without_none(ours),
+        **({"critic": {"extraction_layer_index": site.layer}} if site is not None else {}),
     }
-    if contract.prompt_hash is not None:
-        data["thinkaloud"]["prompt_hash"] = contract.prompt_hash
-    if contract.site is not None:
-        data["critic"] = {"extraction_layer_index": contract.site.layer}
-        data["thinkaloud"]["site"] = contract.site.to_dict()
-    if contract.baseline is not None:
-        data["thinkaloud"]["baseline"] = contract.baseline.to_dict()
-    if contract.provenance:
-        data["thinkaloud"]["provenance"] = dict(contract.provenance)
-    return data
+
+
+def marker_section(marker: Marker | None) -> dict[str, Any]:
+    """A marker as the `tokens` section of a sidecar has it; empty for none."""
+    return {} if marker is None else dict(zip(MARKER_KEYS, astuple(marker), strict=True))
+
+
+def _marker(tokens: Mapping[str, Any]) -> Marker:
+    char, *ids = (tokens.get(key) for key in MARKER_KEYS)
+    if not isinstance(char, str) or not char:
+        raise UserError(f"tokens.injection_char must be a character, found {char!r}")
+    return Marker(char, *(expect(i, int, f"tokens.{key}") for i, key in zip(ids, MARKER_KEYS[1:], strict=True)))
 
 
 def write(contract: Contract, directory: str | Path) -> Path:
@@ -287,63 +280,40 @@ def hash_ids(ids: Sequence[int]) -> str:
     return hashlib.sha256(" ".join(map(str, ids)).encode()).hexdigest()[:16]
 
 
-def _section(data: Mapping[str, Any], key: str, under: str = "") -> Mapping[str, Any]:
-    value = data.get(key) or {}
-    if not isinstance(value, Mapping):
-        raise UserError(f"{under}{key} must be a mapping, found {type(value).__name__}")
+def expect(value: Any, kind: type, name: str) -> Any:
+    """`value`, which has to be of `kind`: UserError with its `name` where it is not."""
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UserError(f"{name} must be {_WORDS[kind]}, found {value!r}")
     return value
 
 
-def _agree(what: str, spellings: Mapping[str, Any]) -> Any:
-    """The one value of several spellings of a key, or None; two that differ are a contradiction."""
-    given = {k: v for k, v in spellings.items() if v is not None}
-    if len({repr(v) for v in given.values()}) > 1:
+def _section(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The mapping under a dotted name; empty where nothing stands there."""
+    above, _, key = name.rpartition(".")
+    found = _section(data, above).get(key) if name else data
+    return {} if found is None else expect(found, Mapping, name)
+
+
+def _one(data: Mapping[str, Any], kind: type, what: str, spellings: Sequence[str]) -> Any:
+    """The one value under several dotted names, or None; two that differ are a contradiction."""
+    parted = {name: name.rpartition(".") for name in spellings}
+    given = without_none({name: _section(data, above).get(key) for name, (above, _, key) in parted.items()})
+    if len({repr(value) for value in given.values()}) > 1:
         raise UserError(f"{what} is given twice and differs: " + ", ".join(f"{k} = {v!r}" for k, v in given.items()))
-    return next(iter(given.values()), None)
+    return expect(next(iter(given.values())), kind, what) if given else None
 
 
-def _integer(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(f"{name} must be a whole number, found {value!r}")
-    return value
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _integers(value: Any, name: str) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise UserError(f"{name} must be a list, found {type(value).__name__}")
-    return tuple(_integer(item, name) for item in value)
-
-
-def _text(what: str, spellings: Mapping[str, Any]) -> str | None:
-    value = _agree(what, spellings)
-    if value is not None and not isinstance(value, str):
-        raise UserError(f"{what} must be text, found {type(value).__name__}")
-    return value
-
-
-def _baseline(data: Mapping[str, Any]) -> Baseline:
-    try:
-        return Baseline.from_dict(dict(data))
-    except (KeyError, TypeError, ValueError):
-        found = ", ".join(f"{key} = {value!r}" for key, value in data.items())
-        raise UserError(f"thinkaloud.baseline must hold the numbers v, n, n_docs and a split, found {found}") from None
-
-
-def _scale(value: Any, d_model: int, name: str) -> float | None:
+def _scale(data: Mapping[str, Any], name: str, d_model: int, default: Any) -> float | None:
+    """The norm under extraction.`name`, None for no scaling."""
+    value = _section(data, "extraction").get(name, default)
     if value is None or value in ("none", "raw"):
         return None
-    if value == "sqrt_d_model":
-        return math.sqrt(d_model)
     try:
-        number = float(value)
+        return math.sqrt(d_model) if value == "sqrt_d_model" else float(value)
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"extraction.{name} must be a number or sqrt_d_model, found {value!r}") from None
-    return number
-
-
-def _marker(tokens: Mapping[str, Any]) -> Marker:
-    char = tokens.get("injection_char")
-    if not isinstance(char, str) or not char:
-        raise UserError(f"tokens.injection_char must be a character, found {char!r}")
-    names = ("injection_token_id", "injection_left_neighbor_id", "injection_right_neighbor_id")
-    return Marker(char, *(_integer(tokens.get(name), f"tokens.{name}") for name in names))

@@ -169,12 +169,9 @@ def truncate_config(config: Any, n: int) -> Any:
     """A copy of a text configuration that describes its first `n` blocks, per-layer lists included."""
     config = copy.deepcopy(text_config(config))
     old = config.num_hidden_layers
-    for key, value in list(vars(config).items()):
-        if (
-            isinstance(value, list)
-            and len(value) == old
-            and key in ("layer_types", "no_rope_layers", "mlp_layer_types")
-        ):
+    for key in ("layer_types", "no_rope_layers", "mlp_layer_types"):
+        value = getattr(config, key, None)
+        if isinstance(value, list) and len(value) == old:
             setattr(config, key, value[:n])
     if hasattr(config, "max_window_layers"):
         config.max_window_layers = min(config.max_window_layers, n)

@@ -4,22 +4,25 @@ Vectors are an input of the call, in every kind. Nothing is remembered between c
 runs a block a second time during the backward pass, finds the same vectors again.
 """
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from thinkaloud.errors import UserError
+from thinkaloud.registry import Registry
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
 ADD_BLOCK = 1  # norm-matched addition happens at the output of this block (0-based)
+VARIABLE = "THINKALOUD_INJECTION"
 _KEY = "thinkaloud_injection"
 
 
 class Injection(ABC):
-    """A kind of injection. A new one is a subclass with a `@register(name)`; contracts name it by that.
+    """A kind of injection. A new one is a subclass with a `name`, which contracts have, below `@injection`.
 
     `takes_scale`: its contract must say `extraction.injection_scale`, the norm of the injected vector. `entry_block`:
     the first block whose input holds the vector; at 0 the vector is a row of `inputs_embeds`. `place` says it in words.
@@ -48,32 +51,35 @@ class Injection(ABC):
         """
 
 
-KINDS: dict[str, Injection] = {}
-_Kind = TypeVar("_Kind", bound=Injection)
-
-
-def register(name: str) -> Callable[[type[_Kind]], type[_Kind]]:
-    """Class decorator: the kind is known by `name` from now on."""
-
-    def keep(kind: type[_Kind]) -> type[_Kind]:
-        kind.name = name
-        KINDS[name] = kind()
-        return kind
-
-    return keep
+injection: Registry[type[Injection]] = Registry("kind of injection")
 
 
 def kind(name: str) -> Injection:
-    """The injection called `name`."""
-    if name not in KINDS:
-        raise UserError(f"injection must be one of {', '.join(KINDS)}, found {name!r}")
-    return KINDS[name]
+    """The injection called `name`, as contracts call it: a checkpoint never makes a file run.
+
+    One that is not built in is known once its file has been imported, or where the environment variable `VARIABLE`
+    names the file.
+    """
+    if name not in injection and (file := os.environ.get(VARIABLE)):
+        injection.find(file)
+    if name not in injection:
+        raise UserError(
+            f"injection must be one of {', '.join(injection)}, found {name!r}: "
+            f"if a Python file of yours registers it, set {VARIABLE} to the file"
+        )
+    return injection[name]()
 
 
-@register("replace")
+def chosen(name: str) -> Injection:
+    """The injection that a user asks for: called `name`, or registered by the Python file `name`."""
+    return injection.find(name)() if name.endswith(".py") else kind(name)
+
+
+@injection
 class Replace(Injection):
     """v · scale/‖v‖ in place of the marker's embedding. No embedding scale of the family is applied to it."""
 
+    name = "replace"
     takes_scale = True
     place = "in place of the marker's embedding"
 
@@ -83,10 +89,11 @@ class Replace(Injection):
         return embeds.index_copy(1, _index(slots, embeds), vectors.to(embeds.dtype)), {}
 
 
-@register("add")
+@injection
 class Add(Injection):
     """h ← h + ‖h‖ · v/‖v‖ at the output of block 1. Karvonen et al. 2025, "Activation Oracles", equation 1."""
 
+    name = "add"
     entry_block = ADD_BLOCK + 1
     place = f"added behind block {ADD_BLOCK}"
 
@@ -118,21 +125,6 @@ def add_at(
     at = hidden.index_select(1, index)
     unit = normalize(_wide(vectors), dim=-1).to(hidden.dtype)
     return hidden.index_copy(1, index, at + at.norm(dim=-1, keepdim=True) * unit)
-
-
-def check_vectors(vectors: "Tensor", d_model: int) -> None:
-    """Refuse vectors that cannot be read: a wrong width, NaN or infinity, or all zeros (which have no direction)."""
-    if vectors.shape[-1] != d_model:
-        raise UserError(f"vectors must be {d_model} wide, found {vectors.shape[-1]}: they are of another model")
-    flat = vectors.detach().float().reshape(-1, d_model)
-    bad = ~flat.isfinite().all(dim=1)
-    if bad.any():
-        raise UserError(f"vector {int(bad.nonzero()[0])} holds NaN or infinity: {int(bad.sum())} of {len(flat)} do")
-    zero = (flat == 0).all(dim=1)
-    if zero.any():
-        raise UserError(
-            f"vector {int(zero.nonzero()[0])} is zero and has no direction: {int(zero.sum())} of {len(flat)} are"
-        )
 
 
 def scaled(vectors: "Float[Tensor, '*n d']", norm: float) -> "Float[Tensor, '*n d']":

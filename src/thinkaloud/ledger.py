@@ -9,21 +9,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from thinkaloud.atomic import write_json
+from thinkaloud.atomic import read_mapping, write_json
 from thinkaloud.errors import UserError
 
 
 def read(path: Path) -> dict[str, Any]:
     """What was written down; empty where there is no ledger, UserError where it cannot be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}; choose another folder") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is no ledger: expected a JSON object, found {type(found).__name__}")
-    return found
+    return read_mapping(path, "") if path.exists() else {}
 
 
 def begin(path: Path, entries: Mapping[str, Any], free: Collection[str] = ()) -> bool:

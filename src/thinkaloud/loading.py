@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
 
 from thinkaloud import families, packages, quant
@@ -205,37 +205,24 @@ def _load(
             config = cut
         else:
             config.text_config = cut
-    if len(files) == 1 and quant.is_packed(files[0]):
-        model = AutoModelForCausalLM.from_config(config, dtype=wanted)
-        if (folder / "generation_config.json").is_file():
-            model.generation_config = GenerationConfig.from_pretrained(str(folder))
-        state = quant.unpack(load_file(str(files[0])))
-        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        mismatched = [name for name, tensor in state.items() if shapes.get(name, tensor.shape) != tensor.shape]
-        result = model.load_state_dict({n: t for n, t in state.items() if n not in mismatched}, strict=False)
-        missing, unexpected = set(result.missing_keys), set(result.unexpected_keys)
-        if getattr(config, "tie_word_embeddings", False):
-            missing = {key for key in missing if "lm_head" not in key}
-            model.tie_weights()
-        model = model.to(device)  # never to a dtype: that would round the rotary frequencies too
-    else:
-        try:
-            with quiet():
-                loaded: Any = AutoModelForCausalLM.from_pretrained(
-                    str(folder),
-                    config=config,
-                    dtype=wanted,
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    ignore_mismatched_sizes=True,
-                    output_loading_info=True,
-                )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{path} does not load: {str(error).strip().splitlines()[0]}") from None
-        model, info = loaded
-        missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
-        mismatched = list(info["mismatched_keys"])
-        model = model.to(device)
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    packed = len(files) == 1 and quant.is_packed(files[0])
+    try:
+        with quiet():
+            model, info = kind.from_pretrained(
+                None if packed else str(folder),
+                state_dict=quant.unpack(load_file(str(files[0]))) if packed else None,
+                config=config,
+                dtype=wanted,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{path} does not load: {str(error).strip().splitlines()[0]}") from None
+    if packed and (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(str(folder))
+    missing, unexpected, mismatched = info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"]
     if mismatched:
         raise UserError(f"{path}: {len(mismatched)} weights have other shapes than its config.json says")
     lacking = sorted(key for key in missing if not set(key.split(".")) & set(optional))
@@ -250,7 +237,7 @@ def _load(
         raise UserError(f"{path} holds {len(unexpected)} weights its config.json knows nothing of: foreign checkpoint")
     if device.type == "cpu":
         _choose_threads(families.size(model))
-    return model.eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)
 
 
 def _choose_threads(weights: int) -> None:

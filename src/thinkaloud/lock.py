@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from thinkaloud.atomic import is_alive
 from thinkaloud.errors import UserError
 
 NAME = ".lock"
@@ -61,7 +62,7 @@ def _locked(path: Path) -> IO[str]:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-            is_free = not _is_alive(_holder(file))
+            is_free = not _is_held(_holder(file))
         if not is_free:
             holder = _holder(file)
             file.close()
@@ -86,15 +87,7 @@ def _holder(file: IO[str]) -> str:
     return ""
 
 
-def _is_alive(holder: str) -> bool:
+def _is_held(holder: str) -> bool:
     """Whether the process that a lock file names lives on this host."""
     found = re.match(r"process (\d+) on (\S+) ", holder)
-    if found is None or found[2] != socket.gethostname():
-        return False
-    try:
-        os.kill(int(found[1]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return found is not None and found[2] == socket.gethostname() and is_alive(int(found[1]))

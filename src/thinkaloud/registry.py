@@ -21,13 +21,13 @@ class Registry(Mapping[str, Part]):
 
     A part of one's own lies in any Python file, and goes by FILE.py, or by FILE.py:NAME where the file has several.
     With `folders`, each built-in part is a package within `package`, and the modules beside them are not imported.
+    Without `package` they are registered in the module of the registry itself.
     """
 
-    def __init__(self, kind: str, package: str, folders: bool = False) -> None:
+    def __init__(self, kind: str, package: str | None = None, folders: bool = False) -> None:
         self.kind, self._package, self._folders = kind, package, folders
         self._parts: dict[str, Any] = {}
         self._files: dict[Path, dict[str, Any]] = {}
-        self._complete = False
 
     @overload
     def __call__(self, part: str) -> Callable[[Added], Added]: ...
@@ -43,7 +43,8 @@ class Registry(Mapping[str, Part]):
         return self._add(getattr(part, "name", None) or part.__name__, part)
 
     def _add(self, name: str, part: Any) -> Any:
-        part.name = name
+        if getattr(part, "name", None) != name:
+            part.name = name
         self._parts[name.partition("/")[0]] = part
         return part
 
@@ -72,11 +73,11 @@ class Registry(Mapping[str, Part]):
         return len(self._parts)
 
     def _load(self) -> None:
-        if not self._complete:
-            self._complete = True
-            for module in pkgutil.iter_modules(getattr(importlib.import_module(self._package), "__path__", ())):
+        package, self._package = self._package, None
+        if package is not None:
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 if module.ispkg or not self._folders:
-                    importlib.import_module(f"{self._package}.{module.name}")
+                    importlib.import_module(f"{package}.{module.name}")
 
     def _from_file(self, path: Path, name: str) -> Part:
         if path not in self._files:

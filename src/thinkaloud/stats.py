@@ -49,21 +49,18 @@ def estimate(
         raise UserError(f"level must lie between 0 and 1, found {level}")
     codes = np.asarray(clusters)
     ids = np.unique(codes if codes.dtype.kind in "iuU" else codes.astype(str), return_inverse=True)[1]
-    if not len(ids):
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
-    count = int(ids.max()) + 1
+    count = int(ids.max(initial=-1)) + 1
+    value = low = high = float("nan")
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = float(statistic(np.ones(len(ids))))
-        if count < 2:
-            return Estimate(value, float("nan"), float("nan"), len(ids), count)
-        generator = np.random.default_rng(seed)
-        draws = generator.multinomial(count, np.full(count, 1 / count), size=n)
-        replicates = np.array([statistic(draw[ids].astype(np.float64)) for draw in draws])
-    known = replicates[np.isfinite(replicates)]
-    if not len(known):
-        return Estimate(value, float("nan"), float("nan"), len(ids), count)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), len(ids), count)
+        if count > 0:
+            value = float(statistic(np.ones(len(ids))))
+        if count > 1:
+            draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)
+            replicates = np.array([statistic(draw[ids].astype(np.float64)) for draw in draws])
+            if np.isfinite(replicates).any():
+                known = replicates[np.isfinite(replicates)]
+                low, high = map(float, np.quantile(known, [(1 - level) / 2, (1 + level) / 2]))
+    return Estimate(value, low, high, len(ids), count)
 
 
 def mean(values: Sequence[float] | np.ndarray) -> Statistic:
@@ -76,16 +73,20 @@ def mean(values: Sequence[float] | np.ndarray) -> Statistic:
 
 def difference(values: Sequence[float] | np.ndarray, where: Sequence[bool] | np.ndarray) -> Statistic:
     """The mean of the rows where `where` is true less that of the others."""
-    x, here = _numbers(values), np.asarray(where, dtype=bool)
-    yes, no = mean(np.where(here, x, np.nan)), mean(np.where(here, np.nan, x))
+    yes, no = _means(values, where)
     return lambda w: yes(w) - no(w)
 
 
 def ratio(values: Sequence[float] | np.ndarray, where: Sequence[bool] | np.ndarray) -> Statistic:
     """The mean of the rows where `where` is true over that of the others."""
-    x, here = _numbers(values), np.asarray(where, dtype=bool)
-    yes, no = mean(np.where(here, x, np.nan)), mean(np.where(here, np.nan, x))
+    yes, no = _means(values, where)
     return lambda w: _ratio(yes(w), no(w))
+
+
+def _means(values: Sequence[float] | np.ndarray, where: Sequence[bool] | np.ndarray) -> tuple[Statistic, Statistic]:
+    """The means of the rows where `where` is true, and of the others."""
+    x, here = _numbers(values), np.asarray(where, dtype=bool)
+    return mean(np.where(here, x, np.nan)), mean(np.where(here, np.nan, x))
 
 
 def correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, ranks: bool = True) -> Statistic:

@@ -1,4 +1,4 @@
-"""Does every kind of source give its documents, with stable ids, and count what it cannot read?"""
+"""Every kind of source gives its documents, with stable ids, and counts what it cannot read."""
 
 import gzip
 import itertools

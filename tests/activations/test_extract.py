@@ -1,4 +1,4 @@
-"""Are the same activations written whatever happens on the way: kills, workers, windows, documents too long?"""
+"""The same activations are written whatever happens on the way: kills, workers, windows, documents too long."""
 
 import json
 import os
@@ -17,14 +17,15 @@ import tiny
 import torch
 
 from thinkaloud import atomic
-from thinkaloud.activations import Activations, ExtractOptions, corpus, extract, extract_to, read_corpus, split_of
+from thinkaloud.activations import Activations, corpus, extract, extract_to, read_corpus, split_of
 from thinkaloud.activations.progress import Progress
 from thinkaloud.activations.tokens import Reader
+from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 
 SITE = Site("resid_post", 1)
-OPTIONS = ExtractOptions(positions=3, min_position=4, heldout=0.2, shard_docs=4, batch_tokens=200)
+OPTIONS = Extract("corpus", Path("out"), positions=3, min_position=4, heldout=0.2, batch_tokens=200)
 WORDS = ["the", "fox", "ran", "over", "a", "hill", "and", "saw", "the", "sea,", "which", "was", "grey;", "nobody."]
 CHAT = [{"role": "user", "content": "Where is the key?"}, {"role": "assistant", "content": "In the box."}]
 
@@ -39,8 +40,10 @@ def corpus_file(folder: Path, n: int = 22) -> Path:
     return path
 
 
-def run(out: Path, corpus: Path, options: ExtractOptions = OPTIONS) -> Any:
-    return extract_to(out, model(), tiny.tokenizer(), read_corpus(corpus), SITE, options, "tiny")
+def run(out: Path, corpus: Path, options: Extract = OPTIONS, **other: Any) -> Any:
+    """Extract into shards of four documents each; `other` are other arguments than the usual ones."""
+    given = {"model": model(), "tokenizer": tiny.tokenizer(), "site": SITE, "shard_docs": 4, **other}
+    return extract_to(replace(options, out=out), corpus=read_corpus(corpus), model_name="tiny", **given)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -124,6 +127,7 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = {path!r}
 import tiny
+from dataclasses import replace
 from test_extract import OPTIONS, SITE
 from thinkaloud.activations import extract_to
 from thinkaloud.activations.corpus import Corpus
@@ -138,7 +142,8 @@ class Stalled(Corpus):
                 time.sleep(3600)
             yield document
 
-extract_to({out!r}, tiny.model("llama"), tiny.tokenizer(), Stalled({corpus!r}), SITE, OPTIONS, "tiny")
+config = replace(OPTIONS, out=Path({out!r}))
+extract_to(config, tiny.model("llama"), tiny.tokenizer(), Stalled({corpus!r}), SITE, "tiny", shard_docs=4)
 """
 
 
@@ -171,8 +176,7 @@ def test_any_number_of_workers_writes_the_same_files(tmp_path: Path) -> None:
     path = corpus_file(tmp_path)
     whole = run(tmp_path / "one", path)
     out = tmp_path / "parts"
-    tokenizer = tiny.tokenizer()
-    results = [extract_to(out, model(), tokenizer, read_corpus(path), SITE, OPTIONS, "tiny", i, 3) for i in (2, 0, 1)]
+    results = [run(out, path, replace(OPTIONS, worker=i, workers=3)) for i in (2, 0, 1)]
     assert results == [None, None, whole]
     assert files(out) == files(tmp_path / "one")
 
@@ -248,11 +252,9 @@ def test_other_weights_or_documents_in_the_same_folder_are_refused(tmp_path: Pat
     run(out, path)
     other = tiny.model("llama", seed=1)
     with pytest.raises(UserError, match=r"model\.weights"):
-        extract_to(out, other, tiny.tokenizer(), read_corpus(path), SITE, OPTIONS, "tiny")
+        run(out, path, model=other)
     with pytest.raises(UserError, match=r"site\.layer"):
-        extract_to(
-            out, tiny.model("llama"), tiny.tokenizer(), read_corpus(path), Site("resid_post", 2), OPTIONS, "tiny"
-        )
+        run(out, path, site=Site("resid_post", 2))
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:6], lines[6].replace('"text": "', '"text": "new '), *lines[7:]]))
     with pytest.raises(UserError, match=r"shard-00001\.parquet was made from other documents"):
@@ -309,11 +311,11 @@ def test_progress_foretells_the_tokens_from_the_first_batch_on(
     path.write_text("".join(json.dumps({"text": "ab " * (4 + 3 * i)}) + "\n" for i in range(24)))
     if not counted:
         monkeypatch.setattr(corpus, "CHEAP", 0)
-    options = replace(OPTIONS, shard_docs=8, positions=None)
+    options = replace(OPTIONS, positions=None)
 
     def told(out: Path) -> Records:
         progress = Records()
-        extract_to(out, model(), tiny.tokenizer(), read_corpus(path), SITE, options, "tiny", progress=progress)
+        run(out, path, options, progress=progress, shard_docs=8)
         return progress
 
     whole = told(tmp_path / "out")
@@ -335,7 +337,7 @@ def test_progress_foretells_the_tokens_from_the_first_batch_on(
 
 
 def test_a_model_from_the_hub_is_known_by_its_commit(tmp_path: Path) -> None:
-    from thinkaloud.activations.settings import commit_of
+    from thinkaloud.activations.shards import commit_of
     from thinkaloud.loading import load_backbone, load_causal_lm
 
     folder = tmp_path / "models--owner--name" / "snapshots" / ("0123456789" * 4)
@@ -360,7 +362,7 @@ def test_a_chat_that_the_template_refuses_is_counted(tmp_path: Path) -> None:
     tokenizer.chat_template += tiny.CHAT_TEMPLATE
     path = tmp_path / "chats.jsonl"
     path.write_text(json.dumps({"messages": CHAT[::-1]}) + "\n" + json.dumps({"messages": CHAT}) + "\n")
-    manifest = extract_to(tmp_path / "out", model(), tokenizer, read_corpus(path), SITE, OPTIONS, "tiny")
+    manifest = run(tmp_path / "out", path, tokenizer=tokenizer)
     assert manifest is not None
     assert (manifest["counts"]["documents"], manifest["counts"]["unreadable"]) == (1, 1)
     with pytest.raises(UserError, match="the chat template refuses text 1"):
@@ -371,8 +373,8 @@ def test_vectors_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None
     broken, path = tiny.model("llama"), corpus_file(tmp_path)
     with torch.no_grad():
         broken.model.layers[1].mlp.down_proj.weight[0] = float("inf")
-    with pytest.raises(UserError, match=r"the vector of document corpus\.jsonl:\d+, position \d+ has values"):
-        extract_to(tmp_path / "out", broken, tiny.tokenizer(), read_corpus(path), SITE, OPTIONS, "tiny")
+    with pytest.raises(UserError, match=r"the vector of document corpus\.jsonl:\d+, position \d+ holds NaN"):
+        run(tmp_path / "out", path, model=broken)
     assert not (tmp_path / "out").exists()
 
 

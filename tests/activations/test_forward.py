@@ -1,4 +1,4 @@
-"""Are the vectors those of a plain full forward, whatever the batch?"""
+"""The vectors are those of a plain full forward, whatever the batch."""
 
 import pytest
 import tiny

@@ -1,4 +1,4 @@
-"""Do data sets pass to and from the official format, whoever wrote them?"""
+"""Data sets pass to and from the official format, whoever wrote them."""
 
 from pathlib import Path
 from typing import Any
@@ -149,11 +149,11 @@ def broken(row: int, value: float) -> np.ndarray:
     [
         ({"kind": "nla_model"}, "must be the sidecar of a data set"),
         ({"extraction": {"layer_index": 4}}, "holds layers [3], its sidecar says layer_index 4"),
-        ({"extraction": {"d_model": 16}}, "vectors of 8 values, its sidecar says d_model 16"),
+        ({"extraction": {"d_model": 16}}, "has a vector of 8 values, its sidecar says d_model 16"),
         ({"extraction": {"d_model": 16}, "fixed": False}, "row 0 of"),
         ({"extraction": {"norm": "l2"}}, "vectors must be raw"),
         ({"extraction": {"d_model": None}}, "extraction.d_model must be a whole number, found None"),
-        ({"vectors": broken(2, np.nan)}, "the vector of row 2 of a.parquet has values that are not finite"),
+        ({"vectors": broken(2, np.nan)}, "the vector of row 2 of a.parquet holds NaN or infinity"),
         ({"vectors": broken(1, 0.0)}, "the vector of row 1 of a.parquet is zero"),
     ],
 )

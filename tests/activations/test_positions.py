@@ -1,4 +1,4 @@
-"""Are positions chosen by document alone, and read as a person means them?"""
+"""Positions are chosen by document alone, and read as a person means them."""
 
 import numpy as np
 import pytest

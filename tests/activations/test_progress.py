@@ -1,4 +1,4 @@
-"""Is progress said at once, with a rate and a time left from measured work, and seldom where nobody watches?"""
+"""Progress is said at once, with a rate and a time left from measured work, and seldom where nobody watches."""
 
 import io
 import itertools

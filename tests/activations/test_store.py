@@ -1,4 +1,4 @@
-"""Do vectors and explanations come back from disk as they went, and does nothing half-written stay?"""
+"""Vectors and explanations come back from disk as they went, and nothing half-written stays."""
 
 import errno
 import os
@@ -15,8 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkaloud.activations import Activations, iter_shards, write_explanations
-from thinkaloud.activations.store import read_vectors, to_bits, write_shard
+from thinkaloud.activations import Activations, write_explanations
+from thinkaloud.activations.store import read_shard, read_vectors, to_bits, write_shard
 from thinkaloud.atomic import write_whole
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
@@ -86,7 +86,7 @@ def test_explanations_stand_beside_their_shard(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     activations().save(folder)
     assert "explanation" not in Activations.load(folder).table.column_names
-    rows = [table.num_rows for _, table in iter_shards(folder, ["position"])]
+    rows = [read_shard(folder, shard, ["position"]).num_rows for shard in range(2)]
     assert rows == [512, 88]
     write_explanations(folder, 1, [None, *(f"says {i}" for i in range(87))], "rule/1")
     found = Activations.load(folder, columns=["explanation", "writer"])
@@ -110,7 +110,7 @@ def test_the_vector_column_is_fixed_binary_and_uncompressed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "what"), [(float("nan"), "not finite"), (float("inf"), "not finite"), (0.0, "is zero")]
+    ("value", "what"), [(float("nan"), "NaN or infinity"), (float("inf"), "NaN or infinity"), (0.0, "is zero")]
 )
 def test_bad_vectors_are_refused_with_their_row(tmp_path: Path, value: float, what: str) -> None:
     bad = activations()

@@ -78,9 +78,9 @@ def test_lists_fit_a_narrow_terminal(
 def test_a_value_may_still_be_none() -> None:
     given = ["--corpus", "c", "--out", "o", "--layer", "3", "--window"]
     assert arguments.parse(Extract, [*given, "None"], "extract", None).window is None
-    parsed = arguments.parse(Extract, [*given, "7"], "extract", None)
-    assert (parsed.window, parsed.layer, parsed.nla) == (7, 3, None)
-    assert arguments.parse(Extract, given[:-1], "extract", None, Extract("c", Path("o"), window=5)).window == 5
+    parsed = arguments.parse(Extract, [*given, "70"], "extract", None)
+    assert (parsed.window, parsed.layer, parsed.nla) == (70, 3, None)
+    assert arguments.parse(Extract, given[:-1], "extract", None, Extract("c", Path("o"), window=90)).window == 90
 
 
 @pytest.fixture(scope="module")

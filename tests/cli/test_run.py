@@ -189,7 +189,7 @@ def test_a_broken_ledger_is_one_line(place: Path, capsys: pytest.CaptureFixture[
     (place / "pair").mkdir()
     (place / "pair" / "recipe.json").write_text("{")
     assert cli.main(["run", "recipe.py"]) == 2
-    assert "recipe.json cannot be read" in capsys.readouterr().err
+    assert "recipe.json is not JSON" in capsys.readouterr().err
 
 
 def test_help_needs_no_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Is the generated text the likeliest, token by token, whatever shares its batch, and ended at every end?"""
+"""The generated text is the likeliest, token by token, whatever shares its batch, and is ended at every end."""
 
 from pathlib import Path
 

@@ -279,7 +279,7 @@ def test_scaling_and_slots(rows: int, slots: int, seed: int, norm: float, size: 
 
 def test_a_new_kind_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Registered from outside the package, it is read with, kept in a contract, checked and warm-started with."""
-    monkeypatch.setattr(injection, "KINDS", dict(injection.KINDS))
+    monkeypatch.setattr(injection.injection, "_parts", dict(injection.injection))
     import new_injection
 
     reader, vectors = av(injection="embedding_sum"), tiny.vectors(3)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkaloud.activations import ExtractOptions, read_corpus, split_of
+from thinkaloud.activations import read_corpus, split_of
+from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.pocket import corpus
 from thinkaloud.pocket.episodes.common import is_held_out
@@ -89,7 +90,7 @@ def test_a_document_as_the_model_reads_it() -> None:
 
 def test_the_held_out_documents_are_those_of_an_extraction() -> None:
     """The base model and the pair hold out the same documents: by one hash of the id, one share."""
-    assert ExtractOptions().heldout == corpus.HELDOUT
+    assert Extract.heldout == corpus.HELDOUT
     names = [f"world/0/{i}" for i in range(3000)]
     held = [name for name in names if split_of(name, corpus.HELDOUT) == "heldout"]
     first = {name: hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names}

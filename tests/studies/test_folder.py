@@ -111,7 +111,7 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) ->
 def test_an_empty_folder_is_taken_and_a_broken_one_is_named(tmp_path: Path) -> None:
     Folder(tmp_path, "positions", ASKED).table("one", lambda: rows([{"a": 1}]))
     (tmp_path / "study.json").write_text("{")
-    with pytest.raises(UserError, match=r"study\.json cannot be read"):
+    with pytest.raises(UserError, match=r"study\.json is not JSON"):
         Folder(tmp_path, "positions", ASKED)
 
 

@@ -7,7 +7,8 @@ import pytest
 import tiny
 import torch
 
-from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
+from thinkaloud.activations import extract_to, read_corpus
+from thinkaloud.config.data import Extract
 from thinkaloud.pair.formats import save
 from thinkaloud.site import Site
 from thinkaloud.writers import HeuristicWriter
@@ -39,9 +40,9 @@ def data(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts.mkdir()
     for i, text in enumerate(TEXTS):
         (texts / f"{i}.txt").write_text(text)
-    options = ExtractOptions(positions=3, min_position=4, next_tokens=4, heldout=0.3)
     site, out = Site("resid_post", 2), folder / "data"
-    extract_to(out, load_causal_lm(base), load_tokenizer(base), read_corpus(texts), site, options, str(base))
+    config = Extract(str(texts), out, positions=3, min_position=4, next_tokens=4, heldout=0.3)
+    extract_to(config, load_causal_lm(base), load_tokenizer(base), read_corpus(texts), site, str(base))
     write_all(out, HeuristicWriter())
     return out
 

@@ -392,7 +392,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 @pytest.mark.slow
 def test_a_step_on_the_pocket_base_stays_within_two_gigabytes(tmp_path: Path) -> None:
     """One step of 256 rows of about 75 tokens on 7.7M weights."""
-    from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
+    from thinkaloud.activations import extract_to, read_corpus
+    from thinkaloud.config.data import Extract
     from thinkaloud.loading import load_causal_lm, load_tokenizer
     from thinkaloud.site import Site
     from thinkaloud.writers.heuristic import HeuristicWriter
@@ -401,9 +402,9 @@ def test_a_step_on_the_pocket_base_stays_within_two_gigabytes(tmp_path: Path) ->
     texts, base = tmp_path / "texts.jsonl", "pocket/base"
     said = "and on day {} the old boats stayed in the quiet harbour of {}, for there was a storm at sea. "
     texts.write_text("".join(json.dumps({"text": said.format(i, i) * 9}) + "\n" for i in range(60)))
-    model, options = load_causal_lm(base), ExtractOptions(positions=6, min_position=9, next_tokens=4, heldout=0.1)
-    data = tmp_path / "data"
-    extract_to(data, model, load_tokenizer(base), read_corpus(texts), Site("resid_post", 5), options, base)
+    model, data = load_causal_lm(base), tmp_path / "data"
+    config = Extract(str(texts), data, positions=6, min_position=9, next_tokens=4, heldout=0.1)
+    extract_to(config, model, load_tokenizer(base), read_corpus(texts), Site("resid_post", 5), base)
     write_all(data, HeuristicWriter())
     arguments = [sys.executable, "-c", MEMORY, str(data), str(tmp_path / "run")]
     done = subprocess.run(arguments, capture_output=True, text=True)

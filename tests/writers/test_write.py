@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import tiny
 
-from thinkaloud.activations import Activations, iter_shards, read_manifest
-from thinkaloud.activations.store import SHARD_DOCS, explanations_path
+from thinkaloud.activations import Activations, read_manifest
+from thinkaloud.activations.store import SHARD_DOCS, explanations_path, read_shard
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
 from thinkaloud.writers import Context, HeuristicWriter
@@ -36,6 +36,10 @@ class Scribe:
             raise ConnectionError("gone")
         self.asked.append(len(contexts))
         return [repr(context) for context in contexts]
+
+
+def rows_of_shards(data: Path) -> list[int]:
+    return [read_shard(data, shard).num_rows for shard in range(read_manifest(data)["n_shards"])]
 
 
 def made(folder: Path, next_tokens: bool = True) -> Path:
@@ -68,7 +72,7 @@ def test_every_row_has_the_text_written_about_it(data: Path) -> None:
     rows = write_all(data, scribe, watch=seen.append)
     found = Activations.load(data)
     assert rows == len(found) == read_manifest(data)["counts"]["rows"]
-    assert seen == scribe.asked == [table.num_rows for _, table in iter_shards(data)]
+    assert seen == scribe.asked == rows_of_shards(data)
     assert len(seen) == 3
     for row in found.table.to_pylist():
         nexts = tuple(zip(row["next_tokens"], row["next_probs"], strict=True))
@@ -145,7 +149,7 @@ def test_two_workers_write_what_one_writes(data: Path, tmp_path: Path) -> None:
     counts: list[int] = []
     assert write_all(alone, HeuristicWriter()) == write_all(data, HeuristicWriter(), workers=2, watch=counts.append)
     assert written(data) == written(alone)
-    assert counts == [table.num_rows for _, table in iter_shards(data)]
+    assert counts == rows_of_shards(data)
     assert Activations.load(data).column("explanation") == HeuristicWriter().write(
         [context for shard in range(3) for context in contexts(data, shard)]
     )

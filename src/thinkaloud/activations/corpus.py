@@ -11,7 +11,6 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -73,16 +72,13 @@ class Corpus:
         self.text_column = text_column
         self.unreadable = 0
         self.first_problem: str | None = None
-        self._read, self._total = 0, 0
+        self._read = self._before = 0  # bytes behind the reader, and those of the files before
         path = Path(spec).expanduser()
+        self._files: list[tuple[str, Path]] | None = None
         if path.is_dir():
             self.name = path.resolve().name
-            found = (
-                p
-                for p in path.rglob("*")
-                if p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
-            )
-            named = {p.relative_to(path).as_posix(): p for p in found if _kind(p) is not None}
+            found = {p.relative_to(path): p for p in path.rglob("*") if p.is_file() and _kind(p) is not None}
+            named = {n.as_posix(): p for n, p in found.items() if not any(q.startswith(".") for q in n.parts)}
             stems = Counter(map(_stem, named))
             self._files = [(_stem(n) if stems[_stem(n)] == 1 else n, named[n]) for n in sorted(named)]
             if not self._files:
@@ -96,13 +92,11 @@ class Corpus:
             self._files = [(_stem(path.name), path)]
         elif HUB_NAME.fullmatch(str(spec)):
             self.name = str(spec)
-            self._files = None
         else:
             raise UserError(
                 f"no corpus at {spec}: expected a file, a folder, or a hub data set (owner/name or owner/name:config)"
             )
-        if self._files is not None:
-            self._total = sum(path.stat().st_size for _, path in self._files)
+        self._total = sum(path.stat().st_size for _, path in self._files or ())
 
     @property
     def fraction(self) -> float | None:
@@ -118,73 +112,57 @@ class Corpus:
     def __iter__(self) -> Iterator[Document]:
         self.unreadable, self.first_problem, self._read = 0, None, 0
         if self._files is None:
-            yield from self._rows(self.name, self._hub())
+            yield from self._documents(self.name, self._hub())
             return
+        readers = {".txt": self._texts, ".jsonl": self._json, ".parquet": self._parquet}
         taken: set[str] = set()  # ids of the files before this one
         for name, path in self._files:
             mine: set[str] = set()
-            for document in self._documents(name, path):
+            self._before, size = self._read, path.stat().st_size
+            for document in self._documents(name, readers[_kind(path) or ""](path)):
                 if document.id in taken:
                     document = replace(document, id=f"{name}/{document.id}")
                 if len(self._files) > 1:
                     mine.add(document.id)
                 yield document
             taken |= mine
+            self._read = self._before + size
 
-    def _documents(self, name: str, path: Path) -> Iterator[Document]:
-        before = self._read
-        try:
-            if _kind(path) == ".txt":
-                yield from self._texts(name, path)
-            else:
-                rows = self._json if _kind(path) == ".jsonl" else self._parquet
-                yield from self._rows(name, rows(path))
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(f"{path} is damaged: {error or 'its compressed data ends early'}; fetch it again") from None
-        self._read = before + path.stat().st_size
-
-    def _rows(self, name: str, rows: Iterator[tuple[int, Any]]) -> Iterator[Document]:
+    def _documents(self, name: str, rows: Iterator[tuple[int, Any]]) -> Iterator[Document]:
         for number, row in rows:
             try:
                 if isinstance(row, BadRow):
                     raise row
                 yield document(f"{name}:{number}", row, self.text_column)
             except BadRow as problem:
-                self._skip(name, number, problem)
+                self.unreadable += 1
+                self.first_problem = self.first_problem or f"{name} row {number}: {problem}"
 
-    def _skip(self, name: str, number: int, problem: object) -> None:
-        self.unreadable += 1
-        if self.first_problem is None:
-            self.first_problem = f"{name} row {number}: {problem}"
-
-    def _texts(self, name: str, path: Path) -> Iterator[Document]:
-        before = self._read
-        with self._open(path) as lines:
-            for number, (raw, last) in enumerate(_between_separators(lines)):
-                if not raw.strip():
-                    continue
-                try:
-                    text = raw.decode("utf-8")
-                except UnicodeDecodeError:
-                    self._skip(name, number, "not UTF-8")
-                    continue
-                undivided, behind = last and number == 0, 0
-                for page_number, page in enumerate(pages(text) if undivided and len(text) > LONG else [text], number):
-                    if undivided:
-                        behind += len(page)
-                        self._read = before + path.stat().st_size * behind // len(text)
-                    yield Document(f"{name}:{page_number}", text=page)
+    def _texts(self, path: Path) -> Iterator[tuple[int, Any]]:
+        for number, (raw, last) in enumerate(_between_separators(self._lines(path))):
+            if not raw.strip():
+                continue
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError:
+                yield number, BadRow("not UTF-8")
+                continue
+            is_book, behind = last and number == 0 and len(text) > LONG, 0
+            for page_number, page in enumerate(pages(text) if is_book else [text], number):
+                if is_book:
+                    behind += len(page)
+                    self._read = self._before + path.stat().st_size * behind // len(text)
+                yield page_number, {self.text_column or "text": page}
 
     def _json(self, path: Path) -> Iterator[tuple[int, Any]]:
-        with self._open(path) as lines:
-            for number, line in enumerate(lines):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line.decode("utf-8"))
-                except (ValueError, RecursionError) as error:
-                    row = BadRow(f"not JSON ({error})")
-                yield number, row
+        for number, line in enumerate(self._lines(path)):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8"))
+            except (ValueError, RecursionError) as error:
+                row = BadRow(f"not JSON ({error})")
+            yield number, row
 
     def _parquet(self, path: Path) -> Iterator[tuple[int, Any]]:
         import pyarrow as pa
@@ -198,12 +176,12 @@ class Corpus:
                     raise UserError(
                         f"{path} has no column {self.text_column or 'text'!r} or 'messages': name one with text_column"
                     )
-                number, before = 0, self._read
+                number = 0
                 for batch in file.iter_batches(batch_size=1024, columns=columns):
                     for row in batch.to_pylist():
                         yield number, row
                         number += 1
-                    self._read = before + path.stat().st_size * number // file.metadata.num_rows
+                    self._read = self._before + path.stat().st_size * number // file.metadata.num_rows
         except pa.ArrowInvalid as error:
             raise UserError(f"{path} is not a whole Parquet file: {str(error).splitlines()[0]}") from None
 
@@ -223,20 +201,18 @@ class Corpus:
             raise UserError(f"no corpus file and no readable hub data set {self.name}: {first}") from None
         yield from enumerate(iter(stream))
 
-    @contextmanager
-    def _open(self, path: Path) -> Iterator["Iterator[bytes]"]:
+    def _lines(self, path: Path) -> Iterator[bytes]:
         """The lines of a file, unpacked; keeps count of the bytes read from the file itself."""
-        before = self._read
+        opener = PACKED.get(path.suffix)
         with path.open("rb") as raw:
-            opener = PACKED.get(path.suffix)
             unpacked: IO[bytes] = opener(raw, "rb") if opener else raw  # type: ignore[assignment]
-
-            def lines() -> Iterator[bytes]:
+            try:
                 for line in unpacked:
-                    self._read = before + raw.tell() if opener else self._read + len(line)
+                    self._read = self._before + raw.tell() if opener else self._read + len(line)
                     yield line
-
-            yield lines()
+            except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+                what = error or "its compressed data ends early"
+                raise UserError(f"{path} is damaged: {what}; fetch it again") from None
 
 
 def read_corpus(spec: str | Path, *, text_column: str | None = None) -> Corpus:

@@ -1,33 +1,23 @@
-"""Extraction of activations: in memory for a few texts, or into a folder of shards, resumable after a kill.
+"""Extraction of activations into memory, for a few texts; and the table of what is known of each."""
 
-While the device reads one shard, a thread tokenises the next and another writes the last.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pyarrow as pa
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from thinkaloud import families, loading
-from thinkaloud.activations import store
-from thinkaloud.activations.corpus import Corpus, Document, split_of
-from thinkaloud.activations.forward import Pass, default_batch_tokens
-from thinkaloud.activations.manifest import build_manifest
+from thinkaloud.activations.corpus import Document, split_of
+from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
 from thinkaloud.activations.positions import allowed_positions, choose_positions, parse_positions, special_ids
-from thinkaloud.activations.progress import Progress
-from thinkaloud.activations.settings import SETTINGS, ExtractOptions, abandon, begin, settings_of
-from thinkaloud.activations.shards import Prepared, ShardMaker, rows_table, with_next
+from thinkaloud.activations.store import with_defaults
 from thinkaloud.activations.table import Activations
 from thinkaloud.activations.tokens import Reader, Window, encode, windows_to_read
+from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
-
-T = TypeVar("T")
 
 
 def extract(
@@ -82,157 +72,34 @@ def extract(
         else:
             named = parse_positions(positions, len(ids or ()))
             places += [w.positions_of(named) for w in mine]
-    run, reader = Pass(model, site, next_tokens), Reader(tokenizer)
+    run = Pass(model, site, next_tokens)
     picked = run([w.ids for w in windows], places, batch_tokens or default_batch_tokens(run.device))()
-    table = with_next(rows_table(windows, places, reader, split_of), picked, reader)
     vectors = picked.vectors.float()
-    table = table.set_column(table.column_names.index("norm"), "norm", pa.array(store.norms_of(vectors)))
-    return Activations(vectors, table, site)
+    return Activations(vectors, rows_table(windows, places, picked, vectors, Reader(tokenizer), Extract.heldout), site)
 
 
-def extract_to(
-    out_dir: str | Path,
-    model: nn.Module,
-    tokenizer: Any,
-    corpus: Corpus,
-    site: Site,
-    options: ExtractOptions,
-    model_name: str,
-    worker: int = 0,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> dict[str, Any] | None:
-    """Write the activations of `corpus` into `out_dir`; returns the manifest, or None while other workers' shards miss.
-
-    Shard s holds documents s·shard_docs and on, and belongs to worker s mod `workers`. A finished shard is kept, so a
-    killed run goes on; the files are the same for any number of workers. A folder begun with other settings is refused.
-    """
-    check(families.text_model(model).config, families.n_blocks(model), site, options, worker, workers)
-    directory, run = Path(out_dir), Pass(model, site, options.next_tokens)
-    options = replace(options, batch_tokens=options.batch_tokens or default_batch_tokens(run.device))
-    settings = settings_of(model, tokenizer, model_name, site, corpus.name, options)
-    new = not (directory / SETTINGS).exists()
-    try:
-        begin(directory, settings)
-        with progress or Progress("extract", "tokens") as shown:
-            return _extract_begun(directory, run, tokenizer, corpus, options, settings, worker, workers, shown)
-    except BaseException:
-        if new and workers == 1:  # another worker may be at its first shard
-            abandon(directory)
-        raise
-
-
-def check(
-    config: Any, n_blocks: int, site: Site, options: ExtractOptions, worker: int, workers: int, name: str = "the model"
-) -> None:
-    """Refuse what cannot be extracted from a model of this configuration, before its weights are loaded."""
-    if not 0 <= worker < workers:
-        raise UserError(f"worker must be 0 to {workers - 1} of {workers} workers, found {worker}")
-    site.check(n_blocks, name)
-    context = families.context_of(config)
-    if options.window is not None and options.window > context:
-        raise UserError(f"a window of {options.window} tokens is beyond the model's context of {context}")
-    if options.min_position >= context:
-        raise UserError(f"min_position {options.min_position} is beyond the model's context of {context} tokens")
-
-
-def _extract_begun(
-    directory: Path,
-    run: Pass,
-    tokenizer: Any,
-    corpus: Corpus,
-    options: ExtractOptions,
-    settings: Mapping[str, Any],
-    worker: int,
-    workers: int,
-    progress: Progress,
-) -> dict[str, Any] | None:
-    progress.stage("reading the first documents")
-    maker = ShardMaker(directory, tokenizer, options, families.context_length(run.model))
-    extent = corpus.count(options.limit, options.heldout)
-    n_shards = 0
-
-    def mine() -> Iterator[_Part]:
-        nonlocal n_shards
-        documents = characters = 0
-        behind = 0.0
-        for shard, group in enumerate(_groups(islice(iter(corpus), options.limit), options.shard_docs)):
-            n_shards, before, first = shard + 1, behind, documents
-            documents += len(group)
-            characters += sum(d.characters for d in group)
-            by_number = documents / options.limit if options.limit else 0.0
-            behind = characters / extent.characters if extent else max(corpus.fraction or 0.0, by_number)
-            if shard % workers == worker and not maker.is_done(shard, group):
-                yield _Part(maker.prepare(shard, group), (first, documents), (before, behind))
-
-    with ThreadPoolExecutor(1) as writing:
-        meter = _Meter(progress, extent.documents if extent else None)
-        written: Future[None] | None = None
-        for part in _ahead(mine()):
-            windows, places = part.prepared.windows, part.prepared.places
-            result = run([w.ids for w in windows], places, options.batch_tokens or 1, meter.watch(part))
-            if written is not None:
-                written.result()
-            written = writing.submit(maker.write, part.prepared, result)
-        progress.stage("writing the last shard and the manifest")
-        if written is not None:
-            written.result()
-    if n_shards == 0:
-        raise UserError(
-            f"no readable document in {corpus.name}" + (f" ({corpus.first_problem})" if corpus.first_problem else "")
-        )
-    if store.shard_path(directory, n_shards).exists():
-        raise UserError(
-            f"{directory} holds more shards than {corpus.name} makes: the corpus has changed; use another folder"
-        )
-    if not all(store.shard_path(directory, s).is_file() for s in range(n_shards)):
-        return None
-    return build_manifest(directory, n_shards, settings, corpus.unreadable)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A shard to run: where it begins and ends in the corpus, in documents and as a share of the whole text."""
-
-    prepared: Prepared
-    documents: tuple[int, int]
-    shares: tuple[float, float]
-
-
-class _Meter:
-    """Progress of the parts. Documents differ in length, so the time left goes by shares of the whole text."""
-
-    def __init__(self, progress: Progress, documents: int | None) -> None:
-        self.progress, self.of = progress, "" if documents is None else f" of {documents:,}"
-        self.tokens = 0
-        self.began: float | None = None
-
-    def watch(self, part: _Part) -> Callable[[int, int], None]:
-        """What sees the batches of `part`."""
-        if self.began is None:
-            self.began = part.shares[0]
-            self.progress.stage("the first shard")
-        before, began = self.tokens, self.began
-
-        def see(done: int, total: int) -> None:
-            self.tokens = before + done
-            number, share = (a + (b - a) * done / total for a, b in (part.documents, part.shares))
-            whole = self.tokens * (1 - began) / (share - began) if share > began else None
-            self.progress.update(f"{number:,.0f}{self.of} documents, {self.tokens:,} tokens", self.tokens, whole)
-
-        return see
-
-
-def _groups(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    while group := list(islice(items, size)):
-        yield group
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made in a thread while the one before it is in use."""
-    end = object()
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, items, end)
-            yield item  # type: ignore[misc]
+def rows_table(
+    windows: Sequence[Window],
+    places: Sequence[Sequence[int]],
+    picked: Picked,
+    vectors: Float[Tensor, "n d"],
+    reader: Reader,
+    heldout: float,
+) -> pa.Table:
+    """The table of the wanted rows, by window and position; `vectors` are those of `picked` as they will be kept."""
+    rows = [(window, position) for window, chosen in zip(windows, places, strict=True) for position in chosen]
+    columns: dict[str, list[Any]] = {
+        "doc_id": [w.doc_id for w, _ in rows],
+        "window": [w.start for w, _ in rows],
+        "position": [p for _, p in rows],
+        "token_id": [w.ids[p] for w, p in rows],
+        "token": [reader.token(w.ids[p]) for w, p in rows],
+        "text": [reader.prefix(w.ids[: p + 1]) for w, p in rows],
+        "split": [split_of(w.doc_id, heldout) for w, _ in rows],
+        "truncated": [w.truncated for w, _ in rows],
+        "chat": [w.chat for w, _ in rows],
+    }
+    if picked.next_ids is not None and picked.next_probs is not None:
+        columns["next_tokens"] = [[reader.token(i) for i in row] for row in picked.next_ids.tolist()]
+        columns["next_probs"] = picked.next_probs.tolist()
+    return with_defaults(pa.table(columns), vectors)

@@ -7,6 +7,7 @@ for the same reason. Models whose rotary angles depend on the length of the whol
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -64,63 +65,48 @@ class Pass:
 
         Sequences with no position are not run. `watch` sees, after each batch, how many tokens of how many are run.
         """
-        counts = [len(p) for p in positions]
-        firsts = [0]
-        for count in counts:
-            firsts.append(firsts[-1] + count)
-        used = [i for i, count in enumerate(counts) if count]
+        firsts = list(accumulate(map(len, positions), initial=0))
+        used = [i for i, wanted in enumerate(positions) if len(wanted)]
         runs = [sequences[i] if self.length_bound else sequences[i][: max(positions[i]) + 1] for i in used]
-        batches = length_batches([len(run) for run in runs], batch_tokens, equal=self.length_bound)
-
-        total, cuda = firsts[-1], self.device.type == "cuda"
-        vectors = torch.empty(total, self.d_model, dtype=self.dtype, pin_memory=cuda)
-        shape = (total, self.next_tokens)
-        next_ids = torch.empty(shape, dtype=torch.int64, pin_memory=cuda) if self.next_tokens else None
-        next_probs = torch.empty(shape, dtype=torch.float32, pin_memory=cuda) if self.next_tokens else None
+        parts = [self._nothing()]
         order: list[int] = []  # for each row as the batches give them, its row in the result
         done, tokens = 0, sum(len(run) for run in runs)
-        for batch in batches:
+        for batch in length_batches([len(run) for run in runs], batch_tokens, equal=self.length_bound):
             width = len(runs[batch[0]])
             ids = torch.zeros(len(batch), width, dtype=torch.int64)
             flat: list[int] = []
-            begin = len(order)
             for row, j in enumerate(batch):
                 ids[row, : len(runs[j])] = torch.tensor(runs[j])
                 flat.extend(row * width + p for p in positions[used[j]])
                 order.extend(range(firsts[used[j]], firsts[used[j] + 1]))
-            here = slice(begin, len(order))
-            picked, tops, probs = self._run(self._send(ids), self._send(torch.tensor(flat)))
-            vectors[here].copy_(picked, non_blocking=True)
-            if next_ids is not None and next_probs is not None and tops is not None and probs is not None:
-                next_ids[here].copy_(tops, non_blocking=True)
-                next_probs[here].copy_(probs, non_blocking=True)
+            found = self._run(self._send(ids), self._send(torch.tensor(flat)))
+            parts.append(tuple(tensor.to("cpu", non_blocking=True) for tensor in found))  # into pinned memory
             done += sum(len(runs[j]) for j in batch)
             watch(done, tokens)
-        ready = torch.cuda.Event() if cuda else None
+        ready = torch.cuda.Event() if self.device.type == "cuda" else None
         if ready is not None:
             ready.record()
 
         def result() -> Picked:
             if ready is not None:
                 ready.synchronize()
-            back = torch.empty(total, dtype=torch.int64)
-            back[torch.tensor(order, dtype=torch.int64)] = torch.arange(total)
-            return Picked(
-                vectors[back],
-                None if next_ids is None else next_ids[back],
-                None if next_probs is None else next_probs[back],
-            )
+            back = torch.argsort(torch.tensor(order))
+            return Picked(*(torch.cat(column)[back] for column in zip(*parts, strict=True)))
 
         return result
 
     def _send(self, tensor: Tensor) -> Tensor:
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
-    def _run(
-        self, ids: Int[Tensor, "n t"], rows: Int[Tensor, " m"]
-    ) -> tuple[Float[Tensor, "m d"], Int[Tensor, "m k"] | None, Float[Tensor, "m k"] | None]:
+    def _nothing(self) -> tuple[Tensor, ...]:
+        """What a batch without a row would give."""
+        vectors, shape = torch.empty(0, self.d_model, dtype=self.dtype), (0, self.next_tokens)
+        return (vectors, torch.empty(shape, dtype=torch.int64), torch.empty(shape)) if self.next_tokens else (vectors,)
+
+    def _run(self, ids: Int[Tensor, "n t"], rows: Int[Tensor, " m"]) -> tuple[Tensor, ...]:
+        """Vectors [m, d] and, where they are asked for, next tokens [m, k] and their probabilities [m, k]."""
         with hooks.capture(self.model, self.site, keep=lambda hidden: hidden.flatten(0, 1)[rows]) as seen:
             last = self.view(input_ids=ids, use_cache=False).last_hidden_state
         if not self.next_tokens:
-            return seen[self.site], None, None
+            return (seen[self.site],)
         return seen[self.site], *lm.next_tokens(self.model, last.flatten(0, 1)[rows], self.next_tokens)

@@ -1,114 +1,97 @@
-"""Documents to shards: windows and positions before the forward pass, the table and the file after it."""
+"""Extraction of activations into a folder of shards, by one process or several, resumable after a kill.
+
+While the device reads one shard, a thread tokenises the next and another writes the last. A folder that was begun with
+other settings (options, model, site, corpus) is refused, so that none ever holds rows of two kinds.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import pyarrow as pa
 import torch
+from torch import nn
 
+from thinkaloud import families, ledger, loading
 from thinkaloud.activations import store
-from thinkaloud.activations.corpus import Document, split_of
-from thinkaloud.activations.forward import Picked
+from thinkaloud.activations.corpus import LONG, PAGE, Corpus, Document
+from thinkaloud.activations.extract import rows_table
+from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
 from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
-from thinkaloud.activations.settings import ExtractOptions
+from thinkaloud.activations.progress import Progress
 from thinkaloud.activations.tokens import Reader, Window, encode, windows_of
+from thinkaloud.atomic import sweep
+from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
+from thinkaloud.fingerprint import module_hash, revision
+from thinkaloud.site import Site
+
+T = TypeVar("T")
+SETTINGS = "extraction.json"
+# What decides a folder's bytes, of the configuration.
+OPTIONS = ("positions", "seed", "min_position", "window", "next_tokens", "heldout", "batch_tokens", "limit")
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A shard before the model has seen it."""
+def extract_to(
+    config: Extract,
+    model: nn.Module,
+    tokenizer: Any,
+    corpus: Corpus,
+    site: Site,
+    model_name: str,
+    progress: Progress | None = None,
+    shard_docs: int = store.SHARD_DOCS,
+) -> dict[str, Any] | None:
+    """Write the activations of `corpus` into `config.out`; returns the manifest, None while other workers' shards miss.
 
-    shard: int
-    windows: list[Window]
-    places: list[list[int]]
-    counts: dict[str, int]
-    source: str
-
-
-class ShardMaker:
-    """Makes shards of documents: all that stands before and after the forward pass."""
-
-    def __init__(self, directory: Path, tokenizer: Any, options: ExtractOptions, context: int) -> None:
-        self.directory, self.tokenizer, self.options = directory, tokenizer, options
-        self.context, self.special, self.reader = context, special_ids(tokenizer), Reader(tokenizer)
-
-    def is_done(self, shard: int, documents: Sequence[Document]) -> bool:
-        if not store.shard_path(self.directory, shard).is_file():
-            return False
-        if store.shard_meta(self.directory, shard).get("source") != source_hash(documents):
-            path = store.shard_path(self.directory, shard)
-            raise UserError(f"{path} was made from other documents than the corpus has now: use another folder")
-        return True
-
-    def prepare(self, shard: int, documents: Sequence[Document]) -> Prepared:
-        windows: list[Window] = []
-        encoded = encode(self.tokenizer, documents)
-        for document, ids in zip(documents, encoded, strict=True):
-            bos = self.tokenizer.bos_token_id
-            windows += windows_of(document, ids or [], bos, self.options.window, self.context)
-        places = [self._places(window) for window in windows]
-        counts = {
-            "documents": sum(ids is not None for ids in encoded),
-            "windows": len(windows),
-            "tokens": sum(len(w.ids) for w in windows),
-            "truncated": sum(w.truncated for w in windows),
-            "rejected": sum(ids is None for ids in encoded),
-        }
-        return Prepared(shard, windows, places, counts, source_hash(documents))
-
-    def _places(self, window: Window) -> list[int]:
-        o = self.options
-        allowed = allowed_positions(window.ids, self.special, o.min_position)
-        return choose_positions(o.seed, window.doc_id, allowed, o.positions, window.start)
-
-    def write(self, prepared: Prepared, result: Callable[[], Picked]) -> None:
-        heldout = self.options.heldout
-        table = rows_table(prepared.windows, prepared.places, self.reader, lambda doc: split_of(doc, heldout))
-        picked = result()
-        vectors = picked.vectors.to(torch.bfloat16)
-        norms = pa.array(store.norms_of(vectors.float()))
-        table = table.set_column(table.column_names.index("norm"), "norm", norms)
-        table = with_next(table, picked, self.reader)
-        meta = {"counts": prepared.counts, "source": prepared.source}
-        store.write_shard(self.directory, prepared.shard, table, vectors, meta)
-
-
-def rows_table(
-    windows: Sequence[Window], places: Sequence[Sequence[int]], reader: Reader, split: Callable[[str], str]
-) -> pa.Table:
-    """The table of the wanted rows, by window and position; `norm` is filled in by whoever has the vectors."""
-    rows = [(window, position) for window, chosen in zip(windows, places, strict=True) for position in chosen]
-    columns: dict[str, list[Any]] = {
-        "doc_id": [w.doc_id for w, _ in rows],
-        "window": [w.start for w, _ in rows],
-        "position": [p for _, p in rows],
-        "token_id": [w.ids[p] for w, p in rows],
-        "token": [reader.token(w.ids[p]) for w, p in rows],
-        "text": [reader.prefix(w.ids[: p + 1]) for w, p in rows],
-        "norm": [0.0] * len(rows),
-        "split": [split(w.doc_id) for w, _ in rows],
-        "truncated": [w.truncated for w, _ in rows],
-        "chat": [w.chat for w, _ in rows],
+    Shard s holds documents s·shard_docs and on, and belongs to worker s mod `workers`. A finished shard is kept, so a
+    killed run goes on; the files are the same for any number of workers. A folder begun with other settings is refused.
+    """
+    check(config, families.text_model(model).config, site)
+    run = Pass(model, site, config.next_tokens)
+    config = replace(config, batch_tokens=config.batch_tokens or default_batch_tokens(run.device))
+    settings = {
+        "site": site.to_dict(),
+        "corpus": corpus.name,
+        "text_pages": {"beyond": LONG, "characters": PAGE},
+        "options": {name: getattr(config, name) for name in OPTIONS} | {"shard_docs": shard_docs},
+        "model": {
+            "name": model_name,
+            "commit": commit_of(model),
+            "dtype": str(run.dtype).removeprefix("torch."),
+            "tokenizer": loading.tokenizer_hash(tokenizer),
+            "weights": module_hash(model, site),
+        },
     }
-    return pa.table({name: pa.array(columns[name], kind) for name, kind in store.COLUMNS.items()})
+    new = not (config.out / SETTINGS).exists()
+    try:
+        _begin(config.out, settings)
+        with progress or Progress("extract", "tokens") as shown:
+            return _Extraction(config, run, tokenizer, corpus, shard_docs, shown)(settings)
+    except BaseException:
+        if new and config.workers == 1:  # another worker may be at its first shard
+            _abandon(config.out)
+        raise
 
 
-def with_next(table: pa.Table, picked: Picked, reader: Reader) -> pa.Table:
-    """The table with M's own most probable next tokens and their probabilities, where the pass looked at them."""
-    if picked.next_ids is None or picked.next_probs is None:
-        return table
-    names = [[reader.token(i) for i in row] for row in picked.next_ids.tolist()]
-    table = table.append_column("next_tokens", pa.array(names, store.OPTIONAL["next_tokens"]))
-    k = picked.next_ids.shape[1]
-    offsets = pa.array(range(0, len(names) * k + 1, k), pa.int32())
-    return table.append_column(
-        "next_probs", pa.ListArray.from_arrays(offsets, pa.array(picked.next_probs.flatten().numpy()))
-    )
+def check(config: Extract, model_config: Any, site: Site, name: str = "the model") -> None:
+    """Refuse what cannot be extracted from a model of this configuration, before its weights are loaded."""
+    site.check(families.text_config(model_config).num_hidden_layers, name)
+    context = families.context_of(model_config)
+    if config.window is not None and config.window > context:
+        raise UserError(f"a window of {config.window} tokens is beyond the model's context of {context}")
+    if config.min_position >= context:
+        raise UserError(f"min_position {config.min_position} is beyond the model's context of {context} tokens")
+
+
+def commit_of(model: nn.Module) -> str | None:
+    """The commit of a model that was loaded from the hub's cache; else None."""
+    return revision(getattr(families.text_model(model).config, "_name_or_path", ""))
 
 
 def source_hash(documents: Iterable[Document]) -> str:
@@ -117,3 +100,153 @@ def source_hash(documents: Iterable[Document]) -> str:
     for document in documents:
         digest.update(json.dumps([document.id, document.text, document.messages], default=str).encode())
     return digest.hexdigest()
+
+
+def _begin(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Write down the settings of a new folder, or refuse to go on in one that has others."""
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file: give the name of a folder to write")
+    directory.mkdir(parents=True, exist_ok=True)
+    sweep(directory)
+    if store.shards_in(directory) and not (directory / SETTINGS).is_file():
+        raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
+    ledger.begin(directory / SETTINGS, settings)
+
+
+def _abandon(directory: Path) -> None:
+    """Take back the settings of a folder in which no shard came to be: a mistake leaves nothing behind."""
+    if directory.is_dir() and not store.shards_in(directory):
+        (directory / SETTINGS).unlink(missing_ok=True)
+        if not any(directory.iterdir()):
+            directory.rmdir()
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A shard before the model has seen it. `documents` and `shares` say where it begins and ends in the corpus, in
+    documents and as a share of the whole text.
+    """
+
+    number: int
+    windows: list[Window]
+    places: list[list[int]]
+    meta: dict[str, Any]
+    documents: tuple[int, int]
+    shares: tuple[float, float]
+
+
+class _Extraction:
+    """One process's part of an extraction, in a folder whose settings are its own."""
+
+    def __init__(
+        self, config: Extract, run: Pass, tokenizer: Any, corpus: Corpus, shard_docs: int, progress: Progress
+    ) -> None:
+        self.config, self.run, self.tokenizer, self.corpus = config, run, tokenizer, corpus
+        self.shard_docs, self.progress = shard_docs, progress
+        self.special, self.reader = special_ids(tokenizer), Reader(tokenizer)
+        self.n_shards = self.tokens = 0
+        self.began: float | None = None  # the share of the text before the first shard that is run
+
+    def __call__(self, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Make the missing shards, then the manifest; None where other workers' shards are missing."""
+        out, corpus = self.config.out, self.corpus
+        self.progress.stage("reading the first documents")
+        self.extent = corpus.count(self.config.limit, self.config.heldout)
+        with ThreadPoolExecutor(1) as writing:
+            written: Future[None] | None = None
+            for shard in _ahead(self._missing()):
+                if self.began is None:
+                    self.began = shard.shares[0]
+                    self.progress.stage("the first shard")
+                watch = partial(self._tell, shard, self.tokens)
+                ids = [window.ids for window in shard.windows]
+                picked = self.run(ids, shard.places, self.config.batch_tokens or 1, watch)
+                if written is not None:
+                    written.result()
+                written = writing.submit(self._write, shard, picked)
+            self.progress.stage("writing the last shard and the manifest")
+            if written is not None:
+                written.result()
+        if self.n_shards == 0:
+            first = f" ({corpus.first_problem})" if corpus.first_problem else ""
+            raise UserError(f"no readable document in {corpus.name}{first}")
+        if store.shard_path(out, self.n_shards).exists():
+            raise UserError(
+                f"{out} holds more shards than {corpus.name} makes: the corpus has changed; use another folder"
+            )
+        if not all(store.shard_path(out, number).is_file() for number in range(self.n_shards)):
+            return None
+        return store.build_manifest(out, self.n_shards, settings, corpus.unreadable)
+
+    def _missing(self) -> Iterator[_Shard]:
+        """This worker's shards that are not done."""
+        config, extent = self.config, self.extent
+        documents = characters = 0
+        behind = 0.0
+        for number, group in enumerate(_groups(islice(iter(self.corpus), config.limit), self.shard_docs)):
+            self.n_shards, before, first = number + 1, behind, documents
+            documents += len(group)
+            characters += sum(d.characters for d in group)
+            by_number = documents / config.limit if config.limit else 0.0
+            behind = characters / extent.characters if extent else max(self.corpus.fraction or 0.0, by_number)
+            if number % config.workers == config.worker and not self._is_done(number, group):
+                yield self._prepared(number, group, (first, documents), (before, behind))
+
+    def _is_done(self, number: int, group: Sequence[Document]) -> bool:
+        path = store.shard_path(self.config.out, number)
+        if path.is_file() and store.shard_meta(self.config.out, number).get("source") != source_hash(group):
+            raise UserError(f"{path} was made from other documents than the corpus has now: use another folder")
+        return path.is_file()
+
+    def _prepared(
+        self, number: int, group: Sequence[Document], documents: tuple[int, int], shares: tuple[float, float]
+    ) -> _Shard:
+        config, bos = self.config, self.tokenizer.bos_token_id
+        context = families.context_length(self.run.model)
+        encoded = encode(self.tokenizer, group)
+        windows: list[Window] = []
+        for document, ids in zip(group, encoded, strict=True):
+            windows += windows_of(document, ids or [], bos, config.window, context)
+        allowed = (allowed_positions(w.ids, self.special, config.min_position) for w in windows)
+        places = [
+            choose_positions(config.seed, w.doc_id, a, config.positions, w.start)
+            for w, a in zip(windows, allowed, strict=True)
+        ]
+        rejected = encoded.count(None)
+        counts = {
+            "documents": len(group) - rejected,
+            "windows": len(windows),
+            "tokens": sum(len(w.ids) for w in windows),
+            "truncated": sum(w.truncated for w in windows),
+            "rejected": rejected,
+        }
+        return _Shard(number, windows, places, {"counts": counts, "source": source_hash(group)}, documents, shares)
+
+    def _tell(self, shard: _Shard, before: int, done: int, total: int) -> None:
+        """Progress of a shard. Documents differ in length, so the time left goes by shares of the whole text."""
+        self.tokens, began = before + done, self.began or 0.0
+        number, share = (a + (b - a) * done / total for a, b in (shard.documents, shard.shares))
+        whole = self.tokens * (1 - began) / (share - began) if share > began else None
+        of = f" of {self.extent.documents:,}" if self.extent else ""
+        self.progress.update(f"{number:,.0f}{of} documents, {self.tokens:,} tokens", self.tokens, whole)
+
+    def _write(self, shard: _Shard, result: Callable[[], Picked]) -> None:
+        picked = result()
+        vectors = picked.vectors.to(torch.bfloat16)
+        table = rows_table(shard.windows, shard.places, picked, vectors, self.reader, self.config.heldout)
+        store.write_shard(self.config.out, shard.number, table, vectors, shard.meta)
+
+
+def _groups(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while group := list(islice(items, size)):
+        yield group
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made in a thread while the one before it is in use."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]

@@ -13,13 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud.activations.corpus import split_of
-from thinkaloud.atomic import write_whole
+from thinkaloud.atomic import read_mapping, sha256_of, write_json, write_whole
+from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 SHARD_DOCS = 256
 ROW_GROUP = 8192
+PERCENTILES = (25, 50, 75, 95)  # of the norms, in the manifest
 COLUMNS = {
     "doc_id": pa.string(),
     "window": pa.int32(),
@@ -46,17 +48,20 @@ def to_bits(vectors: Float[Tensor, "n d"]) -> np.ndarray:
     return vectors.detach().to("cpu", torch.bfloat16).contiguous().view(torch.int16).numpy().view(np.uint16)
 
 
-def refuse_bad(vectors: Float[Tensor, "n d"], row_name: Callable[[int], str]) -> None:
-    """UserError for the first vector that is zero or not finite, naming its row."""
-    rows = vectors.float()
-    broken = ~torch.isfinite(rows).all(dim=1)
-    bad = torch.nonzero(broken | (rows == 0).all(dim=1)).flatten()
-    if len(bad):
-        i = int(bad[0])
-        what = "has values that are not finite" if bool(broken[i]) else "is zero"
-        raise UserError(
-            f"the vector of {row_name(i)} {what} ({len(bad)} of {len(rows)} rows): check the model and its dtype"
-        )
+def check_vectors(
+    vectors: Float[Tensor, "*n d"],
+    d_model: int,
+    row_name: Callable[[int], str] = lambda i: f"vector {i}",
+    advice: str = "",
+) -> None:
+    """Refuse vectors that cannot be read: a wrong width, NaN or infinity, or all zeros (which have no direction)."""
+    if vectors.shape[-1] != d_model:
+        raise UserError(f"vectors must be {d_model} wide, found {vectors.shape[-1]}: they are of another model")
+    rows = vectors.detach().float().reshape(-1, d_model)
+    broken, zero = ~rows.isfinite().all(dim=1), (rows == 0).all(dim=1)
+    for bad, what, do in ((broken, "holds NaN or infinity", "do"), (zero, "is zero and has no direction", "are")):
+        if bad.any():
+            raise UserError(f"{row_name(int(bad.nonzero()[0]))} {what}: {int(bad.sum())} of {len(rows)} {do}{advice}")
 
 
 def norms_of(vectors: Float[Tensor, "n d"]) -> np.ndarray:
@@ -68,6 +73,8 @@ def norms_of(vectors: Float[Tensor, "n d"]) -> np.ndarray:
 
 def with_defaults(table: pa.Table, vectors: Float[Tensor, "n d"]) -> pa.Table:
     """`table` with the stored columns in their order and types; what it lacks and can be known is filled in."""
+    if "doc_id" not in table.column_names:
+        raise UserError("activations need a doc_id column: splits and intervals go by document")
     n = table.num_rows
     known: dict[str, Callable[[], Any]] = {
         "window": lambda: np.zeros(n, np.int32),
@@ -80,12 +87,8 @@ def with_defaults(table: pa.Table, vectors: Float[Tensor, "n d"]) -> pa.Table:
     for name, kind in {**COLUMNS, **OPTIONAL, **BESIDE}.items():
         if name in table.column_names:
             out[name] = table[name].cast(kind)
-        elif name in known:
-            out[name] = pa.array(known[name](), kind)
         elif name in COLUMNS:
-            if name == "doc_id":
-                raise UserError("activations need a doc_id column: splits and intervals go by document")
-            out[name] = pa.nulls(n, kind)
+            out[name] = pa.array(known[name](), kind) if name in known else pa.nulls(n, kind)
     return pa.table(out)
 
 
@@ -99,7 +102,9 @@ def write_shard(
     """Write one shard: `table` (without vectors) and the bf16 bits of `vectors`, with `meta` in the file's metadata."""
     rounded = vectors.detach().to("cpu", torch.bfloat16)
     names = table.select(["doc_id", "position"])
-    refuse_bad(rounded, lambda i: "document {doc_id}, position {position}".format(**names.slice(i, 1).to_pylist()[0]))
+    name = "the vector of document {doc_id}, position {position}"
+    row_name, advice = (lambda i: name.format(**names.slice(i, 1).to_pylist()[0])), "; check the model and its dtype"
+    check_vectors(rounded, vectors.shape[1], row_name, advice)
     bits, d = to_bits(rounded), vectors.shape[1]
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(2 * d), len(bits), [None, pa.py_buffer(bits)])
     full = table.append_column(pa.field("vector", column.type), column)
@@ -143,22 +148,52 @@ def explanations_path(directory: str | Path, shard: int) -> Path:
 
 def read_manifest(directory: str | Path) -> dict[str, Any]:
     """The manifest of a finished extraction."""
-    path = Path(directory) / MANIFEST
-    if not path.is_file():
-        begun = any(Path(directory).glob("shard-*.parquet"))
-        what = (
-            "the extraction there is not finished: run it again, it goes on"
-            if begun
-            else "run thinkaloud extract first"
-        )
-        raise UserError(f"no {MANIFEST} in {directory}: {what}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
+    path, begun = Path(directory) / MANIFEST, shards_in(directory) > 0
+    what = "the extraction there is not finished: run it again, it goes on" if begun else "run thinkaloud extract first"
+    data = read_mapping(path, f"no {MANIFEST} in {directory}: {what}")
+    if data.get("format") != FORMAT:
         raise UserError(f"{path} must have format {FORMAT}: written by another version, or not by thinkaloud")
     return data
+
+
+def build_manifest(directory: Path, n_shards: int, source: Mapping[str, Any], unreadable: int) -> dict[str, Any]:
+    """Count, measure and hash the shards, write manifest.json, return what it says.
+
+    `norm_percentiles` are over all rows (the 75th is the usual injection scale); `baseline` is V of each split.
+    """
+    shards, counts = range(n_shards), dict.fromkeys(("documents", "windows", "tokens", "truncated", "rejected"), 0)
+    for shard in shards:
+        for name, value in shard_meta(directory, shard)["counts"].items():
+            counts[name] += value
+    table = pa.concat_tables(read_shard(directory, shard, ["doc_id", "split", "norm"]) for shard in shards)
+    norms = table["norm"].to_numpy().astype(np.float64)
+    # A chat its template refuses is as unreadable as a broken line; both are counted, neither is fatal.
+    counts |= {"unreadable": unreadable + counts.pop("rejected"), "rows": len(norms)}
+    splits, baselines = {}, {}
+    for split in sorted(table["split"].unique().to_pylist()):
+        docs = table["doc_id"].filter(pa.array(is_split(table, split)))
+        splits[split] = {"rows": len(docs), "documents": len(docs.unique())}
+        baselines[split] = Baseline.of_blocks(_blocks(directory, n_shards, split), docs.to_pylist(), split).to_dict()
+    data = {
+        "format": FORMAT,
+        **source,
+        "d_model": read_vectors(directory, 0).shape[1],
+        "n_shards": n_shards,
+        "counts": {**counts, "splits": splits},
+        "norm_percentiles": {str(p): float(np.percentile(norms, p)) if len(norms) else None for p in PERCENTILES},
+        "baseline": baselines,
+        "shards": {path.name: sha256_of(path) for path in (shard_path(directory, shard) for shard in shards)},
+    }
+    write_json(directory / MANIFEST, data)
+    return data
+
+
+def _blocks(directory: Path, n_shards: int, split: str) -> Iterator[np.ndarray]:
+    """The vectors of a split, shard by shard."""
+    for shard in range(n_shards):
+        keep = is_split(read_shard(directory, shard, ["split"]), split)
+        if keep.any():
+            yield read_vectors(directory, shard).float().numpy()[keep]
 
 
 def shard_meta(directory: str | Path, shard: int) -> dict[str, Any]:
@@ -181,23 +216,15 @@ def read_shard(directory: str | Path, shard: int, columns: Sequence[str] | None 
     if unknown:
         raise UserError(f"no column {unknown[0]!r} in {path.name}: it has {', '.join(stored)}")
     table = pq.read_table(path, columns=[name for name in wanted if name in stored]).replace_schema_metadata()
-    if any(name in BESIDE for name in wanted):
-        if beside.is_file():
-            more = pq.read_table(beside)
-            if more.num_rows != pq.read_metadata(path).num_rows:
-                raise UserError(f"{beside.name} has {more.num_rows} rows, its shard has another number: write it again")
-        else:
-            n = pq.read_metadata(path).num_rows
-            more = pa.table({name: pa.nulls(n, kind) for name, kind in BESIDE.items()})
-        for name in (n for n in wanted if n in BESIDE):
+    if added := [name for name in wanted if name in BESIDE]:
+        rows = pq.read_metadata(path).num_rows
+        missing = {name: pa.nulls(rows, kind) for name, kind in BESIDE.items()}
+        more = pq.read_table(beside) if beside.is_file() else pa.table(missing)
+        if more.num_rows != rows:
+            raise UserError(f"{beside.name} has {more.num_rows} rows, its shard has another number: write it again")
+        for name in added:
             table = table.append_column(name, more[name])
     return table.select(wanted)
-
-
-def iter_shards(directory: str | Path, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """(number, table without vectors) of every shard."""
-    for shard in range(read_manifest(directory)["n_shards"]):
-        yield shard, read_shard(directory, shard, columns)
 
 
 def read_vectors(directory: str | Path, shard: int) -> Tensor:

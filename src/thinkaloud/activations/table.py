@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thinkaloud.activations.manifest import build_manifest
 from thinkaloud.activations.store import (
     BESIDE,
     MANIFEST,
     SHARD_DOCS,
+    build_manifest,
     is_split,
     read_manifest,
     read_shard,
@@ -125,10 +125,7 @@ class Activations:
         if not sum(t.num_rows for t in tables):
             raise UserError(f"no rows in {directory}" + (f" in the split {split!r}" if split else ""))
         table = pa.concat_tables(tables, promote_options="default")
-        vectors, at = torch.empty(table.num_rows, manifest["d_model"]), 0
-        for bits in parts:
-            vectors[at : at + len(bits)] = bits
-            at += len(bits)
+        vectors = torch.cat(parts, out=torch.empty(table.num_rows, manifest["d_model"]))
         if rows is not None and ascending is not None:
             order = np.searchsorted(ascending, rows)
             vectors, table = vectors[torch.from_numpy(order)], table.take(pa.array(order))
@@ -139,13 +136,15 @@ class Activations:
         directory = Path(directory)
         if (directory / MANIFEST).exists():
             raise UserError(f"{directory} already holds activations: choose another folder")
+        if not len(self):
+            raise UserError(f"no activations to write into {directory}")
         if self.site is None:
             raise UserError("these activations do not say their site: give them one before saving")
         source = {k: (self.manifest or {}).get(k) for k in ("model", "corpus", "options")}
         table = with_defaults(self.table, self.vectors)
         directory.mkdir(parents=True, exist_ok=True)
         ids = table.column("doc_id").to_numpy(zero_copy_only=False)
-        new_doc = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.zeros(0, np.int64)
+        new_doc = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
         edges = [*new_doc[::SHARD_DOCS].tolist(), len(ids)]
         for shard, (start, stop) in enumerate(pairwise(edges)):
             part = table.slice(start, stop - start)

@@ -35,16 +35,12 @@ def encode(tokenizer: Any, documents: Sequence[Document]) -> list[list[int] | No
 
     None for a chat that the template refuses (roles in an order it does not know).
     """
-    out: list[list[int] | None] = [None] * len(documents)
-    texts = [i for i, document in enumerate(documents) if document.text is not None]
-    if texts:
-        encoded = tokenizer([documents[i].text for i in texts], return_attention_mask=False, verbose=False)
-        for i, ids in zip(texts, encoded["input_ids"], strict=True):
-            out[i] = list(ids)
-    for i, document in enumerate(documents):
-        if document.messages is not None:
-            out[i] = encode_chat(tokenizer, document.messages)
-    return out
+    texts = [document.text for document in documents if document.text is not None]
+    encoded = iter(tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"] if texts else ())
+    return [
+        list(next(encoded)) if document.messages is None else encode_chat(tokenizer, document.messages)
+        for document in documents
+    ]
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[dict[str, Any]]) -> list[int] | None:
@@ -67,13 +63,10 @@ def windows_of(document: Document, ids: list[int], bos: int | None, size: int | 
     if size is None:
         return [Window(document.id, 0, ids[:context], len(ids) > context, chat)] if ids else []
     head = ids[:1] if bos is not None and ids[:1] == [bos] else []
-    step = size - len(head)
-    starts = range(len(head), len(ids), step)
+    first, step = len(head), size - len(head)
     return [
-        Window(document.id, 0, head + ids[s : s + step], chat=chat)
-        if s == len(head)
-        else Window(document.id, s, head + ids[s : s + step], chat=chat, head=len(head))
-        for s in starts
+        Window(document.id, s if s > first else 0, head + ids[s : s + step], chat=chat, head=first if s > first else 0)
+        for s in range(first, len(ids), step)
     ]
 
 

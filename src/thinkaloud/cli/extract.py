@@ -13,22 +13,12 @@ if TYPE_CHECKING:
 
 
 def main(args: Args) -> None:
-    from thinkaloud import families, loading
-    from thinkaloud.activations import ExtractOptions, extract_to, read_corpus
-    from thinkaloud.activations.extract import check
+    from thinkaloud import loading
+    from thinkaloud.activations import extract_to, read_corpus
     from thinkaloud.activations.progress import Progress
+    from thinkaloud.activations.shards import check
     from thinkaloud.site import Site
 
-    options = ExtractOptions(
-        positions=args.positions,
-        seed=args.seed,
-        min_position=args.min_position,
-        window=args.window,
-        next_tokens=args.next_tokens,
-        heldout=args.heldout,
-        batch_tokens=args.batch_tokens,
-        limit=args.limit,
-    )
     corpus = read_corpus(args.corpus, text_column=args.text_column)
     if args.nla is not None:
         if args.model is not None or args.layer is not None:
@@ -38,9 +28,7 @@ def main(args: Args) -> None:
         name, model_path, site = args.model, args.model, Site("resid_post", args.layer)
     else:
         raise UserError("say what to read: --nla PAIR, or --model M and --layer K")
-    config = loading.load_config(model_path)
-    blocks = families.text_config(config).num_hidden_layers
-    check(config, blocks, site, options, args.worker, args.workers, str(model_path))
+    check(args, loading.load_config(model_path), site, str(model_path))
     extent = corpus.count(args.limit, args.heldout)
     foretold = extent.lacking() if extent and args.heldout else None
     if foretold:
@@ -53,11 +41,9 @@ def main(args: Args) -> None:
             else:
                 model = loading.load_backbone(model_path, site.layer, args.device, args.dtype)
             tokenizer = loading.load_tokenizer(model_path)
-            manifest = extract_to(
-                args.out, model, tokenizer, corpus, site, options, name, args.worker, args.workers, progress
-            )
+            manifest = extract_to(args, model, tokenizer, corpus, site, name, progress)
     except KeyboardInterrupt:
-        print(_stopped(args.out, options.shard_docs), file=sys.stderr)
+        print(_stopped(args.out), file=sys.stderr)
         raise
     print(_summary(args, manifest, site, corpus, foretold))
 
@@ -79,13 +65,13 @@ def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
     return found.base_model, found.base_model, found.site
 
 
-def _stopped(out: Path, shard_docs: int) -> str:
-    from thinkaloud.activations.store import shards_in
+def _stopped(out: Path) -> str:
+    from thinkaloud.activations.store import SHARD_DOCS, shards_in
 
     shards = shards_in(out)
     if not shards:
-        return f"stopped before the first {shard_docs} documents were done: nothing is kept in {out}"
-    kept = f"{shards} finished shard{'s' * (shards > 1)} of {shard_docs} documents are kept in {out}"
+        return f"stopped before the first {SHARD_DOCS} documents were done: nothing is kept in {out}"
+    kept = f"{shards} finished shard{'s' * (shards > 1)} of {SHARD_DOCS} documents are kept in {out}"
     return f"stopped: {kept}; to go on, the same command: {shlex.join(['thinkaloud', *sys.argv[1:]])}"
 
 

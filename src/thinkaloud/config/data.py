@@ -22,8 +22,9 @@ class Extract:
     """A model to read instead of a pair's: a folder or a hub name; needs --layer."""
     layer: int | None = None
     """The block whose output is read, counted from 0."""
-    positions: int = 10
-    """Tokens read of each document (of each window with --window), chosen by the seed."""
+    positions: int | None = 10
+    """Tokens read of each document (of each window with --window), chosen by the seed; None: all from --min-position
+    on."""
     seed: int = 0
     """What the choice of positions is keyed on, with the document's id."""
     min_position: int = 50
@@ -48,6 +49,22 @@ class Extract:
     """cpu, cuda or cuda:N; default: an accelerator where there is one."""
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     """Default: bfloat16 on an accelerator, float32 on a CPU."""
+
+    def __post_init__(self) -> None:
+        for name in ("positions", "window", "batch_tokens", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, found {value}")
+        if self.min_position < 0 or self.next_tokens < 0:
+            raise UserError("min_position and next_tokens must not be negative")
+        if not 0 <= self.heldout < 1:
+            raise UserError(f"heldout must be a share of the documents from 0 to below 1, found {self.heldout}")
+        if self.window == 1:
+            raise UserError("window must be at least 2: a document's BOS stands at the beginning of each")
+        if self.window is not None and self.window <= self.min_position:
+            raise UserError(f"a window of {self.window} tokens has none from min_position {self.min_position} on")
+        if not 0 <= self.worker < self.workers:
+            raise UserError(f"worker must be 0 to {self.workers - 1} of {self.workers} workers, found {self.worker}")
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ class AVWarmStart(WarmStart):
     EARLIER: ClassVar = {**WarmStart.EARLIER, "eval_texts": "eval.texts"}
     role: ClassVar[str] = "av"
     injection: str = "replace"
-    """How the vector enters the prompt: replace (the marker's embedding) or add (norm-matched, at block 1)."""
+    """How the vector enters the prompt: replace (the marker's embedding) or add (norm-matched, at block 1); or a
+    Python file that registers a kind."""
     injection_scale: float | None = None
     """Norm the vector is injected with; default: the 75th percentile of the activations' norms."""
     marker: str | None = None
@@ -121,7 +122,7 @@ class AVWarmStart(WarmStart):
         super().__post_init__()
         if "{injection_char}" not in self.av_template:
             raise UserError("av_template must hold {injection_char} where the vector goes")
-        injections.kind(self.injection)
+        injections.chosen(self.injection)
         self.positive("injection_scale")
 
 

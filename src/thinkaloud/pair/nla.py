@@ -13,12 +13,12 @@ from torch import Tensor
 
 from thinkaloud import activations, families
 from thinkaloud.activations.positions import special_ids
+from thinkaloud.activations.store import check_vectors
 from thinkaloud.activations.tokens import tokens_of
 from thinkaloud.atomic import restore
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
-from thinkaloud.injection import check_vectors
 from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
 from thinkaloud.pair import known
 from thinkaloud.pair.formats import read_contract

@@ -13,6 +13,7 @@ from torch import Tensor
 from thinkaloud import contract as contracts
 from thinkaloud import families
 from thinkaloud import injection as injections
+from thinkaloud.activations.store import check_vectors
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
@@ -73,7 +74,7 @@ class Verbalizer:
 
     def slot_vectors(self, vectors: Float[Tensor, "n d"] | Float[Tensor, "n s d"]) -> Float[Tensor, "n s d"]:
         """Checked vectors, one for each slot, at the norm they are injected with."""
-        injections.check_vectors(vectors, self.contract.d_model)
+        check_vectors(vectors, self.contract.d_model)
         stacked = vectors[:, None] if vectors.ndim == 2 else vectors
         if stacked.shape[1] != len(self.slots):
             raise UserError(f"this AV takes {len(self.slots)} vectors a prompt, found {stacked.shape[1]}")

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud.activations import Activations, read_manifest
+from thinkaloud.activations.store import check_vectors
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
-from thinkaloud.injection import check_vectors
 
 _CHUNK = 16384
 _HELD_KEY = 0  # draws held-out rows, whatever a run's seed: all runs on the same data are measured alike

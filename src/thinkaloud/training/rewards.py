@@ -51,7 +51,7 @@ class Term:
     contexts: bool
 
 
-reward: Registry[Term] = Registry("reward term", __name__)
+reward: Registry[Term] = Registry("reward term")
 
 
 def reward_term(name: str, contexts: bool = False) -> Callable[[Any], Any]:

@@ -267,14 +267,15 @@ def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
 
 def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], common: dict[str, Any]) -> Contract:
     ids, marker = _marked_prompt(config, tokenizer)
+    kind = injections.chosen(config.injection)
     scale = config.injection_scale or float(manifest["norm_percentiles"]["75"])
     return Contract(
         role="av",
         av_template=config.av_template,
         marker=marker,
         prompt_hash=contracts.hash_ids(ids),
-        injection=config.injection,
-        injection_scale=scale if injections.kind(config.injection).takes_scale else None,
+        injection=kind.name,
+        injection_scale=scale if kind.takes_scale else None,
         **common,
     )
 

@@ -29,7 +29,7 @@ class Tracker(Protocol):
         ...
 
 
-tracker: Registry[Callable[[Path, Mapping[str, Any]], Tracker]] = Registry("tracker", __name__)
+tracker: Registry[Callable[[Path, Mapping[str, Any]], Tracker]] = Registry("tracker")
 """Trackers by name: what starts one with the folder and the configuration of a run."""
 
 

@@ -6,7 +6,6 @@ adds its vector at block 1, the AR scales its state to √d before the head.
 """
 
 import copy
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from torch import nn
 
 from thinkaloud import contract as contracts
 from thinkaloud import families
+from thinkaloud.atomic import read_mapping
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_state
@@ -206,15 +206,7 @@ def _meta(folder: Path) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"no {path.name} in {path.parent}: fetch the whole checkpoint")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path} must hold a mapping, found {type(data).__name__}")
-    return data
+    return read_mapping(path, f"no {path.name} in {path.parent}: fetch the whole checkpoint")
 
 
 def base_of(folder: Path, role: str, base: str | Path | None = None) -> str | Path:
