@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkaloud.config.train import ARWarmStart, AVWarmStart
-from thinkaloud.training.plan import MICRO_TOKENS, RATES, announcement, decide, default_lr, duration, memory
+from thinkaloud.training.plan import MICRO_TOKENS, RATES, announcement, decide, default_lr, memory
 
 AR, AV = ARWarmStart.of(data="d", out="o"), AVWarmStart.of(data="d", out="o")
 
@@ -68,8 +68,3 @@ def test_what_it_takes_is_told_beforehand() -> None:
 
 def test_the_pocket_base_takes_no_more_than_two_gigabytes() -> None:
     assert memory(7_672_064, 7_672_064, 8, 256, 6144, MICRO_TOKENS["cpu"]) < 2e9
-
-
-@pytest.mark.parametrize(("seconds", "said"), [(3.2, "3 s"), (300, "5 min"), (7200, "2.0 h")])
-def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert duration(seconds) == said

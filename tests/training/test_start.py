@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_refused(data: Path, pair: Path, base: Path, tmp_pa
         made(data, "ar", pair, model=str(base))
     with pytest.raises(UserError, match="is no pair, no AV and no AR"):
         made(data, "ar", base)
-    with pytest.raises(UserError, match=r"pocket is 256 wide, .* holds vectors 32 wide: of another model"):
+    with pytest.raises(UserError, match=r"holds activations of .*, pocket reads resid_post:5: extract with --nla"):
         made(data, "ar", "pocket")
     av = tiny.closing_verbalizer()
     elsewhere = replace(av, contract=replace(av.contract, site=Site("resid_post", 1)))
@@ -92,5 +92,5 @@ def test_what_does_not_fit_is_refused(data: Path, pair: Path, base: Path, tmp_pa
     ar = tiny.reconstructor()
     foreign = replace(ar, contract=replace(ar.contract, base_model=str(tmp_path / "other")))
     save(foreign, tmp_path / "foreign")
-    with pytest.raises(UserError, match=r"foreign reads .*other, .* holds activations of"):
+    with pytest.raises(UserError, match=r"holds activations of .*, .*foreign reads .*other: extract with --nla"):
         made(data, "ar", tmp_path / "foreign")

@@ -16,6 +16,8 @@ from thinkaloud.activations.corpus import split_of
 from thinkaloud.atomic import read_mapping, sha256_of, write_json, write_whole
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
+from thinkaloud.fingerprint import same_model
+from thinkaloud.site import Site
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -154,6 +156,23 @@ def read_manifest(directory: str | Path) -> dict[str, Any]:
     if data.get("format") != FORMAT:
         raise UserError(f"{path} must have format {FORMAT}: written by another version, or not by thinkaloud")
     return data
+
+
+def check_read_by(
+    reader: str, data: str | Path, manifest: Mapping[str, Any], site: Site | None, d_model: int, model: Any = None
+) -> None:
+    """Refuse activations of another site, width or model than `reader`, a pair or half of one, reads.
+
+    A site or a model that is None is not known, and not compared.
+    """
+    if site is not None and manifest["site"] != site.to_dict():
+        found = Site(**manifest["site"])
+        raise UserError(f"{data} holds activations of {found}, {reader} reads {site}: extract with --nla")
+    if manifest["d_model"] != d_model:
+        raise UserError(f"{data} holds vectors {manifest['d_model']} wide, {reader} reads {d_model}: of another model")
+    theirs = (manifest.get("model") or {}).get("name")
+    if model is not None and theirs is not None and not same_model(str(model), str(theirs)):
+        raise UserError(f"{data} holds activations of {theirs}, {reader} reads {model}: extract with --nla")
 
 
 def build_manifest(directory: Path, n_shards: int, source: Mapping[str, Any], unreadable: int) -> dict[str, Any]:

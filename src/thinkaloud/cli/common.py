@@ -95,10 +95,9 @@ def temperature_of(args: Any) -> float:
 
 def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:
     """Refuse a pair that is none, or that reads another site than `data` holds, before any weights are loaded."""
-    from thinkaloud.activations import read_manifest
+    from thinkaloud.activations.store import check_read_by, read_manifest
     from thinkaloud.pair.formats import read_contract
     from thinkaloud.pair.nla import pair_paths
-    from thinkaloud.site import Site
 
     if nla is not None or (av is None and ar is None):
         av, ar, _ = map(str, pair_paths(nla or "pocket"))
@@ -106,11 +105,7 @@ def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path
         read_contract(av, "av")
     if ar is not None:
         found, manifest = read_contract(ar, "ar"), read_manifest(data)
-        if manifest["site"] != (found.site and found.site.to_dict()):
-            held = Site(**manifest["site"])
-            raise UserError(f"{data} holds activations of {held}, the pair reads {found.site}: extract with --nla")
-        if manifest["d_model"] != found.d_model:
-            raise UserError(f"{data} holds vectors {manifest['d_model']} wide, the pair reads {found.d_model}")
+        check_read_by("the pair", data, manifest, found.site, found.d_model)
 
 
 def check_target(path: Path) -> None:

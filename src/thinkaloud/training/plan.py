@@ -90,12 +90,5 @@ def announcement(config: WarmStart, plan: Plan, rows: int, learning: int, peak: 
     return lines
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def _many(count: int) -> str:
     return f"{count / 1e9:.1f}G" if count >= 1e9 else f"{count / 1e6:.1f}M"

@@ -11,17 +11,17 @@ import torch
 from thinkaloud import contract as contracts
 from thinkaloud import families, ledger
 from thinkaloud.activations import read_manifest
+from thinkaloud.activations.store import check_read_by
 from thinkaloud.baseline import Baseline
 from thinkaloud.config.train import RL
 from thinkaloud.contract import CLOSE, OPEN
 from thinkaloud.errors import UserError
-from thinkaloud.fingerprint import at, fingerprint, revision, same_model, weights_hash
+from thinkaloud.fingerprint import at, fingerprint, revision, weights_hash
 from thinkaloud.loading import pick_device, pick_dtype, resolve
 from thinkaloud.pair.formats import adapters, save
 from thinkaloud.pair.nla import NLA, pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.site import Site
 from thinkaloud.training import rewards, run_folder
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.plan import MICRO_TOKENS, default_lr
@@ -123,16 +123,7 @@ def check_pair(nla: NLA, config: RL) -> None:
 
 def check_data(nla: NLA, data: str, manifest: Mapping[str, Any]) -> None:
     """Refuse activations of another site, width or model than the pair reads."""
-    site = nla.site.to_dict()
-    if manifest["site"] != site:
-        found = Site(**manifest["site"])
-        raise UserError(f"{data} holds activations of {found}, the pair reads {nla.site}: extract with --nla")
-    width = nla.reconstructor.contract.d_model
-    if manifest["d_model"] != width:
-        raise UserError(f"{data} holds vectors {manifest['d_model']} wide, the pair reads {width}: of another model")
-    name, theirs = nla.base, (manifest.get("model") or {}).get("name")
-    if name is not None and theirs is not None and not same_model(str(name), str(theirs)):
-        raise UserError(f"{data} holds activations of {theirs}, the pair reads {name}: extract with --nla")
+    check_read_by("the pair", data, manifest, nla.site, nla.reconstructor.contract.d_model, nla.base)
     for split in ("train", "heldout"):
         if not manifest["counts"]["splits"].get(split, {}).get("rows"):
             raise UserError(f"{data} has no {split} rows: training needs both splits (thinkaloud extract --heldout)")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from thinkaloud import families, ledger
+from thinkaloud.activations.progress import duration
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.batching import length_batches
@@ -146,7 +147,7 @@ def _run(
     for step in range(start, steps):
         if step == start + TIMED and steps - step > 1:
             each = (time.perf_counter() - since) / TIMED
-            say(f"{each:.2g} s a step: about {plan.duration(each * (steps - step))} left, evaluations aside")
+            say(f"{each:.2g} s a step: about {duration(each * (steps - step))} left, evaluations aside")
         rows = step_rows(step, len(task.train), decided.batch_size, config.seed)
         sizes, weight = task.sizes(rows), task.weight(rows)
         step_loss = torch.zeros((), device=device)

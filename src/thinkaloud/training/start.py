@@ -8,15 +8,14 @@ from typing import Any
 import torch
 
 from thinkaloud import contract as contracts
+from thinkaloud.activations.store import check_read_by
 from thinkaloud.config.train import WarmStart
 from thinkaloud.errors import UserError
-from thinkaloud.fingerprint import same_model
 from thinkaloud.loading import resolve
 from thinkaloud.pair.formats import adapters, read_contract
 from thinkaloud.pair.nla import pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
-from thinkaloud.site import Site
 
 BROUGHT = ("av_template", "ar_template", "marker", "injection", "injection_scale")  # what a contract says already
 
@@ -25,17 +24,10 @@ def load_start(
     config: WarmStart, manifest: Mapping[str, Any], device: torch.device, dtype: torch.dtype
 ) -> Verbalizer | Reconstructor:
     """The half that `config.start` names, with its contract; UserError where it is not of the data or of the mode."""
-    role, data = config.role, config.data
+    role = config.role
     path, base = _half(str(config.start), role)
     found = read_contract(path, role)
-    site, width = Site(**manifest["site"]), manifest["d_model"]
-    if found.d_model != width:
-        raise UserError(f"{config.start} is {found.d_model} wide, {data} holds vectors {width} wide: of another model")
-    if found.site is not None and found.site != site:
-        raise UserError(f"{config.start} reads {found.site}, {data} holds {site}: extract with --nla {config.start}")
-    name, theirs = base or found.base_model, manifest["model"]["name"]
-    if name is not None and not same_model(str(name), str(theirs)):
-        raise UserError(f"{config.start} reads {name}, {data} holds activations of {theirs}: start from that model")
+    check_read_by(str(config.start), config.data, manifest, found.site, found.d_model, base or found.base_model)
     adapter = adapters.is_adapter(resolve(path))
     if adapter != (config.mode == "adapter"):
         kind = "an adapter" if adapter else "whole"
@@ -44,7 +36,7 @@ def load_start(
         if option in BROUGHT:
             raise UserError(f"{option} is that of {config.start}, which its weights rely on: leave it out with --start")
     load = Verbalizer.from_pretrained if role == "av" else Reconstructor.from_pretrained
-    return load(path, base=base or theirs, device=str(device), dtype=dtype)
+    return load(path, base=base or manifest["model"]["name"], device=str(device), dtype=dtype)
 
 
 def _half(name: str, role: str) -> tuple[str | Path, str | Path | None]:
