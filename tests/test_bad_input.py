@@ -324,7 +324,8 @@ CASES: list[tuple[str, Callable[[Path], object], list[str], str]] = [
         "no pair",
         nothing,
         ["read", "Hello", "--nla", "PAIR/none"],
-        "no folder PAIR/none: expected a checkpoint folder, a hub name (owner/name) or pocket",
+        "no folder PAIR/none: expected a checkpoint folder, a hub name (owner/name) or one of pocket, "
+        "smollm2, gemma3-270m",
     ),
     (
         "report nowhere",

@@ -59,8 +59,8 @@ def resolve(name: str | Path) -> Path:
     if path.exists():
         raise UserError(f"{text} is a file: expected a checkpoint folder or a hub name")
     if text.startswith((".", "/", "~")) or text.count("/") != 1:
-        names = " or ".join(packages.packaged())
-        raise UserError(f"no folder {text}: expected a checkpoint folder, a hub name (owner/name), pocket or {names}")
+        names = f"one of {', '.join(['pocket', *packages.packaged()])}"
+        raise UserError(f"no folder {text}: expected a checkpoint folder, a hub name (owner/name) or {names}")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

@@ -47,7 +47,11 @@ def test_something_off_is_1_with_advice(pair: Path, tmp_path: Path, capsys: pyte
     ("arguments", "line"),
     [
         ([], "expected a MODEL, --av or --ar to look at, found none"),
-        (["./not-there"], "no folder ./not-there: expected a checkpoint folder, a hub name (owner/name) or pocket"),
+        (
+            ["./not-there"],
+            "no folder ./not-there: expected a checkpoint folder, a hub name (owner/name) or one of pocket, smollm2, "
+            "gemma3-270m",
+        ),
     ],
 )
 def test_nothing_to_look_at_is_2(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,7 @@ def test_a_kind_of_a_file_is_trained_and_read(
     read = ["read", "the boats stayed", "--nla", mine, "--positions", "last", "--max-tokens", 4]
 
     monkeypatch.setattr(injection.injection, "_parts", {n: injection.injection[n] for n in ("replace", "add")})
+    monkeypatch.setattr(injection.injection, "_files", {})
     capsys.readouterr()
     assert run(*read) == 2
     found = capsys.readouterr().err
