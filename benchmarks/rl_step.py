@@ -35,9 +35,9 @@ from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.site import Site
 from thinkaloud.training import losses
-from thinkaloud.training.critic import Critic
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy
+from thinkaloud.training.reward_model import RewardModel
 
 PROMPT, SLOT, RESPONSE = 125, 40, 150
 
@@ -116,8 +116,8 @@ def main() -> None:
     if args.checkpointing:
         let_recompute(av.model)
         let_recompute(ar.backbone)
-    policy, critic = Policy(av, config), Critic(ar, config)
-    learning = [p for m in (av.model, critic.module) for p in m.parameters() if p.requires_grad]
+    policy, reward_model = Policy(av, config), RewardModel(ar, config)
+    learning = [p for m in (av.model, reward_model.module) for p in m.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=1e-6, fused=device.type == "cuda")
     vectors = torch.randn(args.prompts, families.d_model(av.model))
     if device.type == "cuda":
@@ -129,10 +129,12 @@ def main() -> None:
             groups = policy.sample(vectors, args.group, Sampling(1.0, RESPONSE, step))
         said: list[Explanation] = [replace(one, finish="closed") for group in groups for one in group]
         with clock("ar"):
-            mse = critic.score([one.raw for one in said], vectors.repeat_interleave(args.group, 0), args.micro_tokens)
-        worth = losses.advantages(-mse.view(-1, args.group), True).flatten()
+            mse = reward_model.score(
+                [one.raw for one in said], vectors.repeat_interleave(args.group, 0), args.micro_tokens
+            )
+        advantages = losses.advantages(-mse.view(-1, args.group), True).flatten()
         with clock("update"):
-            policy.update(vectors, [one.token_ids for one in said], worth, args.micro_tokens)
+            policy.update(vectors, [one.token_ids for one in said], advantages, args.micro_tokens)
         with clock("optimizer"):
             torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimizer.step()
@@ -176,7 +178,7 @@ def main() -> None:
     }
     print(json.dumps(result), flush=True)
     if args.peer:
-        del av, ar, policy, critic, learning, optimizer
+        del av, ar, policy, reward_model, learning, optimizer
         gc.collect()
         seconds = nanonla_step(
             args.peer, args.shape, device, args.prompts, args.group, RESPONSE, Clock(device), min(8, args.prompts)

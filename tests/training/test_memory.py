@@ -108,7 +108,7 @@ def evaluating() -> bool:
 @pytest.mark.parametrize("where", ["update", "score", "rollout"])
 def test_a_step_ends_as_if_memory_had_sufficed(pair: Path, data: Path, tmp_path: Path, where: str) -> None:
     whole, tight = Run(pair, data, tmp_path / "whole"), Run(pair, data, tmp_path / "tight")
-    av, ar = tight.run.policy.model, tight.run.critic.reconstructor.backbone
+    av, ar = tight.run.policy.model, tight.run.reward_model.reconstructor.backbone
     if where == "rollout":
         short_of_memory(av, torch.is_inference_mode_enabled, rows, 8)
     else:
@@ -128,7 +128,7 @@ def test_a_step_ends_as_if_memory_had_sufficed(pair: Path, data: Path, tmp_path:
 )
 def test_an_evaluation_ends_as_if_memory_had_sufficed(pair: Path, data: Path, tmp_path: Path, where: str) -> None:
     whole, tight = Run(pair, data, tmp_path / "whole"), Run(pair, data, tmp_path / "tight")
-    av, ar = tight.run.policy.model, tight.run.critic.reconstructor.backbone
+    av, ar = tight.run.policy.model, tight.run.reward_model.reconstructor.backbone
     if where == "rollout":
         short_of_memory(av, torch.is_inference_mode_enabled, rows, 5)
     elif where == "evaluate":

@@ -22,9 +22,9 @@ from thinkaloud.loading import load_causal_lm
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.critic import Critic
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy, pack_rows
+from thinkaloud.training.reward_model import RewardModel
 
 VECTORS = tiny.vectors(2)
 MARKER = tiny.tokenizer().get_vocab()[tiny.MARKER]
@@ -429,27 +429,27 @@ def plain_mse(ar: Reconstructor) -> Tensor:
 @pytest.mark.parametrize("micro_tokens", [1, 90, 100_000])
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
 def test_the_ar_learns_from_the_mean_over_texts(name: str, micro_tokens: int) -> None:
-    critic, other = Critic(reader(name), config()), reader(name)
-    found, wanted = critic.score(TEXTS, TARGETS, micro_tokens), plain_mse(other)
+    reward_model, other = RewardModel(reader(name), config()), reader(name)
+    found, wanted = reward_model.score(TEXTS, TARGETS, micro_tokens), plain_mse(other)
     torch.testing.assert_close(found, wanted.detach(), atol=1e-5, rtol=0)
     wanted.mean().backward()
-    assert_same(gradients(critic.reconstructor.backbone), gradients(other.backbone))
-    assert_same(gradients(critic.reconstructor.head), gradients(other.head))
+    assert_same(gradients(reward_model.reconstructor.backbone), gradients(other.backbone))
+    assert_same(gradients(reward_model.reconstructor.head), gradients(other.head))
     assert not found.requires_grad
 
 
 def test_an_ar_that_is_frozen_scores_alike_and_learns_nothing() -> None:
-    critic = Critic(reader(learns=False), config())
-    torch.testing.assert_close(critic.score(TEXTS, TARGETS, 100), plain_mse(reader()).detach(), atol=1e-5, rtol=0)
-    assert not gradients(critic.module)
+    reward_model = RewardModel(reader(learns=False), config())
+    torch.testing.assert_close(reward_model.score(TEXTS, TARGETS, 100), plain_mse(reader()).detach(), atol=1e-5, rtol=0)
+    assert not gradients(reward_model.module)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_ar_it_was_at_the_start_is_asked_again(dtype: str) -> None:
-    critic = Critic(reader(), config(dtype=dtype))
-    start = critic.reconstruct(TEXTS)
-    move(critic.module, 0.1)
-    live = critic.reconstruct(TEXTS)
+    reward_model = RewardModel(reader(), config(dtype=dtype))
+    start = reward_model.reconstruct(TEXTS)
+    move(reward_model.module, 0.1)
+    live = reward_model.reconstruct(TEXTS)
     assert (live - start).abs().max() > 1
-    assert torch.equal(critic.reconstruct(TEXTS, frozen=True), start)
-    assert torch.equal(critic.reconstruct(TEXTS), live)
+    assert torch.equal(reward_model.reconstruct(TEXTS, frozen=True), start)
+    assert torch.equal(reward_model.reconstruct(TEXTS), live)

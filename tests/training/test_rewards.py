@@ -96,7 +96,7 @@ def test_a_quotation_earns_nothing_where_it_is_masked(pair: Path, data: Path, tm
     """The AR reads the text without what is quoted, whatever stands there."""
     run = Run(pair, data, tmp_path / "run").run
     targets, n = run.vectors[:2], 2
-    ar = run.critic.reconstructor
+    ar = run.reward_model.reconstructor
 
     def of(texts: list[str]) -> Tensor:
         said = [Explanation(text, text, (7,), (0.0,), "closed") for text in texts]

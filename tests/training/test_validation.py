@@ -16,10 +16,10 @@ from thinkaloud.explanation import Explanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
-from thinkaloud.training.critic import Critic
 from thinkaloud.training.data import Held
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy
+from thinkaloud.training.reward_model import RewardModel
 from thinkaloud.training.validation import check_mismatch, collapse, validate
 
 BASELINE = Baseline(0.8, 100, 50, "heldout")
@@ -62,7 +62,7 @@ def test_what_failed_counts_as_failed(fail_mse: float) -> None:
     first, second = [Held(vectors[s], ["…"] * 3, BASELINE) for s in (slice(0, 3), slice(3, 6))]
     explained = said(TEXTS, [[72, 101]] * 6)
     chosen, figures, table = validate(
-        explained, Policy(verbalizer(), given), Critic(ar, given), first, second, given, 4096
+        explained, Policy(verbalizer(), given), RewardModel(ar, given), first, second, given, 4096
     )
     rebuilt = {i: ar.reconstruct([TEXTS[i]])[0] for i in (0, 2, 5)}
     mse = [
@@ -96,8 +96,8 @@ def test_the_kl_is_the_exact_one_whatever_the_loss_takes(form: str) -> None:
     first, second = [Held(vectors[:1], ["…"], BASELINE), Held(vectors[1:], ["…"], BASELINE)]
     response = [116, 104, 101, 32, 98, 111, 97, 116, 115, 46, 257]
     explained = [Explanation("boats", "", tuple(ids), (0.0,) * len(ids), "closed") for ids in ([7, 8], response)]
-    critic = Critic(tiny.reconstructor(), policy.config)
-    _, figures, _ = validate(explained, policy, critic, first, second, policy.config, 4096)
+    reward_model = RewardModel(tiny.reconstructor(), policy.config)
+    _, figures, _ = validate(explained, policy, reward_model, first, second, policy.config, 4096)
     now, before = (teacher_forced(av, vectors[1], response) for av in (policy.verbalizer, start))
     exact = float((now.exp() * (now - before)).sum(1).mean())
     assert exact > 1e-3

@@ -110,3 +110,11 @@ class Pass:
         if not self.next_tokens:
             return (seen[self.site],)
         return seen[self.site], *lm.next_tokens(self.model, last.flatten(0, 1)[rows], self.next_tokens)
+
+
+def vectors_at(
+    model: nn.Module, site: Site, sequences: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
+) -> Float[Tensor, "n d"]:
+    """The activations at these positions of token sequences, in order: float32, unscaled."""
+    run = Pass(model, site)
+    return run(sequences, positions, default_batch_tokens(run.device))().vectors.float()

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud import families
-from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.activations.forward import vectors_at
 from thinkaloud.chat import chat_text
 from thinkaloud.errors import UserError
 from thinkaloud.models import lm
@@ -202,7 +202,6 @@ def read_places(
             f"in {solutions[0].text.strip()[-60:]!r}: name others, or let solutions be longer"
         )
     wanted = [sorted({place.token for place in places if place.solution == i}) for i in range(len(solutions))]
-    forward = Pass(nla.model, nla.site)
-    read = forward([list(s.ids) for s in solutions], wanted, default_batch_tokens(forward.device))()
+    vectors = vectors_at(nla.model, nla.site, [s.ids for s in solutions], wanted)
     row = {(i, token): k for k, (i, token) in enumerate((i, t) for i, tokens in enumerate(wanted) for t in tokens)}
-    return places, read.vectors.float()[[row[place.solution, place.token] for place in places]]
+    return places, vectors[[row[place.solution, place.token] for place in places]]

@@ -27,10 +27,10 @@ from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, rewards, run_folder
-from thinkaloud.training.critic import Critic, explanation_mse, valid_explanations
 from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
+from thinkaloud.training.reward_model import RewardModel, explanation_mse, valid_explanations
 from thinkaloud.training.rewards import Rollouts
 from thinkaloud.training.rl_setup import FREE, Setup, from_anywhere, identity, prepare, same_identity, save_pair
 from thinkaloud.training.tracking import tracked
@@ -102,11 +102,11 @@ class _Run:
         self.config, self.terms, self.watch, self.stop = setup.config, setup.terms, watch, stop
         config = self.config
         self.out = Path(config.out)
-        self.policy, self.critic = Policy(setup.verbalizer, config), Critic(setup.reconstructor, config)
+        self.policy, self.reward_model = Policy(setup.verbalizer, config), RewardModel(setup.reconstructor, config)
         contexts = any(term.contexts for _, term in self.terms)
         self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, contexts)
         self.selection, self.held = load_held(config.data, config.eval.rows)
-        self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.critic.module})
+        self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.reward_model.module})
         self.trainer = Trainer(
             self.out,
             self.module,
@@ -190,7 +190,7 @@ class _Run:
         groups = self._sample(vectors, config.rollout.group_size, sampling)
         said = [one for group in groups for one in group]
         sampled = time.perf_counter()
-        valid = valid_explanations(said, self.critic.reconstructor)
+        valid = valid_explanations(said, self.reward_model.reconstructor)
         if not valid.any():
             raise UserError(_all_failed(said, config))
         size = config.rollout.group_size
@@ -238,18 +238,18 @@ class _Run:
 
         It begins by dropping the AR's gradients, so that it can be called again where it failed.
         """
-        self.critic.module.zero_grad(set_to_none=True)
+        self.reward_model.module.zero_grad(set_to_none=True)
         which = valid.nonzero()[:, 0].tolist()
         mse = torch.full((len(said),), self.config.reward.fail_mse)
-        mse[which] = self.critic.score([said[i].text for i in which], targets[which], micro_tokens)
+        mse[which] = self.reward_model.score([said[i].text for i in which], targets[which], micro_tokens)
         return mse
 
     def _mse_of(self, said: Sequence[Explanation], targets: Tensor) -> Float[Tensor, " n"]:
         """Direction MSE of other explanations of the step's vectors, without a gradient."""
-        valid, fail = valid_explanations(said, self.critic.reconstructor), self.config.reward.fail_mse
+        valid, fail = valid_explanations(said, self.reward_model.reconstructor), self.config.reward.fail_mse
         return self.micro_tokens.fit(
             lambda tokens: explanation_mse(
-                said, valid, targets, partial(self.critic.reconstruct, batch_tokens=tokens), fail
+                said, valid, targets, partial(self.reward_model.reconstruct, batch_tokens=tokens), fail
             )
         )
 
@@ -265,7 +265,7 @@ class _Run:
         with evaluating(self.module):
             said = [row[0] for row in self._sample(vectors, 1, Sampling(0.0, config.rollout.max_tokens, config.seed))]
             chosen, figures, table = self.micro_tokens.fit(
-                lambda tokens: validate(said, self.policy, self.critic, self.selection, self.held, config, tokens)
+                lambda tokens: validate(said, self.policy, self.reward_model, self.selection, self.held, config, tokens)
             )
         figures["seconds_eval"] = round(time.perf_counter() - begin, 3)
         step = metrics["step"]
@@ -292,7 +292,7 @@ class _Run:
             self._note(f"the best step's checkpoint cannot be read ({problem}): the pair is of step {best} instead")
         elif best is not None:
             self.trainer.restore(best)
-        save_pair(self.policy.verbalizer, self.critic.reconstructor, self.config, self.held.baseline, best)
+        save_pair(self.policy.verbalizer, self.reward_model.reconstructor, self.config, self.held.baseline, best)
         write_text(
             self.out / run_folder.STATUS, f"{status}\n" if best is None else f"{status}; the pair is of step {best}"
         )

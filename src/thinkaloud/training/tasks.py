@@ -25,11 +25,11 @@ from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 from thinkaloud.site import Site
-from thinkaloud.training.critic import explanation_mse, valid_explanations
 from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.losses import response_cross_entropy
 from thinkaloud.training.memory import logits_in_pieces
+from thinkaloud.training.reward_model import explanation_mse, valid_explanations
 from thinkaloud.training.start import going_on, load_start
 
 C = TypeVar("C", bound=WarmStart)
@@ -62,7 +62,7 @@ class AVTask(Task[AVWarmStart]):
     """Vector to text: cross-entropy on the response alone."""
 
     verbalizer: Verbalizer
-    critic: Reconstructor | None
+    ar: Reconstructor | None
 
     @property
     def part(self) -> Verbalizer:
@@ -105,13 +105,13 @@ class AVTask(Task[AVWarmStart]):
         wrong = self._held_ce([(i + n // 2) % n for i in range(n)])
         metrics = {"heldout_ce": right, "heldout_ce_shuffled_vectors": wrong, "heldout_ce_gap": wrong - right}
         samples: list[dict[str, Any]] = []
-        if self.critic is not None:
+        if self.ar is not None:
             some = self.held.take(range(min(self.config.eval.texts, n)))
             av, sampling = self.verbalizer, Sampling(max_tokens=self._cap())
             engine = Lockstep(av.model, av.tokenizer)  # not the AV's own: its cache would stay while the AV learns
             explained = [row[0] for row in engine.generate(av.prompt(some.vectors), 1, sampling)]
-            valid = valid_explanations(explained, self.critic)
-            of = self.critic.reconstruct
+            valid = valid_explanations(explained, self.ar)
+            of = self.ar.reconstruct
             mse = explanation_mse(explained, valid, some.vectors, of, FAIL_MSE)
             other = explanation_mse(explained, valid, some.vectors.roll(len(some) // 2, dims=0), of, FAIL_MSE)
             metrics |= {
@@ -216,13 +216,13 @@ def build(
             ids = tokenizer([wrap(text) for text in texts], add_special_tokens=False)["input_ids"]
             return [[*row, tokenizer.eos_token_id] for row in ids]
 
-        critic = Reconstructor.from_pretrained(config.ar, device=str(device)) if config.ar else None
+        ar = Reconstructor.from_pretrained(config.ar, device=str(device)) if config.ar else None
         tokens, held_tokens = Ragged.of(train.texts, encode), Ragged.of(held.texts, encode)
         longest = max(int(tokens.lengths.max()), int(held_tokens.lengths.max())) + len(verbalizer.prompt_ids)
         if longest > families.context_length(model):
             context = families.context_length(model)
             raise UserError(f"the longest prompt and explanation take {longest} tokens, the context is {context}")
-        return AVTask(model, train, held, tokens, held_tokens, config, verbalizer, critic)
+        return AVTask(model, train, held, tokens, held_tokens, config, verbalizer, ar)
     assert isinstance(config, ARWarmStart)  # there are two kinds
     if config.start is None:
         backbone = require_gradients(load_backbone(source, site.layer, str(device), dtype), *learns)

@@ -13,9 +13,9 @@ from thinkaloud.errors import UserError
 from thinkaloud.evals.prose import measures
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.scores import fve
-from thinkaloud.training.critic import Critic, explanation_mse, valid_explanations
 from thinkaloud.training.data import Held
 from thinkaloud.training.policy import Policy
+from thinkaloud.training.reward_model import RewardModel, explanation_mse, valid_explanations
 
 SAMPLES = 24  # texts of an evaluation that are kept
 MISMATCH_BOUND = {"float32": 1e-3, "bfloat16": 0.05}  # nats a token, mean over a step
@@ -26,7 +26,7 @@ _FEW_TOKENS = 16  # a shorter response counts as so long
 def validate(
     said: Sequence[Explanation],
     policy: Policy,
-    critic: Critic,
+    reward_model: RewardModel,
     selection: Held,
     reported: Held,
     config: RL,
@@ -40,9 +40,9 @@ def validate(
     of these texts is predicted, nats a token. A failed explanation counts as `fail_mse`.
     """
     n = len(selection.prefixes)
-    chosen, _, _ = _figures(said[:n], selection, critic, config, micro_tokens)
+    chosen, _, _ = _figures(said[:n], selection, reward_model, config, micro_tokens)
     said = said[n:]
-    figures, live, frozen = _figures(said, reported, critic, config, micro_tokens)
+    figures, live, frozen = _figures(said, reported, reward_model, config, micro_tokens)
     kl = policy.evaluate(reported.vectors, [one.token_ids for one in said], micro_tokens).kl
     logged = {
         "heldout_fve": figures.pop("fve"),
@@ -66,16 +66,16 @@ def validate(
 
 
 def _figures(
-    said: Sequence[Explanation], held: Held, critic: Critic, config: RL, micro_tokens: int
+    said: Sequence[Explanation], held: Held, reward_model: RewardModel, config: RL, micro_tokens: int
 ) -> tuple[dict[str, Any], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Means over the explanations, and the direction MSE of each by the live AR and by the frozen one."""
-    valid = valid_explanations(said, critic.reconstructor)
+    valid = valid_explanations(said, reward_model.reconstructor)
     live, frozen = (
         explanation_mse(
             said,
             valid,
             held.vectors,
-            partial(critic.reconstruct, frozen=which, batch_tokens=micro_tokens),
+            partial(reward_model.reconstruct, frozen=which, batch_tokens=micro_tokens),
             config.reward.fail_mse,
         )
         for which in (False, True)

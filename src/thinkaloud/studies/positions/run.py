@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from thinkaloud import families
 from thinkaloud.activations import read_corpus
 from thinkaloud.activations.corpus import Document
-from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.activations.forward import vectors_at
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import Reader, encode
 from thinkaloud.baseline import Baseline
@@ -123,9 +123,7 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
 
 def read_table(config: Positions, nla: NLA, texts: Sequence[Text], start: int) -> pa.Table:
     """Every place of some texts explained and rebuilt. `start`, the number of the first text, decides what is drawn."""
-    run = Pass(nla.model, nla.site)
-    tokens, places = [text.ids for text in texts], [text.places for text in texts]
-    vectors = run(tokens, places, default_batch_tokens(run.device))().vectors.float()
+    vectors = vectors_at(nla.model, nla.site, [text.ids for text in texts], [text.places for text in texts])
     # Draws depend on a vector's place within the call, so each call has its own seed.
     seed = int.from_bytes(hashlib.blake2b(f"{config.seed}|{start}".encode(), digest_size=6).digest(), "big")
     temperature = 0.0 if config.samples == 1 else 1.0

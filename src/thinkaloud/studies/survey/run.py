@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thinkaloud import families
 from thinkaloud.activations.corpus import Document, read_corpus
-from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.activations.forward import vectors_at
 from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
 from thinkaloud.activations.tokens import Reader, encode, encode_chat, windows_of
 from thinkaloud.baseline import Baseline
@@ -156,9 +156,7 @@ def _baseline(folder: Folder, nla: NLA, sources: Sequence[Source]) -> Baseline:
 
 def vectors_of(nla: NLA, sources: Sequence[Source]) -> Float[Tensor, "n d"]:
     """The activations at the sources' positions, in order: float32, unscaled."""
-    read = Pass(nla.model, nla.site)
-    picked = read([s.ids for s in sources], [s.positions for s in sources], default_batch_tokens(read.device))()
-    return picked.vectors.float()
+    return vectors_at(nla.model, nla.site, [s.ids for s in sources], [s.positions for s in sources])
 
 
 def explained(sources: Sequence[Source], nla: NLA, tokenizer: Any, baseline: Baseline, max_tokens: int) -> pa.Table:

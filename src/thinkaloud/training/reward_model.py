@@ -1,4 +1,4 @@
-"""The AR in a step: direction MSE of each explanation, the gradient of its regression, and which explanations count."""
+"""The AR as reward model: direction MSE of each explanation, the gradient of its regression, which ones are valid."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,8 +18,8 @@ from thinkaloud.pair.scores import direction_mse
 from thinkaloud.training.reference import Reference
 
 
-class Critic:
-    """An AR that learns, and the one it was at the start."""
+class RewardModel:
+    """An AR that rewards explanations and learns on them, and the one it was at the start."""
 
     def __init__(self, reconstructor: Reconstructor, config: RL) -> None:
         self.reconstructor = reconstructor
