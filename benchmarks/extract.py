@@ -1,4 +1,4 @@
-"""How fast are activations taken, against the usual way and against the arithmetic?
+"""Speed of extraction, against the usual way and against the arithmetic floor.
 
     python benchmarks/extract.py --shape qwen2.5-7b --device cuda
 

@@ -1,4 +1,4 @@
-"""How fast are explanations turned into vectors, against one by one, batches of 32, and the arithmetic?
+"""Speed of reconstruction, against one by one, batches of 32, and the arithmetic floor.
 
     python benchmarks/reconstruct.py --shape qwen2.5-7b --device cuda
 

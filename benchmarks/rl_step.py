@@ -1,4 +1,4 @@
-"""How long does a step of reinforcement learning take, where does the time go, and what would the arithmetic allow?
+"""Time of an RL step, where it goes, and the arithmetic floor.
 
     python benchmarks/rl_step.py --shape qwen2.5-1.5b --mode full --prompts 16 --group 16
     python benchmarks/rl_step.py --shape qwen2.5-7b --mode adapter --prompts 64 --group 8

@@ -1,4 +1,4 @@
-"""How fast are explanations sampled, against Transformers' generate and against the arithmetic?
+"""Speed of rollouts, against Transformers' generate and against the arithmetic floor.
 
     python benchmarks/rollout.py --device cpu --nla pocket
     python benchmarks/rollout.py --device cuda --shape qwen2.5-7b --rows 512

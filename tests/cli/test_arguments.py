@@ -1,4 +1,4 @@
-"""Are misspelt words recognised, does help fit the terminal, and does a shell complete the whole command?"""
+"""Misspelt words are recognised, help fits the terminal, a shell completes the whole command."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Does `thinkaloud extract` take activations of a model or of a pair's model, and say what it wrote?"""
+"""`thinkaloud extract` takes activations of a model or of a pair's model, and says what it wrote."""
 
 import json
 import shlex
