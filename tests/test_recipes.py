@@ -59,10 +59,10 @@ def test_a_recipe_is_followed_whole_at_a_tiny_shape(path: Path, tmp_path: Path) 
         out=tmp_path / "run",
         extract=replace(recipe.extract, **corpus, min_position=4, window=64, device="cpu"),
         explain=replace(recipe.explain, workers=1),
-        ar=replace(recipe.ar, **small, batch=16, rows=16),
-        av=replace(recipe.av, **small, batch=16, rows=16, eval_texts=2),
+        ar=recipe.ar.but(**small, batch=16, rows=16),
+        av=recipe.av.but(**small, batch=16, rows=16, eval_texts=2),
         score=replace(recipe.score, limit=4, max_tokens=8, device="cpu"),
-        **{name: replace(run, **short, **loose) for name in ("train", "refine") if (run := getattr(recipe, name))},
+        **{name: run.but(**short, **loose) for name in ("train", "refine") if (run := getattr(recipe, name))},
     )
     follow(recipe, verbs())
     assert NLA.from_pretrained(str(recipe.pair)).site == Site("resid_post", 2)
