@@ -11,6 +11,7 @@ import real
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from thinkaloud import families, loading
 from thinkaloud.errors import UserError
@@ -289,3 +290,14 @@ def test_small_models_compute_in_one_thread_unless_the_user_chose(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(seen)
+
+
+def test_attention_logits_are_capped_where_the_configuration_says_so(tmp_path: Path) -> None:
+    """Gemma-2: Transformers 5.17 takes sdpa by default, which knows no cap; later versions refuse it."""
+    tiny.model("gemma2", attn_logit_softcapping=0.5).save_pretrained(tmp_path)
+    ids = torch.arange(5, 25)[None]
+    found = loading.load_causal_lm(tmp_path)(ids).logits
+    wanted = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")(ids).logits
+    torch.testing.assert_close(found, wanted)
+    uncapped = tiny.model("gemma2", attn_logit_softcapping=None)(ids).logits
+    assert (found - uncapped).abs().max() > 1e-3

@@ -40,7 +40,7 @@ def byte_tokens() -> list[str]:
 
 def write_gguf(path: Path) -> dict[str, np.ndarray]:
     """A tiny Llama in 4 bits (Q4_1) and float32, with a byte-level tokenizer; the weights that it means."""
-    tokens = [*byte_tokens(), "Ġt", "<|im_start|>", "<|im_end|>"]
+    tokens = [*byte_tokens(), "Ġt", "he", "<|im_start|>", "<|im_end|>"]
     file = GGUFWriter(path, "llama")
     file.add_block_count(BLOCKS)
     file.add_context_length(64)
@@ -53,7 +53,7 @@ def write_gguf(path: Path) -> dict[str, np.ndarray]:
     file.add_vocab_size(len(tokens))
     file.add_tokenizer_model("gpt2")
     file.add_token_list(tokens)
-    file.add_token_merges(["Ġ t"])
+    file.add_token_merges(["Ġ t", "h e"])
     file.add_token_types([1] * (len(tokens) - 2) + [3, 3])
     file.add_bos_token_id(len(tokens) - 2)
     file.add_eos_token_id(len(tokens) - 1)

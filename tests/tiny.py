@@ -96,6 +96,8 @@ def model(name: str, seed: int = 0, **changes: Any) -> Any:
     for key, value in changes.items():
         setattr(config, key, value)
     torch.manual_seed(seed)
+    if getattr(config, "attn_logit_softcapping", None):
+        config._attn_implementation = "eager"  # as `loading` has it
     built = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for parameter in built.parameters():

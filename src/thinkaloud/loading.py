@@ -127,6 +127,8 @@ def load_config(path: str | Path) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder / 'config.json'} does not load: {str(error).strip().splitlines()[0]}") from None
     families.family_of(config)
+    if getattr(families.text_config(config), "attn_logit_softcapping", None):
+        config._attn_implementation = "eager"  # with sdpa Transformers 5.17 leaves Gemma-2's cap out, without a word
     return config
 
 
