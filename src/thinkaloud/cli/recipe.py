@@ -5,6 +5,7 @@ Nothing here imports torch, so that a laptop can check a recipe meant for a larg
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,7 @@ def load(path: Path) -> Recipe:
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is not a Python file: a recipe is one with a function recipe()")
     module = importlib.util.module_from_spec(spec)
+    sys.path.append(str(path.resolve().parent))  # a recipe may begin with another one beside it
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
