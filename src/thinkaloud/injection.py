@@ -1,4 +1,4 @@
-"""Injection: how a vector enters the AV's prompt. One class a kind, in a registry; imports no torch.
+"""Injection: how a vector enters the AV's prompt. One class a kind, in a registry; torch only inside calls.
 
 Vectors are an input of the call, in every kind. Nothing is remembered between calls, so activation checkpointing, which
 runs a block a second time during the backward pass, finds the same vectors again.

@@ -1,4 +1,4 @@
-"""Training configurations `AVWarmStart`, `ARWarmStart` and `RL`: frozen, nested, validated, free of torch."""
+"""Training configurations `AVWarmStart`, `ARWarmStart` and `RL`, free of torch; the cosine learning rate schedule."""
 
 import math
 from dataclasses import dataclass
