@@ -50,9 +50,11 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
     done = ledger.read(path)
     steps = dict(recipe.steps())
     plain = {name: _plain(arguments) for name, arguments in steps.items()}
+    free = [f"{name}.{field}" for name in steps for field in FREE]
     for name in [name for name in done if isinstance(steps.get(name), Nested)]:
         done[name] = _plain(type(steps[name]).of(**done[name]))  # its options may have had other names
-    ledger.check(recipe.out, done, plain, [f"{name}.{field}" for name in steps for field in FREE])
+        free += [f"{name}.{option}" for option in steps[name].left_open()]
+    ledger.check(recipe.out, done, plain, free)
     recipe.out.mkdir(parents=True, exist_ok=True)
     for name, arguments in steps.items():
         if name in done:
