@@ -1,4 +1,4 @@
-"""What an AV or AR was trained with: read it, write it, and check it against the live tokenizer.
+"""The contract, `nla_meta.yaml` in each of its official spellings: read, written, checked against the tokenizer.
 
 The file is `nla_meta.yaml` beside the weights, in the field's official spelling. What that spelling has no key for
 stands under `thinkaloud:`; readers that do not know the section can ignore it.

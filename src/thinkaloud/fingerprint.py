@@ -37,9 +37,14 @@ def same_model(one: str, other: str) -> bool:
     """Whether two names mean one model: by name; models on this machine under two names, by their weights."""
     if one == other:
         return True
-    named = ("pocket", *packages.packaged())
-    local = [name for name in (one, other) if name.startswith(named) or Path(name).expanduser().is_dir()]
-    return len(local) == 2 and fingerprint(one) == fingerprint(other)
+    return _is_here(one) and _is_here(other) and fingerprint(one) == fingerprint(other)
+
+
+def _is_here(name: str) -> bool:
+    """Whether a name means weights on this machine, with nothing to download."""
+    packaged = packages.packaged().get(name)
+    bundled = name == "pocket" or name.startswith("pocket/")
+    return bundled or (packaged.folder if packaged else Path(name).expanduser()).is_dir()
 
 
 def module_hash(model: nn.Module, site: Site) -> str:

@@ -1,4 +1,4 @@
-"""Injection: how a vector enters the AV's prompt. One class a kind, in a registry; imports no torch.
+"""Injection: how a vector enters the AV's prompt. One class a kind, in a registry; torch only inside calls.
 
 Vectors are an input of the call, in every kind. Nothing is remembered between calls, so activation checkpointing, which
 runs a block a second time during the backward pass, finds the same vectors again.
@@ -7,6 +7,7 @@ runs a block a second time during the backward pass, finds the same vectors agai
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from thinkaloud.errors import UserError
@@ -67,12 +68,18 @@ def kind(name: str) -> Injection:
             f"injection must be one of {', '.join(injection)}, found {name!r}: "
             f"if a Python file of yours registers it, set {VARIABLE} to the file"
         )
-    return injection[name]()
+    return _made(injection[name])
+
+
+@cache
+def _made(kind: type[Injection]) -> Injection:
+    """One of a kind, so that prompts with the same injection are seen to be alike."""
+    return kind()
 
 
 def chosen(name: str) -> Injection:
     """The injection that a user asks for: called `name`, or registered by the Python file `name`."""
-    return injection.find(name)() if name.endswith(".py") else kind(name)
+    return _made(injection.find(name)) if name.endswith(".py") else kind(name)
 
 
 @injection

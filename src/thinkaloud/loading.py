@@ -1,4 +1,4 @@
-"""Which weights, from where, and are they whole: folders, hub names and the bundled pocket family.
+"""Weights found and loaded whole: folders, Hugging Face hub names, models of packages, the bundled pocket family.
 
 Weights come from safetensors only, no code is run from a checkpoint, and a weight that a checkpoint lacks is refused: a
 model with silently random blocks is the worst of all outcomes.

@@ -187,6 +187,7 @@ def convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     # Without what differs from one version of Transformers or one machine to the next.
     config = {name: value for name, value in model.config.to_diff_dict().items() if name[0] != "_"}
-    del config["transformers_version"], config["quantization_config"]
+    for name in ("transformers_version", "quantization_config"):
+        config.pop(name, None)
     config["architectures"] = [type(model).__name__]
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True), encoding="utf-8")

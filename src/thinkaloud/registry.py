@@ -83,7 +83,7 @@ class Registry(Mapping[str, Part]):
         if path not in self._files:
             self._load()
             self._files[path] = self._registered_by(path)
-        new = self._files[path]
+        new, name = self._files[path], name.partition("/")[0]
         if name and name not in new:
             raise UserError(f"{path} registers no {self.kind} {name}: expected one of {', '.join(new)}")
         if not name and len(new) != 1:
@@ -93,6 +93,8 @@ class Registry(Mapping[str, Part]):
     def _registered_by(self, path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise UserError(f"no file {path}: a {self.kind} is a name, or a Python file that registers one")
+        if path.stem in sys.stdlib_module_names:
+            raise UserError(f"{path} has the name of a module of Python's own: give it another")
         before = dict(self._parts)
         spec = spec_from_file_location(path.stem, path)
         assert spec is not None

@@ -131,7 +131,7 @@ def test_a_step_done_under_earlier_names_is_done(place: Path) -> None:
     follow(recipe, verbs)
     ledger = Path("pair/recipe.json")
     done = json.loads(ledger.read_text())
-    done["train"] = flat(RL.of(**done["train"])) | {"advantage": "group", "reward": "mse"}
+    done["train"] = flat(RL.of(**done["train"])) | {"advantage": "group", "reward": "mse", "micro_tokens": 32768}
     assert done["train"]["parity_every"] == 9
     done["ar"] = flat(ARWarmStart.of(**done["ar"]))
     ledger.write_text(json.dumps(done))

@@ -282,6 +282,21 @@ def test_runs_are_listed_with_the_command_to_go_on(
     assert cli.main(["runs", str(tmp_path / "none")]) == 2
 
 
+def test_a_run_that_nobody_understands_is_listed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Listing runs no file that a run's configuration names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("raise SystemExit('ran')")
+    for name, more in {"file": {"injection": "mine.py"}, "odd": {"nonsense": 3}}.items():
+        (tmp_path / name).mkdir()
+        config = {"role": "av", "data": "d", "out": "o", **more}
+        (tmp_path / name / "config.json").write_text(json.dumps({"config": config, "steps": 9}))
+    assert cli.main(["runs", "--json"]) == 0
+    found = [json.loads(line)["next"] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["thinkaloud warmstart av --data d --out file --injection mine.py", ""]
+
+
 def test_options_that_were_changed_are_named_again() -> None:
     warm = ARWarmStart.of(data="d", out="o", batch=8, rows=5).to_dict()
     assert runs.go_on(Path("o"), warm) == "thinkaloud warmstart ar --data d --out o --batch-size 8 --rows 5"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinkaloud.config.groups import Rollout
+from thinkaloud.config.groups import Eval, Rollout
 from thinkaloud.config.nested import Nested
 from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart, cosine_lr
 from thinkaloud.errors import UserError
@@ -84,6 +84,15 @@ def test_options_go_by_the_name_with_their_group_and_by_their_last_part() -> Non
     }  # fmt: skip
     with pytest.raises(TypeError, match="every"):
         RL.of(nla="n", data="d", out="o", every=3)  # of eval or of save?
+
+
+def test_a_value_where_a_group_belongs_is_refused() -> None:
+    with pytest.raises(UserError, match=r"kl must be a KL, found float: RL\.of takes short names"):
+        RL(nla="n", data="d", out="o", kl=0.1)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="eval must be a AVEval, found Eval"):
+        AVWarmStart(data="d", out="o", eval=Eval())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="final_lr 1e-05 is a share of lr now"):
+        ARWarmStart.of(data="d", out="o", final_lr=1e-5)
 
 
 @pytest.mark.parametrize("config", [RL, AVWarmStart, ARWarmStart])

@@ -39,7 +39,7 @@ def stored(explanations: Sequence[str | None] | None = None, docs: int = 4) -> A
 
 def test_the_pairs_own_line_is_what_its_parts_give(nla: NLA) -> None:
     data = stored()
-    found = evaluate(nla, data, BASELINE, max_tokens=6)
+    found = evaluate(explained(nla, data, BASELINE, max_tokens=6))
     texts = [row[0].text for row in nla.explain(data.vectors, max_tokens=6)]
     cos = torch.nn.functional.cosine_similarity(nla.reconstruct(texts), data.vectors)
     own = found.lines[0]
@@ -51,7 +51,7 @@ def test_the_pairs_own_line_is_what_its_parts_give(nla: NLA) -> None:
 
 
 def test_written_explanations_are_scored_where_they_are(nla: NLA) -> None:
-    names = [line.name for line in evaluate(nla, stored(), BASELINE, max_tokens=2).lines]
+    names = [line.name for line in evaluate(explained(nla, stored(), BASELINE, max_tokens=2)).lines]
     assert names == [
         "AV → AR",
         "AV → AR, shuffled pairs",
@@ -59,7 +59,7 @@ def test_written_explanations_are_scored_where_they_are(nla: NLA) -> None:
         "always the mean vector",
     ]
     written = ["A word.", None, "Another.", None, "A third."] + [None] * (N - 5)
-    lines = {line.name: line for line in evaluate(nla, stored(written), BASELINE, max_tokens=2).lines}
+    lines = {line.name: line for line in evaluate(explained(nla, stored(written), BASELINE, max_tokens=2)).lines}
     rows = [0, 2, 4]
     cos = torch.nn.functional.cosine_similarity(
         nla.reconstruct(["A word.", "Another.", "A third."]), tiny.vectors(N)[rows]
@@ -68,12 +68,12 @@ def test_written_explanations_are_scored_where_they_are(nla: NLA) -> None:
     assert (line.n, line.n_docs) == (3, 2)
     assert line.cos == pytest.approx(float(cos.mean()), abs=1e-5)
     assert lines["written explanation → AR, shuffled pairs"].n == 3
-    none = [line.name for line in evaluate(nla, stored([None] * N), BASELINE, max_tokens=2).lines]
+    none = [line.name for line in evaluate(explained(nla, stored([None] * N), BASELINE, max_tokens=2)).lines]
     assert none == names
 
 
 def test_samples_count_as_rows_of_their_document(nla: NLA) -> None:
-    found = evaluate(nla, stored(), BASELINE, samples=3, temperature=1.0, max_tokens=2)
+    found = evaluate(explained(nla, stored(), BASELINE, samples=3, temperature=1.0, max_tokens=2))
     assert (found.lines[0].n, found.lines[0].n_docs) == (3 * N, 4)
 
 
@@ -98,7 +98,7 @@ def shuffled_cosines(docs: Sequence[str], samples: int) -> Line:
     table = pa.table({"doc_id": docs, "position": range(len(docs)), "explanation": [str(i) for i in range(len(docs))]})
     data = Activations(vectors, table, Site("resid_post", 2))
     pair: Any = Remembers(vectors)
-    found = evaluate(pair, data, BASELINE, samples=samples, temperature=1.0)
+    found = evaluate(explained(pair, data, BASELINE, samples=samples, temperature=1.0))
     assert found.lines[0].cos == pytest.approx(1.0)
     assert [line.name for line in found.lines][:4:2] == ["AV → AR", "written explanation → AR"]
     return found.lines[1]
@@ -113,7 +113,7 @@ def test_shuffled_pairs_are_of_other_documents_where_there_are_others() -> None:
     docs = ["a", "a", "b", "b"]
     pair: Any = Remembers(torch.eye(2).repeat_interleave(2, dim=0))  # one direction a document
     data = Activations(pair.vectors, pa.table({"doc_id": docs, "position": range(4)}), Site("resid_post", 2))
-    assert evaluate(pair, data, BASELINE, samples=5, temperature=1.0).lines[1].cos == 0.0
+    assert evaluate(explained(pair, data, BASELINE, samples=5, temperature=1.0)).lines[1].cos == 0.0
 
 
 def test_one_vector_has_no_shuffled_control() -> None:
@@ -123,21 +123,21 @@ def test_one_vector_has_no_shuffled_control() -> None:
 
 
 def test_one_document_has_no_interval_and_no_neighbour(nla: NLA) -> None:
-    found = evaluate(nla, stored(docs=1), BASELINE, max_tokens=2)
+    found = evaluate(explained(nla, stored(docs=1), BASELINE, max_tokens=2))
     assert math.isnan(found.lines[0].low)
     assert "nearest vector of another document" not in [line.name for line in found.lines]
     assert found.to_dict()["lines"][0]["low"] is None
 
 
 def test_the_mean_vector_has_fve_0(nla: NLA) -> None:
-    mean = evaluate(nla, stored(), BASELINE, max_tokens=2).lines[-1]
+    mean = evaluate(explained(nla, stored(), BASELINE, max_tokens=2)).lines[-1]
     assert (mean.fve, mean.mse) == (0.0, 0.9)
     assert np.isnan(mean.cos)
 
 
 def test_vectors_of_another_site_are_refused(nla: NLA) -> None:
     with pytest.raises(UserError, match="activations are of resid_post:1, the pair reads resid_post:2"):
-        evaluate(nla, replace(stored(), site=Site("resid_post", 1)), BASELINE)
+        evaluate(explained(nla, replace(stored(), site=Site("resid_post", 1)), BASELINE))
 
 
 def test_the_table_has_a_row_for_each_explanation(nla: NLA) -> None:
@@ -159,7 +159,7 @@ def test_every_evaluation_of_the_package_is_found_by_name(nla: NLA) -> None:
     found = explained(nla, stored(), BASELINE, max_tokens=4)
     assert {"reconstruction", "text_stats", "degenerate"} <= set(evaluation)
     assert evaluation.find("reconstruction")(found) == pytest.approx(
-        {line.name: line.fve for line in evaluate(nla, stored(), BASELINE, max_tokens=4).lines}
+        {line.name: line.fve for line in evaluate(explained(nla, stored(), BASELINE, max_tokens=4)).lines}
     )
     shares = evaluation.find("degenerate")(found)
     assert sum(share.value for share in shares.values()) == pytest.approx(1)

@@ -302,3 +302,9 @@ def test_a_new_kind_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     AVWarmStart.of(data="data", model="model", out="out", injection="embedding_sum")
     with pytest.raises(UserError, match="injection must be one of replace, add, embedding_sum"):
         AVWarmStart.of(data="data", model="model", out="out", injection="nowhere")
+
+
+def test_prompts_with_the_same_injection_are_read_together() -> None:
+    av = tiny.verbalizer()
+    one, two = av.prompt(torch.ones(1, 32)), av.prompt(2 * torch.ones(3, 32))
+    assert one.shared == two.shared

@@ -20,6 +20,7 @@ from thinkaloud.explanation import Explanation
 from thinkaloud.training import rewards, run_folder
 from thinkaloud.training.rewards import Rollouts, capped_mse, chosen, reward_term, total
 from thinkaloud.training.rl import resume, train
+from thinkaloud.training.rl_setup import from_anywhere
 
 NAN = float("nan")
 
@@ -172,6 +173,21 @@ def test_a_term_that_there_is_not(tmp_path: Path) -> None:
         chosen({f"{tmp_path / 'nowhere.py'}:brevity": 1.0})
     with pytest.raises(UserError, match="there is a reward term length already"):
         reward_term("length")(lambda rollouts: [])
+
+
+def test_a_file_with_the_name_of_a_module_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text(TERM)
+    with pytest.raises(UserError, match=r"random\.py has the name of a module of Python's own"):
+        chosen({f"{tmp_path / 'random.py'}:has_f": 1.0})
+
+
+@pytest.mark.parametrize("term", ["mine.py", "mine.py=0.5", "mine.py:has_f", "mine.py:has_f=2", "length=1"])
+def test_files_of_terms_are_kept_by_their_whole_path(
+    term: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (kept,) = from_anywhere(RL.of(nla="n", data="d", out="o", reward=(term,))).reward.terms
+    assert kept == (str(tmp_path / term) if term.startswith("mine") else term)
 
 
 def test_a_term_that_gives_too_little() -> None:

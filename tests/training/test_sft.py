@@ -206,6 +206,9 @@ def test_another_configuration_is_refused_by_field(data: Path, tmp_path: Path) -
     with pytest.raises(UserError, match=r"was begun with optim\.lr = 0\.0005, now it is 0\.002: choose another folder"):
         warm_start(config("ar", data, tmp_path / "run", lr=2e-3))
     warm_start(config("ar", data, tmp_path / "run", save_every=1))  # how often it saves is free
+    warm_start(config("ar", data, tmp_path / "few", rows=12))
+    with pytest.raises(UserError, match=r"was begun with rows = 12, now it is None"):
+        warm_start(config("ar", data, tmp_path / "few"))
 
 
 class Stopped(Exception):

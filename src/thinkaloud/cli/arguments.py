@@ -3,6 +3,7 @@
 import importlib
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import is_dataclass, replace
@@ -166,7 +167,8 @@ def _refuse_unknown(parser: Any, args: Sequence[str], prog: str) -> None:
         elif word.startswith("--"):
             option = word.split("=")[0]
             known = [name.replace("_", "-") for a in parser._actions for name in a.option_strings if len(name) > 2]
-            short = [f"--{name.rpartition('.')[2]}" for name in known if "." in name]
+            last = Counter(name.rpartition(".")[2] for name in known if "." in name)
+            short = [f"--{name}" for name, times in last.items() if times == 1 and f"--{name}" != option]
             if option.replace("_", "-") not in known:
                 near = get_close_matches(option.replace("_", "-"), known + short, 1)
                 if subcommands and i == 0 and not near:

@@ -5,6 +5,7 @@ Nothing here imports torch, so that a laptop can check a recipe meant for a larg
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +30,7 @@ def load(path: Path) -> Recipe:
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is not a Python file: a recipe is one with a function recipe()")
     module = importlib.util.module_from_spec(spec)
+    sys.path.append(str(path.resolve().parent))  # a recipe may begin with another one beside it
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -48,9 +50,11 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
     done = ledger.read(path)
     steps = dict(recipe.steps())
     plain = {name: _plain(arguments) for name, arguments in steps.items()}
+    free = [f"{name}.{field}" for name in steps for field in FREE]
     for name in [name for name in done if isinstance(steps.get(name), Nested)]:
         done[name] = _plain(type(steps[name]).of(**done[name]))  # its options may have had other names
-    ledger.check(recipe.out, done, plain, [f"{name}.{field}" for name in steps for field in FREE])
+        free += [f"{name}.{option}" for option in steps[name].left_open()]
+    ledger.check(recipe.out, done, plain, free)
     recipe.out.mkdir(parents=True, exist_ok=True)
     for name, arguments in steps.items():
         if name in done:

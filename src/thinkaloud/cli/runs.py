@@ -99,7 +99,13 @@ def go_on(folder: Path, config: dict[str, Any]) -> str:
     from thinkaloud.config.train import ARWarmStart, AVWarmStart
 
     kind = AVWarmStart if config["role"] == "av" else ARWarmStart
+    injection = {name: value for name, value in config.items() if name == "injection" and value != "replace"}
+    plain = {name: value for name, value in config.items() if name != "injection"}  # it may name a file, not run here
+    try:
+        changed = kind.of(**plain).changed()
+    except (UserError, TypeError):  # of another version, or written by hand
+        return ""
     words: list[object] = []
-    for name, value in {**kind.of(**config).changed(), "out": folder}.items():
+    for name, value in {**changed, **injection, "out": folder}.items():
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
     return command("warmstart", config["role"], *words)

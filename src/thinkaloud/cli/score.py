@@ -24,8 +24,10 @@ def main(args: Args) -> int:
     check_data(args.data)
     check_pair(args.nla, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
+    from thinkaloud.evals.explained import evaluation, explained
     from thinkaloud.evals.reconstruction import evaluate
 
+    also = {name: evaluation.find(name) for name in args.also}
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
     keep = np.zeros(len(whole.vectors), dtype=bool)
@@ -33,7 +35,8 @@ def main(args: Args) -> int:
     data = whole.filter(keep)
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
-        found = evaluate(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch, args.also)
+        said = explained(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch)
+        found = evaluate(said, also)
     how = {"samples": args.samples, "temperature": temperature, "seed": args.seed}
     verdicts = [str(verdict) for verdict in verdicts_on(found, nla)]
     if args.json:

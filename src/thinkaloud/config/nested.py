@@ -1,8 +1,9 @@
 """`Nested`: options in groups (`optim.lr`) that also go by short names (`lr`) and by those of earlier versions."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -36,6 +37,8 @@ class Nested(Group):
     """A configuration with groups of options. `EARLIER` has the full names of options that went by another one."""
 
     EARLIER: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    OPEN: ClassVar[Collection[str]] = ()
+    """Full names of options that are decided when a run begins, where they are None."""
 
     @classmethod
     def groups(cls) -> dict[str, Any]:
@@ -60,6 +63,17 @@ class Nested(Group):
     def but(self, **options: Any) -> Self:
         """This configuration with other options, by any of their names."""
         return replace(self, **self._grouped(options, {name: getattr(self, name) for name in self.groups()}))
+
+    def left_open(self) -> list[str]:
+        """The options that a run which begins will decide."""
+        return [name for name in self.OPEN if attrgetter(name)(self) is None]
+
+    def check_groups(self) -> None:
+        """Refuse what is no group where one belongs, as an option that once had its name."""
+        for name, group in self.groups().items():
+            if not isinstance(getattr(self, name), type(group)):
+                kind, found = type(group).__name__, type(getattr(self, name)).__name__
+                raise UserError(f"{name} must be a {kind}, found {found}: {type(self).__name__}.of takes short names")
 
     def changed(self) -> dict[str, Any]:
         """The options that are not as they are by default, by their full names."""

@@ -1,4 +1,4 @@
-"""Training configurations `AVWarmStart`, `ARWarmStart` and `RL`: frozen, nested, validated, free of torch."""
+"""Training configurations `AVWarmStart`, `ARWarmStart` and `RL`, free of torch; the cosine learning rate schedule."""
 
 import math
 from dataclasses import dataclass
@@ -53,6 +53,7 @@ class WarmStart(Nested):
     """Supervised warm start on the explanations of stored activations: what an AV's and an AR's have in common."""
 
     EARLIER: ClassVar = {**EARLIER, "batch": "batch_size"}
+    OPEN: ClassVar = ("batch_size", "optim.lr", "optim.final_lr_ratio", "optim.warmup_steps", "compute.micro_tokens")
     role: ClassVar[str]
     data: str
     """Folder of an extraction with explanations (`thinkaloud extract`, `thinkaloud explain`)."""
@@ -83,6 +84,7 @@ class WarmStart(Nested):
     compute: Compute = Compute()
 
     def __post_init__(self) -> None:
+        self.check_groups()
         self.at_least(1, "batch_size", "epochs", "rows")
         if self.start is not None and self.model is not None:
             raise UserError("give start or model, not both: what is gone on from names its own model")
@@ -92,6 +94,8 @@ class WarmStart(Nested):
         options.pop("role", None)
         final = options.pop("final_lr", None)  # of an earlier version: a rate, not a share of the peak
         if final is not None:
+            if options.get("lr") is None:
+                raise UserError(f"final_lr {final} is a share of lr now: give final_lr_ratio")
             options["final_lr_ratio"] = float(f"{final / options['lr']:.12g}")
         return super().of(**options)
 
@@ -159,6 +163,7 @@ class RL(Nested):
         "stop_drop": "stop.drop",
         "stop_repetition": "stop.repetition",
     }
+    OPEN: ClassVar = ("optim.lr", "optim.ar_lr", "compute.micro_tokens")
     nla: str
     """The pair to start from: pocket, a folder with av and ar in it, or a hub name."""
     data: str
@@ -186,6 +191,7 @@ class RL(Nested):
     compute: Compute = Compute()
 
     def __post_init__(self) -> None:
+        self.check_groups()
         self.at_least(1, "steps", "rows")
 
 

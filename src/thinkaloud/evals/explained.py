@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thinkaloud.activations import Activations
 from thinkaloud.baseline import Baseline
+from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import MAX_TOKENS, NLA
 from thinkaloud.pair.scores import Scores
 from thinkaloud.registry import Registry
@@ -56,7 +57,9 @@ def explained(
     max_tokens: int = MAX_TOKENS,
     watch: Callable[[int], None] = lambda rows: None,
 ) -> Explained:
-    """The table of the pair's own explanations of `data`."""
+    """The table of the pair's own explanations of `data`; UserError where that is of another site than the pair's."""
+    if data.site is not None and data.site != nla.site:
+        raise UserError(f"the activations are of {data.site}, the pair reads {nla.site}: extract with --nla")
     said = [e for row in nla.explain(data.vectors, samples, temperature, seed, max_tokens, watch) for e in row]
     target = data.vectors.repeat_interleave(samples, dim=0)
     rebuilt = nla.reconstruct([explanation.text for explanation in said])

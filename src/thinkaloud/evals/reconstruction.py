@@ -3,20 +3,19 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
-from thinkaloud.activations import Activations
 from thinkaloud.baseline import Baseline
-from thinkaloud.errors import UserError
 from thinkaloud.evals.controls import foreign_pairs, nearest_neighbour
-from thinkaloud.evals.explained import Explained, evaluation, explained
-from thinkaloud.pair.nla import MAX_TOKENS, NLA
+from thinkaloud.evals.explained import Explained, evaluation
 from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.site import Site
 from thinkaloud.stats import Estimate, estimate, mean
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 OWN, WRITTEN, SHUFFLED = "AV → AR", "written explanation → AR", "shuffled pairs"  # names of lines
 
 
@@ -67,31 +66,17 @@ class Evaluation:
         return {**out, "also": _plain(self.also)} if self.also else out
 
 
-def evaluate(
-    nla: NLA,
-    data: Activations,
-    baseline: Baseline,
-    samples: int = 1,
-    temperature: float = 0.0,
-    seed: int = 0,
-    max_tokens: int = MAX_TOKENS,
-    watch: Callable[[int], None] = lambda rows: None,
-    also: Sequence[str] = (),
-) -> Evaluation:
-    """Score the pair on `data`: its own explanations, the written ones where the table has them, and the controls.
+def evaluate(found: Explained, also: Mapping[str, Callable[[Explained], Mapping[str, Any]]] = _NONE) -> Evaluation:
+    """Score a pair by its explanations of stored vectors, by the written ones where there are any, and by the controls.
 
     Shuffled pairs set each text against a random vector of another document, or, where there is one document, against
-    another of its vectors. Rows without a written explanation are left out of the lines that need one. `also` names
-    other evaluations of the same explanations. UserError where the vectors are of another site than the pair's.
+    another of its vectors. Rows without a written explanation are left out of the lines that need one. `also` are
+    other evaluations of the same explanations, by name.
     """
-    if data.site is not None and data.site != nla.site:
-        raise UserError(f"the activations are of {data.site}, the pair reads {nla.site}: extract with --nla")
-    more = {name: evaluation.find(name) for name in also}
-    found = explained(nla, data, baseline, samples, temperature, seed, max_tokens, watch)
     closed = sum(finish == "closed" for finish in found.column("finish")) / len(found.table)
     tokens = sum(found.column("tokens")) / len(found.table)
-    figures = {name: of(found) for name, of in more.items()}
-    return Evaluation(tuple(lines(found)), baseline, nla.site, closed, tokens, figures)
+    figures = {name: of(found) for name, of in also.items()}
+    return Evaluation(tuple(lines(found)), found.baseline, found.nla.site, closed, tokens, figures)
 
 
 @evaluation

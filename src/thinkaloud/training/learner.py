@@ -1,4 +1,4 @@
-"""Trainable parameters: all weights or a LoRA adapter, dropout off, gradient checkpointing."""
+"""Trainable parameters: all weights, the adapter there is, or a fresh LoRA; dropout off, gradient checkpointing."""
 
 from typing import Any
 

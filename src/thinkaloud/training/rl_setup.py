@@ -103,8 +103,9 @@ def _whole_folder(path: str) -> str:
 
 def _whole_file(term: str) -> str:
     """A reward term with the whole path of the file that registers it, where one does."""
-    file, colon, rest = term.rpartition(":")
-    return f"{Path(file).expanduser().resolve()}{colon}{rest}" if colon else term
+    name, equals, weight = term.partition("=")
+    file, colon, part = (name, "", "") if name.endswith(".py") else name.rpartition(":")
+    return f"{Path(file).expanduser().resolve()}{colon}{part}{equals}{weight}" if file else term
 
 
 def check_pair(nla: NLA, config: RL) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,17 +37,11 @@ def as_begun(out: Path, config: C, free: Collection[str]) -> C:
     """The configuration that the run in `out` was begun with; `config` says the same, leaves it open, or says it of the
     options `free`, which are as it says. UserError where it says something else.
     """
-    begun, given = begun_with(out)["config"], _said(config.to_dict())
+    begun, given = begun_with(out)["config"], config.to_dict()
     ledger.check(out, {"role": begun.get("role", "rl")}, {"role": given.get("role", "rl")})
     before = type(config).of(**begun)
-    ledger.check(out, ledger.plain(before.to_dict()), given, free)
+    ledger.check(out, ledger.plain(before.to_dict()), given, [*free, *config.left_open()])
     return before.but(**{name: attrgetter(name)(config) for name in free})
-
-
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without those that are left open."""
-    said = {name: _said(value) if isinstance(value, Mapping) else value for name, value in options.items()}
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def vectors_digest(data: str) -> str:

@@ -1,4 +1,4 @@
-"""`Trainer`: optimizer, schedules, gradient clipping, checkpoints and log, for warm start and RL."""
+"""`Trainer`: AdamW, gradient clipping, each step's learning rate as a schedule gives it, checkpoints and log."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

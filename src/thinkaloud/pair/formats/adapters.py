@@ -1,4 +1,4 @@
-"""Peft adapters over a base model: our own, and those of nanoNLA and EasyNLA.
+"""LoRA adapters over a base model: made afresh, read and saved; those of nanoNLA and EasyNLA are read.
 
 Ours keep peft's `adapter_config.json` and `adapter_model.safetensors` beside the contract, an AR its head as well.
 Theirs keep a copy of the data set's sidecar instead of a contract, which leaves unsaid what both projects do: the AV

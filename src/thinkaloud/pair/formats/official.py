@@ -1,4 +1,4 @@
-"""The official checkpoint layout: a Transformers folder, `nla_meta.yaml`, and for an AR `value_head.safetensors`."""
+"""The official checkpoint layout: whole models written, an AR's `value_head.safetensors` read; see `contract.py`."""
 
 from pathlib import Path
 from typing import Any
