@@ -4,7 +4,6 @@ Nothing here imports torch, so that a laptop can check a recipe meant for a larg
 """
 
 import importlib.util
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -49,10 +48,10 @@ def follow(recipe: Recipe, verbs: dict[str, Callable[[Any], Any]], say: Callable
     path = recipe.out / LEDGER
     done = ledger.read(path)
     steps = dict(recipe.steps())
-    plain = {name: _plain(arguments) for name, arguments in steps.items()}
+    plain = {name: ledger.plain(asdict(arguments)) for name, arguments in steps.items()}
     free = [f"{name}.{field}" for name in steps for field in FREE]
     for name in [name for name in done if isinstance(steps.get(name), Nested)]:
-        done[name] = _plain(type(steps[name]).of(**done[name]))  # its options may have had other names
+        done[name] = ledger.plain(asdict(type(steps[name]).of(**done[name])))  # its options may have had other names
         free += [f"{name}.{option}" for option in steps[name].left_open()]
     ledger.check(recipe.out, done, plain, free)
     recipe.out.mkdir(parents=True, exist_ok=True)
@@ -70,8 +69,3 @@ def done_of(recipe: Recipe) -> list[str]:
     """The names of the steps that are done, in their order."""
     done = ledger.read(recipe.out / LEDGER)
     return [name for name, _ in recipe.steps() if name in done]
-
-
-def _plain(arguments: Any) -> dict[str, Any]:
-    """A step's arguments as JSON holds them."""
-    return json.loads(json.dumps(asdict(arguments), default=str))
