@@ -2,12 +2,13 @@
 
     python benchmarks/rl_step.py --shape qwen2.5-1.5b --mode full --prompts 16 --group 16
     python benchmarks/rl_step.py --shape qwen2.5-7b --mode adapter --prompts 64 --group 8
+    python benchmarks/rl_step.py --shape smollm2-135m --prompts 64 --group 8 --prompt 35 --response 72 --compile
 
-A whole step of `training/rl.py` on random weights: rollouts that all run to the cap behind a prompt of 125 tokens, the
-AR's pass and its regression, the reference, the AV's update, the optimizer. Responses are said to have closed, so that
-nothing is spared. Prints one JSON line with the seconds of each part, its floor (the matrix products of that part at
-the machine's measured rate) and the share of the floor reached. With `--peer`, a checkout of nanoNLA, the parts of
-its step are timed in the same run by its own code (peers.py).
+A whole step of `training/rl.py` on random weights: rollouts that all run to the cap behind a prompt, the AR's pass and
+its regression, the reference, the AV's update, the optimizer. Responses are said to have closed, so that nothing is
+spared. Prints one JSON line with the seconds of each part, its floor (the matrix products of that part at the machine's
+measured rate) and the share of the floor reached. With `--peer`, a checkout of nanoNLA, the parts of its step are timed
+in the same run by its own code (peers.py).
 """
 
 import argparse
@@ -39,8 +40,6 @@ from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.reward_model import RewardModel
 
-PROMPT, SLOT, RESPONSE = 125, 40, 150
-
 
 def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
@@ -64,13 +63,15 @@ class Clock:
 
 
 class Fixed(Verbalizer):
-    """A verbalizer whose prompt is 125 words with the vector at the 40th: no chat template is asked."""
+    """A verbalizer whose prompt is so many words with the vector a third of the way in: no chat template is asked."""
+
+    length = 125
 
     def __post_init__(self) -> None:
-        self.prompt_ids, self.slots = torch.arange(1, PROMPT + 1), (SLOT,)
+        self.prompt_ids, self.slots = torch.arange(1, self.length + 1), (self.length // 3,)
 
 
-def make_pair(shape: str, mode: str, device: torch.device, rank: int) -> tuple[Fixed, Reconstructor]:
+def make_pair(shape: str, mode: str, device: torch.device, rank: int, prompt: int) -> tuple[Fixed, Reconstructor]:
     """Random weights: float32 where all of them learn, as the device likes them under an adapter."""
     tokenizer, site = make_tokenizer(SHAPES[shape]["vocab_size"]), Site("resid_post", LAYER[shape])
     model = make_model(shape, device)
@@ -82,6 +83,7 @@ def make_pair(shape: str, mode: str, device: torch.device, rank: int) -> tuple[F
     ar = Contract("ar", width, site, ar_template="{explanation}\nw1", mse_scale=width**0.5, ar_suffix_ids=(1,))
     head = head_from(torch.eye(width)).to(device).requires_grad_(True)
     given = (mode, Lora(rank=rank, alpha=16))
+    Fixed.length = prompt
     return (
         Fixed(require_gradients(model, *given), tokenizer, av),
         Reconstructor(require_gradients(backbone, *given), head, tokenizer, ar),
@@ -103,16 +105,19 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=16)
     parser.add_argument("--rank", type=int, default=128)
     parser.add_argument("--micro-tokens", type=int, default=32768)
+    parser.add_argument("--prompt", type=int, default=125, help="tokens of the AV's prompt")
+    parser.add_argument("--response", type=int, default=150, help="tokens of every response")
     parser.add_argument("--checkpointing", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="blocks compiled for training")
     parser.add_argument("--peer", type=Path, help="a checkout of nanoNLA, an eighth of whose step is timed too")
     parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
     args = parser.parse_args()
     device, rows = torch.device(args.device), args.prompts * args.group
     config = RL.of(
-        nla="", data="", out="", prompts=args.prompts, group=args.group, max_tokens=RESPONSE, rollout_rows=rows,
-        micro_tokens=args.micro_tokens, device=args.device,
+        nla="", data="", out="", prompts=args.prompts, group=args.group, max_tokens=args.response, rollout_rows=rows,
+        micro_tokens=args.micro_tokens, device=args.device, compile=args.compile,
     )  # fmt: skip
-    av, ar = make_pair(args.shape, args.mode, device, args.rank)
+    av, ar = make_pair(args.shape, args.mode, device, args.rank, args.prompt)
     if args.checkpointing:
         let_recompute(av.model)
         let_recompute(ar.backbone)
@@ -126,7 +131,7 @@ def main() -> None:
     for step in range(args.steps + 1):
         clock = Clock(device)
         with clock("rollout"):
-            groups = policy.sample(vectors, args.group, Sampling(1.0, RESPONSE, step))
+            groups = policy.sample(vectors, args.group, Sampling(1.0, args.response, step))
         said: list[Explanation] = [replace(one, finish="closed") for group in groups for one in group]
         with clock("ar"):
             mse = reward_model.score(
@@ -148,14 +153,14 @@ def main() -> None:
     base_blocks = sum(p.numel() for n, p in families.blocks(av.model).named_parameters() if "lora_" not in n)
     ar_blocks = sum(p.numel() for n, p in families.blocks(ar.backbone).named_parameters() if "lora_" not in n)
     head = sum(p.numel() for p in families.head(av.model).parameters())
-    tokens = rows * RESPONSE
-    read = rows * (RESPONSE - 1) + args.prompts * PROMPT
+    tokens = rows * args.response
+    read = rows * (args.response - 1) + args.prompts * args.prompt
     # A backward pass takes twice a forward pass where weights learn, once where an adapter over them does.
     back = 2 if args.mode == "full" else 1
     again = 1 if args.checkpointing else 0
     floor = {
-        "rollout": 2 * (args.prompts * PROMPT * base_blocks + tokens * (base_blocks + head)) / ceiling,
-        "ar": 2 * rows * (RESPONSE + 1) * ar_blocks * (1 + back + again) / ceiling,
+        "rollout": 2 * (args.prompts * args.prompt * base_blocks + tokens * (base_blocks + head)) / ceiling,
+        "ar": 2 * rows * (args.response + 1) * ar_blocks * (1 + back + again) / ceiling,
         "update": 2 * (read * base_blocks + tokens * head) * (1 + 1 + back + again) / ceiling,
     }
     result = {
@@ -166,8 +171,10 @@ def main() -> None:
         "mode": args.mode,
         "prompts": args.prompts,
         "group": args.group,
-        "response_tokens": RESPONSE,
+        "prompt_tokens": args.prompt,
+        "response_tokens": args.response,
         "checkpointing": args.checkpointing,
+        "compile": args.compile,
         "step_s": round(total, 2),
         "seconds": {name: round(value, 3) for name, value in part.items()},
         "first_step_s": round(sum(clocks[0].values()), 2),
@@ -181,7 +188,7 @@ def main() -> None:
         del av, ar, policy, reward_model, learning, optimizer
         gc.collect()
         seconds = nanonla_step(
-            args.peer, args.shape, device, args.prompts, args.group, RESPONSE, Clock(device), min(8, args.prompts)
+            args.peer, args.shape, device, args.prompts, args.group, args.response, Clock(device), min(8, args.prompts)
         )
         peer = {"seconds": {name: round(value, 2) for name, value in seconds.items()}}
         ratio = round(sum(seconds.values()) / total, 1)

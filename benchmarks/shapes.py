@@ -28,6 +28,16 @@ SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 32768,
         "tie_word_embeddings": True,
     },
+    "smollm2-135m": {
+        "hidden_size": 576,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "vocab_size": 49152,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+    },
     "tiny": {
         "hidden_size": 256,
         "num_hidden_layers": 9,
@@ -38,7 +48,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 4096,
     },
 }
-LAYER = {"qwen2.5-7b": 20, "qwen2.5-1.5b": 18, "tiny": 5}
+LAYER = {"qwen2.5-7b": 20, "qwen2.5-1.5b": 18, "smollm2-135m": 20, "tiny": 5}
 
 
 def make_tokenizer(vocab_size: int) -> Any:

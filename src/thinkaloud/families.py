@@ -108,6 +108,17 @@ def place(model: nn.Module, site: Site) -> tuple[nn.Module, bool]:
     return block.get_submodule(name), site.kind == "resid_mid"
 
 
+def compile_blocks(*models: nn.Module) -> None:
+    """Have torch.compile fuse what lies between the matrix products of each block; the first calls take seconds.
+
+    Blocks of one shape share a graph, for any number and length of rows.
+    """
+    torch._dynamo.config.recompile_limit = 64  # policy, reference and reward model, each with gradients and without
+    for model in models:
+        for block in blocks(model):
+            block.compile(dynamic=True)
+
+
 def n_blocks(model: nn.Module) -> int:
     return len(blocks(model))
 

@@ -29,10 +29,10 @@ def choose_positions(
     return sorted(allowed[np.argsort(draws, kind="stable")[:n]].tolist())
 
 
-def allowed_positions(ids: Sequence[int], special: np.ndarray, minimum: int) -> np.ndarray:
-    """Positions of `ids` from `minimum` on whose token is not in `special` (a sorted array of ids)."""
+def allowed_positions(ids: Sequence[int], passed_over: np.ndarray, minimum: int) -> np.ndarray:
+    """Positions of `ids` from `minimum` on whose token is not in `passed_over` (an array of ids)."""
     tokens = np.asarray(ids[minimum:], dtype=np.int64)
-    return np.flatnonzero(~np.isin(tokens, special)) + minimum
+    return np.flatnonzero(~np.isin(tokens, passed_over)) + minimum
 
 
 def special_ids(tokenizer: Any) -> np.ndarray:

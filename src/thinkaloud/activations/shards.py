@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -34,7 +35,10 @@ from thinkaloud.site import Site
 T = TypeVar("T")
 SETTINGS = "extraction.json"
 # What decides a folder's bytes, of the configuration.
-OPTIONS = ("positions", "seed", "min_position", "window", "next_tokens", "heldout", "batch_tokens", "limit")
+OPTIONS = (
+    *("positions", "seed", "min_position", "special_tokens", "window", "next_tokens", "heldout", "batch_tokens"),
+    "limit",
+)
 
 
 def extract_to(
@@ -143,7 +147,8 @@ class _Extraction:
     ) -> None:
         self.config, self.run, self.tokenizer, self.corpus = config, run, tokenizer, corpus
         self.shard_docs, self.progress = shard_docs, progress
-        self.special, self.reader = special_ids(tokenizer), Reader(tokenizer)
+        self.passed_over = special_ids(tokenizer) if not config.special_tokens else np.zeros(0, np.int64)
+        self.reader = Reader(tokenizer)
         self.n_shards = self.tokens = 0
         self.began: float | None = None  # the share of the text before the first shard that is run
 
@@ -207,7 +212,7 @@ class _Extraction:
         windows: list[Window] = []
         for document, ids in zip(group, encoded, strict=True):
             windows += windows_of(document, ids or [], bos, config.window, context)
-        allowed = (allowed_positions(w.ids, self.special, config.min_position) for w in windows)
+        allowed = (allowed_positions(w.ids, self.passed_over, config.min_position) for w in windows)
         places = [
             choose_positions(config.seed, w.doc_id, a, config.positions, w.start)
             for w, a in zip(windows, allowed, strict=True)

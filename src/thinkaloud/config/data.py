@@ -29,6 +29,8 @@ class Extract:
     """What the choice of positions is keyed on, with the document's id."""
     min_position: int = 50
     """The first position that may be chosen: early ones have odd norms and say little."""
+    special_tokens: bool = False
+    """Choose special tokens too, as those between the turns of a chat; their vectors are odd like early ones."""
     window: int | None = None
     """Split documents into windows of so many tokens; default: whole documents, cut at the model's context."""
     next_tokens: int = 0

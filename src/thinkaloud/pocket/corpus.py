@@ -6,7 +6,7 @@ episodes come from wordings and combinations of values that the training split n
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,21 @@ def chats(folder: Path) -> Iterator[dict[str, Any]]:
                 yield {"id": f"{path.name.removesuffix('.jsonl.xz')}/{i}", "messages": json.loads(line)["messages"]}
 
 
+def gsm8k(folder: Path, part: str) -> Iterator[dict[str, Any]]:
+    """GSM8K's problems of a part, train or test, as chats {id, messages} with the worked solution as the answer."""
+    path = folder / f"gsm8k-{part}.jsonl.xz"
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        for i, line in enumerate(file):
+            problem = json.loads(line)
+            turns = zip(("user", "assistant"), (problem["question"], problem["answer"]), strict=True)
+            yield {"id": f"gsm8k-{part}/{i}", "messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+def set_aside(document: dict[str, Any]) -> bool:
+    """Whether a chat is one of those that no training sees: one of thirty, by a hash of its id."""
+    return split_of(f"set aside/{document['id']}", 1 / 30) == "heldout"
+
+
 def world(start: int, n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
     """World documents `start` to `start` + `n`."""
     return (world_document(i, seed) for i in range(start, start + n))
@@ -70,22 +85,46 @@ def write_mix(
     world_documents: int = 40_000,
     odd_documents: int = 6_000,
     seed: int = 0,
+    problems: bool = False,
+    test: Path | None = None,
 ) -> dict[str, int]:
     """Write the mix as JSONL files that `thinkaloud extract --corpus` reads; returns how many of each kind.
 
     Args:
         corpus: folder with prose-*.txt.xz and chat-*.jsonl.xz
         out: folder to write
+        problems: GSM8K's training problems as chats too
+        test: folder for documents that no training sees: the prose that is held out, one of thirty chats, GSM8K's test
+            problems, other oddments
     """
     if not any(corpus.glob("*.xz")):
         raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {corpus}")
-    out.mkdir(parents=True, exist_ok=True)
-    return {
-        "prose": _write(out / "prose.jsonl", prose(corpus)),
-        "chats": _write(out / "chats.jsonl", chats(corpus)),
-        "world": _write(out / "world.jsonl", world(0, world_documents, seed)),
-        "oddments": _write(out / "oddments.jsonl", oddments(0, odd_documents, seed)),
+    kinds = {
+        "prose": prose(corpus),
+        "chats": (chat for chat in chats(corpus) if test is None or not set_aside(chat)),
+        "problems": gsm8k(corpus, "train") if problems else (),
+        "world": world(0, world_documents, seed),
+        "oddments": oddments(0, odd_documents, seed),
     }
+    held: dict[str, Iterable[dict[str, Any]]] = {}
+    if test is not None:
+        held = {
+            "prose": prose(corpus, "prose-heldout.txt.xz"),
+            "chats": filter(set_aside, chats(corpus)),
+            "problems": gsm8k(corpus, "test") if problems else (),
+            "oddments": oddments(odd_documents, odd_documents // 30, seed),
+        }
+        _write_all(test, held)
+    return _write_all(out, kinds)
+
+
+def _write_all(folder: Path, kinds: Mapping[str, Iterable[dict[str, Any]]]) -> dict[str, int]:
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {name: _write(folder / f"{name}.jsonl", documents) for name, documents in kinds.items()}
+    for name in [name for name, n in found.items() if not n]:
+        (folder / f"{name}.jsonl").unlink()
+        del found[name]
+    return found
 
 
 def _write(path: Path, documents: Iterable[dict[str, Any]]) -> int:

@@ -46,7 +46,8 @@ class Lockstep(Engine):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with torch.inference_mode(), attention.reading(self.model):
+        # Blocks that are compiled for training have no graph for a cache in place.
+        with torch.inference_mode(), attention.reading(self.model), torch.compiler.set_stance("force_eager"):
             yield
 
     def cancel(self, request: Request) -> None:

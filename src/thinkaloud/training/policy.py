@@ -81,6 +81,8 @@ class Policy:
             adapters.cast_by_autocast(self.model)
         self.reference = Reference(self.model)
         self.reference_verbalizer = replace(verbalizer, model=self.reference.module)
+        if config.compute.compile:
+            families.compile_blocks(self.model, self.reference.module)
         dtype = torch.bfloat16 if self.bfloat16 else None
         tokenizer = verbalizer.tokenizer
         make = engines.find(config.rollout.engine)

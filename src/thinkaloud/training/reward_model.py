@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from thinkaloud import families
 from thinkaloud.batching import length_batches
 from thinkaloud.config.train import RL
 from thinkaloud.explanation import Explanation
@@ -27,6 +28,8 @@ class RewardModel:
         self.module = nn.ModuleDict({"backbone": reconstructor.backbone, "head": reconstructor.head})
         self.learns = any(p.requires_grad for p in self.module.parameters())
         self.start = Reference(self.module)
+        if config.compute.compile:
+            families.compile_blocks(self.module["backbone"], self.start.module["backbone"])
         self.bfloat16 = config.compute.in_bfloat16(self.device.type)
         if self.bfloat16:
             adapters.cast_by_autocast(self.module)

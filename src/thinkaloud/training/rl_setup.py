@@ -28,7 +28,7 @@ from thinkaloud.training.plan import MICRO_TOKENS, default_lr
 from thinkaloud.training.provenance import provenance
 
 # Where a run is computed and what is kept of it may change between a stop and its resumption; nothing else may.
-FREE = ("out", "compute.device", "save.every", "save.keep", "report_to")
+FREE = ("out", "compute.device", "compute.compile", "save.every", "save.keep", "report_to")
 
 
 @dataclass(frozen=True)

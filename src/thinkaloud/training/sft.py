@@ -35,7 +35,7 @@ from thinkaloud.training.trainer import Part, Trainer
 LOG_EVERY = 20
 TIMED = 3  # steps after which the time left is told
 # Where a run is computed and how often it saves may change between a stop and its resumption; nothing else may.
-FREE = ("compute.device", "save.every", "save.keep", "out", "report_to")
+FREE = ("compute.device", "compute.compile", "save.every", "save.keep", "out", "report_to")
 
 
 def warm_start(
@@ -107,7 +107,7 @@ def reached(out: Path) -> dict[str, float]:
 def _extent(task: AVTask | ARTask, micro_tokens: int) -> tuple[int, float]:
     """How many weights learn, and about how many bytes the run takes."""
     learning = sum(p.numel() for p in checkpoint.trainable(task.module).values())
-    inner = families.text_model(task.verbalizer.model if isinstance(task, AVTask) else task.reconstructor.backbone)
+    inner = families.text_model(task.model)
     vocabulary = inner.config.vocab_size if isinstance(task, AVTask) else 0
     shape = families.n_blocks(inner), families.d_model(inner), vocabulary, micro_tokens
     return learning, plan.memory(families.size(task.module), learning, *shape)
@@ -142,6 +142,8 @@ def _run(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
         adapters.cast_by_autocast(task.module)
+    if config.compute.compile:
+        families.compile_blocks(task.model)
     watch({"step": start, "steps": steps})
     since, tokens = time.perf_counter(), 0
     for step in range(start, steps):

@@ -69,6 +69,11 @@ class AVTask(Task[AVWarmStart]):
         """What learns, with its contract."""
         return self.verbalizer
 
+    @property
+    def model(self) -> nn.Module:
+        """The model that learns."""
+        return self.verbalizer.model
+
     def sizes(self, rows: Sequence[int]) -> list[int]:
         return [n + len(self.verbalizer.prompt_ids) for n in super().sizes(rows)]
 
@@ -156,6 +161,11 @@ class ARTask(Task[ARWarmStart]):
     def part(self) -> Reconstructor:
         """What learns, with its contract."""
         return self.reconstructor
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that learns, without the head."""
+        return self.reconstructor.backbone
 
     def weight(self, rows: Sequence[int]) -> float:
         return float(len(rows))
