@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from thinkaloud import families
@@ -26,11 +27,24 @@ def require_gradients(model: Any, mode: str, lora: Lora, checkpointing: bool = F
     else:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not has_adapter or "lora_" in name)
+    adapters.in_weight_space(model)
     if checkpointing:
         inner = families.text_model(model)
         inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()
     return model
+
+
+def compute_in_bfloat16(model: nn.Module) -> None:
+    """Prepare `model` for passes under autocast to bfloat16, with the residual stream in bfloat16 as well.
+
+    Else the stream is float32, as embeddings are where all weights learn, and what lies between the matrix products
+    takes twice the time. Rollouts compute in bfloat16 throughout.
+    """
+    adapters.cast_by_autocast(model)
+    embedding = families.embedding(model)
+    if embedding.weight.dtype == torch.float32:
+        embedding.register_forward_hook(lambda _module, _inputs, out: out.to(torch.bfloat16))
 
 
 def _drop_dropout(model: nn.Module) -> None:

@@ -21,10 +21,10 @@ from thinkaloud.attention import Layout
 from thinkaloud.batching import length_batches
 from thinkaloud.config.train import RL
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.verbalizer import Verbalizer
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.rollout.base import engine as engines
+from thinkaloud.training.learner import compute_in_bfloat16
 from thinkaloud.training.losses import full_kl, k3, policy_loss
 from thinkaloud.training.memory import logits_in_pieces
 from thinkaloud.training.reference import Reference
@@ -78,7 +78,7 @@ class Policy:
         if self.bfloat16 and any(p.requires_grad for p in self.model.parameters()):
             if config.rollout.engine == "lockstep":  # another engine keeps a copy anyway
                 self.sampler = replace(verbalizer, model=_plain_copy(self.model))
-            adapters.cast_by_autocast(self.model)
+            compute_in_bfloat16(self.model)
         self.reference = Reference(self.model)
         self.reference_verbalizer = replace(verbalizer, model=self.reference.module)
         if config.compute.compile:

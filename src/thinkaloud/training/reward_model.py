@@ -13,9 +13,9 @@ from thinkaloud import families
 from thinkaloud.batching import length_batches
 from thinkaloud.config.train import RL
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair.formats import adapters
 from thinkaloud.pair.reconstructor import Reconstructor, pad
 from thinkaloud.pair.scores import direction_mse
+from thinkaloud.training.learner import compute_in_bfloat16
 from thinkaloud.training.reference import Reference
 
 
@@ -32,7 +32,7 @@ class RewardModel:
             families.compile_blocks(self.module["backbone"], self.start.module["backbone"])
         self.bfloat16 = config.compute.in_bfloat16(self.device.type)
         if self.bfloat16:
-            adapters.cast_by_autocast(self.module)
+            compute_in_bfloat16(self.module["backbone"])
 
     def score(self, texts: Sequence[str], vectors: Float[Tensor, "n d"], micro_tokens: int) -> Float[Tensor, " n"]:
         """Direction MSE of each text's vector; where the AR learns, the gradient of their mean is added.

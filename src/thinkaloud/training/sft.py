@@ -24,9 +24,10 @@ from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import at, fingerprint, revision
 from thinkaloud.loading import resolve
 from thinkaloud.lock import held
-from thinkaloud.pair.formats import adapters, save
+from thinkaloud.pair.formats import save
 from thinkaloud.training import checkpoint, plan, run_folder
 from thinkaloud.training.data import load_rows, step_rows
+from thinkaloud.training.learner import compute_in_bfloat16
 from thinkaloud.training.provenance import provenance
 from thinkaloud.training.tasks import ARTask, AVTask, base_model, build
 from thinkaloud.training.tracking import tracked
@@ -141,7 +142,7 @@ def _run(
     bfloat16 = config.compute.in_bfloat16(device.type)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     if bfloat16:
-        adapters.cast_by_autocast(task.module)
+        compute_in_bfloat16(task.model)
     if config.compute.compile:
         families.compile_blocks(task.model)
     watch({"step": start, "steps": steps})

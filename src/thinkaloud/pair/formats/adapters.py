@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from types import MethodType
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -23,6 +24,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_state
 
+NARROW = 1024  # widths up to which adapters are trained in weight space
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FOREIGN_AR, FOREIGN_AR_META = "ar_lora_value_head.safetensors", "ar_meta.json"
 
@@ -97,11 +99,38 @@ def cast_by_autocast(model: nn.Module) -> None:
     Peft casts the input of every adapted layer to float32, and autocast makes bfloat16 of it again: two copies for
     nothing, the largest tensors of a pass.
     """
+    for module in _adapted_layers(model):
+        module.cast_input_dtype_enabled = False
+
+
+def in_weight_space(model: nn.Module) -> None:
+    """Let adapted layers of narrow models compute x (W + s B A)ᵀ in place of x Wᵀ + s (x Aᵀ) Bᵀ: the same function.
+
+    A pass of many tokens through a narrow layer waits for memory, and the second form writes and reads several tensors
+    of all tokens more. A wide layer waits for the matrix product of W's gradient, which the first form needs.
+    """
+    if families.d_model(model) <= NARROW:
+        for module in _adapted_layers(model):
+            if isinstance(module.get_base_layer(), nn.Linear):
+                module.forward = MethodType(_forward_in_weight_space, module)
+
+
+def _forward_in_weight_space(layer: Any, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    base, (name,) = layer.get_base_layer(), layer.active_adapters
+    if layer.disable_adapters or layer.merged or name not in layer.lora_A:
+        return base(x)
+    with torch.autocast(x.device.type, enabled=False):  # the sum is rounded once, whatever the weights are kept in
+        share = layer.lora_B[name].weight.float() @ layer.lora_A[name].weight.float()
+    weight = base.weight + layer.scaling[name] * share
+    if not torch.is_autocast_enabled(x.device.type):
+        weight = weight.to(x.dtype)
+    return nn.functional.linear(x, weight, base.bias)
+
+
+def _adapted_layers(model: nn.Module) -> list[Any]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    for module in model.modules():
-        if isinstance(module, BaseTunerLayer):
-            cast(Any, module).cast_input_dtype_enabled = False
+    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
 
 
 def _is_linear(module: nn.Module) -> bool:
