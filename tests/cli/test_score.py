@@ -26,6 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "doc_id": [f"doc-{i // 3}" for i in range(N)],
         "position": list(range(N)),
         "split": ["heldout" if i // 3 % 3 == 0 else "train" for i in range(N)],
+        "text": [f"The boat of row {i}" for i in range(N)],
+        "token": [str(i) for i in range(N)],
         "explanation": [f"Row {i}." for i in range(N)],
     }
     Activations(tiny.vectors(N), pa.table(columns), Site("resid_post", 2)).save(root / "data")
@@ -144,9 +146,9 @@ def test_more_evaluations_look_at_the_same_explanations(
         "    return {'letters': found.share(len), 'documents': len(set(found.column('doc_id')))}\n"
     )
     outside = str(tmp_path / "brevity.py")
-    assert score(folder, "--json", "--also", "text_stats", "degenerate", outside) == 0
+    assert score(folder, "--json", "--also", "text_stats", "degenerate", "claims", outside) == 0
     found = json.loads(capsys.readouterr().out)["also"]
-    assert set(found) == {"text_stats", "degenerate", outside}
+    assert set(found) == {"text_stats", "degenerate", "claims", outside}
     assert found[outside]["documents"] == 3
     assert found[outside]["letters"]["n"] == 9
     assert sum(share["value"] for share in found["degenerate"].values()) == pytest.approx(1)

@@ -28,6 +28,27 @@ def test_every_kind_of_a_whole_explanation() -> None:
     }
 
 
+def test_what_the_rules_say_in_phrases_of_their_own_is_no_topic() -> None:
+    text = (
+        "Third-person narrative, plain wording, past tense, about the hotel, naming Vera.\n"
+        "Asked how many guests, two numbers, last 22, subject captain, verb put, object pipe.\n"
+        'In speech, opening a new paragraph: "in the hotel now"\n'
+        'Ends on "now", an adverb; next is likely a question mark.'
+    )
+    found = held(text)
+    assert found["kind of text"] == {"third-person narrative"}
+    assert found["wording"] == {"plain wording", "past tense"}
+    assert found["topic"] == {"hotel", "vera"}
+    before = {"asked how many guests", "two numbers", "last 22", "subject captain", "verb put", "object pipe"}
+    assert found["what came before"] == before
+    assert found["place in sentence"] == {"in speech, opening a new paragraph"}
+    assert held("Prose about rain.\nThe answer is no, subject to rain.\nA comma.")["topic"] == {
+        "rain",
+        "answer",
+        "subject",
+    }
+
+
 def test_the_order_of_kinds_is_the_one_stated() -> None:
     assert tuple(claims(POCKET)) == KINDS
     assert tuple(claims("")) == KINDS

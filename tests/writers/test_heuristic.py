@@ -1,6 +1,7 @@
 import hashlib
 import pickle
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thinkaloud.errors import UserError
 from thinkaloud.evals.prose import repeated_items
 from thinkaloud.pocket.world import episodes
 from thinkaloud.writers import Context, HeuristicWriter, explain_context
-from thinkaloud.writers.clause import last_words
+from thinkaloud.writers.base import writer as registered
+from thinkaloud.writers.claims import LIMIT, by_kind, parse, write
+from thinkaloud.writers.clause import QUOTED_CHARS, last_words
 from thinkaloud.writers.ending import name_token
-from thinkaloud.writers.heuristic import LIMIT
+from thinkaloud.writers.heuristic import claims_of
 from thinkaloud.writers.passage import Passage, role_of
 from thinkaloud.writers.topic import topics_of
 
@@ -39,6 +43,11 @@ CHAT = (
     "<|user|>Did you watch the football game?<|end|><|assistant|>I did! The team played well.<|end|>"
     "<|user|>Who is your player"
 )
+
+
+def claims(prefix: str, token: str = "", is_chat: bool = False) -> dict[str, str]:
+    return by_kind(parse(explain_context(context(prefix, token, is_chat=is_chat))))
+
 
 THE_NEXT = ((" house", 0.31), (" harbour", 0.2), (" door", 0.1), (" sea", 0.05), (" sky", 0.01))
 
@@ -80,7 +89,12 @@ CASES = [
     ),
     pytest.param(
         context(PROBLEM, " =", (" 1", 0.9), ("1", 0.05), is_chat=True),
-        ["A chat working a word problem", "photos", "The assistant", "Ends on an equals sign after 11;"],
+        [
+            "A chat working a word problem",
+            "Asked how many photos Ivan, answer calculating",
+            "The assistant, first turn",
+            "Ends on an equals sign after 11;",
+        ],
         id="word problem",
     ),
     pytest.param(
@@ -95,7 +109,12 @@ CASES = [
     ),
     pytest.param(
         context(CHAT + "?<|end|><|assistant|>", "<|assistant|>", ("I", 0.2), ("My", 0.1), is_chat=True),
-        ["The assistant, before a new sentence.", "the start of the assistant's turn;", '"I", or "My".'],
+        [
+            "Asked who player, answer not begun, subject team, verb played.",
+            'The assistant, second turn, before a new sentence: "Who is your player?"',
+            "the start of the assistant's turn;",
+            '"I", or "My".',
+        ],
         id="start of a turn",
     ),
     pytest.param(
@@ -170,20 +189,103 @@ def test_says_what_it_should(case: Context, expected: list[str]):
 
 
 @pytest.mark.parametrize("case", CONTEXTS)
-def test_three_lines_and_at_most_one_quotation_in_the_second(case: Context):
+def test_a_few_short_lines_and_at_most_one_quotation_before_the_last(case: Context):
     written = explain_context(case).split("\n")
-    assert len(written) == 3
-    assert '"' not in written[0]
-    assert written[1].count('"') in (0, 2)
-    assert 120 <= len("\n".join(written)) <= LIMIT
+    assert 3 <= len(written) <= 4
+    assert all('"' not in line for line in written[:-2])
+    assert written[-2].count('"') in (0, 2)
+    assert 90 <= len("\n".join(written)) <= LIMIT
 
 
 def test_a_whole_explanation():
     assert explain_context(context(NOVEL, " the", *THE_NEXT)) == (
-        "Dialogue in fiction, about the boat, naming Billy.\n"
-        'In speech, early in a when-clause: "captain, when the boat comes out of the"\n'
+        "Dialogue in fiction, plain wording, person he, about his pipe, naming Billy.\n"
+        'In speech, early in a when-clause: "answered the captain, \'when the boat comes out of the"\n'
         'Ends on "the", an article; next is likely "house", or "harbour", "door".'
     )
+
+
+def test_who_acts_on_whom_is_told_of_what_stands_before_the_quotation():
+    said = claims(
+        "Yesterday the old sailor had painted the boat. " + "It was so and so again and again and again and it was so"
+    )
+    assert (said["subject"], said["verb"], said["object"]) == ("sailor", "had painted", "boat")
+    assert said["opening"] == "It was so"
+    assert "subject" not in claims("Yesterday the old sailor had painted the boat.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "prefix", "value"),
+    [
+        ("tense", "He came and saw the gate, and the dogs ran when she went past them that day.", "past"),
+        ("tense", "It is a good plan, and it has friends who are sure that it is what we have now.", "present"),
+        ("register", "If thou hast seen him, thou canst say what he did when he came to the gate.", "archaic"),
+        ("register", "I'm sure you don't know it, but we can't go there and I'll tell you why now.", "conversational"),
+        ("person", "She took her hat, and she said that the house was hers.", "she"),
+        ("person", "She took her hat, and he took his.", None),
+        ("number", "In 1969 there were 12 of them, and all of the others that had come went home again", "12"),
+        ("number", "In 12 towns in 1969, and all of the others that had come went home again", "1969 as a year"),
+        ("number", "They sold 3 of them for $40 and all of the others that had come went home again", "40 as a price"),
+        ("quantity", "Only 1 of them", None),
+        ("beginning", "The", "the very"),
+        ("beginning", "The old house stood by", "near the"),
+        ("beginning", NOVEL, None),
+        ("language", "def f(x):\n    return self.x\n\nimport os\nfor a in b:\n", "Python"),
+        ("language", "let mut a = Vec::new();\npub fn read(x: &mut A) -> Result<A> {\n  println!(a);\n", "Rust"),
+        ("language", "Доброе утро! Сегодня хорошая погода", "Cyrillic"),
+        ("language", "Il est venu avec nous dans les rues de la ville pour voir ce que le roi dit", "French"),
+        ("language", NOVEL, None),
+    ],
+)
+def test_how_a_text_is_put(kind: str, prefix: str, value: str | None):
+    assert claims(prefix).get(kind) == value
+
+
+CHATML = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM.<|im_end|>\n<|im_start|>user\n"
+WATER = f"{CHATML}Why is water wet?<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "value"),
+    [
+        ("", "not begun"),
+        ("Water is", "just begun"),
+        ("Sorry, I", "refusing"),
+        ("Yes, of course it is", "saying yes"),
+        ("No, it is not so", "saying no"),
+        ("What do you mean by wet?", "asking back"),
+        ("It sticks to the skin because", "giving reasons"),
+        ("It is:\n- soft\n- cold", "listing item two"),
+        ("Count them: 3 + 4 =", "calculating"),
+        ("Water is a liquid at room", "in one sentence"),
+    ],
+)
+def test_what_an_answer_is_doing(prefix: str, value: str):
+    assert claims(WATER + prefix, is_chat=True)["answer"] == value
+
+
+@pytest.mark.parametrize(
+    ("prefix", "token", "expected"),
+    [
+        ("<|im_start|>", "<|im_start|>", {"token": "the start of the turn"}),
+        ("", "<|im_start|>", {"token": "the start of the turn", "beginning": "the very"}),
+        ("", "<|endoftext|>", {"token": "the start of the text", "beginning": "the very"}),
+        ("system", "system", {"token": '"system"', "role": "a speaker", "speaker": "system"}),
+        (CHATML[:-1], "user", {"token": '"user"', "role": "a speaker", "speaker": "user"}),
+        (CHATML, "\n", {"token": "a line break", "role": "after the start of the user's turn", "turn": "first"}),
+        (
+            f"{CHATML}Why is water wet?<|im_end|>",
+            "<|im_end|>",
+            {"container": "between turns", "question": "why water wet"},
+        ),
+        (f"{CHATML}Why is water wet?<|im_end|>\n", "\n", {"container": "between turns", "question": "why water wet"}),
+        (WATER, "\n", {"speaker": "assistant", "answer": "not begun", "question": "why water wet"}),
+        (WATER.removeprefix("<|im_start|>"), "\n", {"speaker": "assistant", "question": "why water wet"}),
+    ],
+)
+def test_chats_of_another_template_and_their_markers(prefix: str, token: str, expected: dict[str, str]):
+    said = claims(prefix, token, is_chat=True)
+    assert {kind: said.get(kind) for kind in expected} == expected
 
 
 def test_it_is_the_end_that_counts():
@@ -212,12 +314,7 @@ def test_alternatives_stop_when_nearly_all_is_told():
 @pytest.mark.parametrize(
     ("prefix", "phrase"),
     [
-        ("The kingdom had gone down again and again and again and again and", "subject kingdom, verb gone"),
-        ("In the evening Sam of the old green tower by the sea", "subject Sam, verb to come"),
-        (
-            "The boat left because they had in the meantime of the old year and",
-            "because-clause, subject they, verb had",
-        ),
+        ("The boat left because they had in the meantime of the old year and", "Midway in a because-clause"),
         ("Where did the old captain go with", "Early in a question"),
         ("He said that when", "Early in a when-clause"),
         ("The town (on the river", "In brackets, early in a further clause"),
@@ -228,7 +325,7 @@ def test_alternatives_stop_when_nearly_all_is_told():
     ],
 )
 def test_clauses(prefix: str, phrase: str):
-    assert phrase in lines(prefix, "")[1]
+    assert phrase in lines(prefix, "")[-2]
 
 
 def test_names_keep_their_capitals_and_surnames():
@@ -314,11 +411,12 @@ def test_token_names(token: str, name: str):
     assert name_token(token, inside_word=False, opens_quote=False) == name
 
 
-def test_the_quotation_keeps_to_its_paragraph_and_turn():
-    assert last_words('first paragraph.\n\nHe said "go on" to') == "He said go on to"
+def test_the_quotation_keeps_to_its_turn_and_marks_breaks():
+    assert last_words('first paragraph.\n\nHe said "go on" to') == "first paragraph. / He said 'go on' to"
+    assert last_words("<|user|>one two<|end|>\n") == "one two"
     assert last_words("<|user|>one two<|end|><|assistant|>three") == "three"
-    assert last_words("word " * 3 + "x" * 500) == "x" * 60
-    assert last_words("a b c d e f g h i j") == "c d e f g h i j"
+    assert last_words("word " * 3 + "x" * 500) == "x" * QUOTED_CHARS
+    assert last_words("a b c d e f g h i j k l") == "c d e f g h i j k l"
 
 
 def test_an_abbreviation_ends_no_sentence():
@@ -332,6 +430,19 @@ def test_deterministic_and_picklable():
     again = pickle.loads(pickle.dumps(CONTEXTS))
     texts = HeuristicWriter().write(CONTEXTS)
     assert texts == [function(case) for case in again]
+
+
+def test_kinds_that_are_left_out_are_not_said_and_the_rest_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WITHOUT", "tense,clause,next")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = Path(__file__).parents[2] / "recipes" / "ablations" / "without.py"
+    chosen = pickle.loads(pickle.dumps(registered.find(str(file))()))
+    assert chosen.name == "heuristic/4 without clause, next, tense"
+    for case, text in zip(CONTEXTS, chosen.write(CONTEXTS), strict=True):
+        kept = [one for one in claims_of(case) if one.kind not in ("tense", "clause", "next", "certainty")]
+        assert [one for one in parse(text) if one.kind != "certainty"] == kept
+    with pytest.raises(UserError, match="no kind of claim 'tone': expected some of genre, language"):
+        HeuristicWriter(without=["tone"])
 
 
 anything = st.text(alphabet=st.characters(), max_size=300)
@@ -369,14 +480,16 @@ marked = st.lists(
     next_tokens=st.lists(st.tuples(st.one_of(anything, marked), st.floats(0, 1)), max_size=6),
     is_chat=st.booleans(),
 )
-def test_any_text_gets_three_bounded_lines(prefix, token, next_tokens, is_chat):
+def test_any_text_gets_a_few_bounded_lines_that_parse_back(prefix, token, next_tokens, is_chat):
     final = prefix[-2:] if token is None else token
-    text = explain_context(Context(prefix, final, tuple(next_tokens), is_chat))
+    claims = claims_of(Context(prefix, final, tuple(next_tokens), is_chat))
+    text = write(claims)
     written = text.split("\n")
-    assert len(written) == 3
+    assert len(written) in (3, 4)
     assert len(text) <= LIMIT
-    assert written[1].count('"') in (0, 2)
-    assert re.match(r"Ends on .*; .+\.$", written[2], re.DOTALL)
+    assert written[-2].count('"') in (0, 2)
+    assert re.match(r"Ends on .*; .+\.$", written[-1], re.DOTALL)
+    assert parse(text) == claims
     text.encode()
 
 
@@ -394,7 +507,7 @@ def many_contexts() -> Iterator[Context]:
 def test_explanations_are_those_that_its_version_always_wrote() -> None:
     """To the byte: another text under one version would mix two writers in one cache and one data set."""
     said = "\x00".join(map(explain_context, many_contexts()))
-    assert HeuristicWriter.name == "heuristic/3"
+    assert HeuristicWriter.name == "heuristic/4"
     assert hashlib.sha256(said.encode()).hexdigest() == (
-        "f8d1de6f58831965741df77ca55093a870addd1002cc5aca6d54860f4577d810"
+        "7c12d362097dafd7d0c11f9910712e5136e7d5cbebf8b58e34d57bba03a9d3d7"
     )

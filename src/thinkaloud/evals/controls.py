@@ -35,10 +35,8 @@ def shuffled_pairs(
     return Scores.of(pred, target[torch.from_numpy(partners(len(target), seed))], baseline)
 
 
-def foreign_pairs(
-    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, seed: int = 0
-) -> Scores:
-    """Each prediction against a random vector of another group (another text, another document)."""
+def foreign_rows(groups: Sequence[Any], seed: int = 0) -> np.ndarray:
+    """For each row a random one of another group (another text, another document)."""
     ids = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1]
     if len(set(ids.tolist())) < 2:
         raise UserError("foreign pairs need vectors of 2 texts or more, found one text")
@@ -48,7 +46,14 @@ def foreign_pairs(
     ends = np.cumsum(sizes)
     draws = np.random.default_rng(seed).random(len(ids))
     step = (draws * (len(ids) - sizes[ids])).astype(np.int64)
-    chosen = order[(ends[ids] + step) % len(ids)]
+    return order[(ends[ids] + step) % len(ids)]
+
+
+def foreign_pairs(
+    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, seed: int = 0
+) -> Scores:
+    """Each prediction against a random vector of another group."""
+    chosen = foreign_rows(groups, seed)
     return Scores.of(pred, target[torch.from_numpy(chosen)], baseline)
 
 

@@ -16,13 +16,16 @@ from thinkaloud.pair.scores import Scores
 from thinkaloud.registry import Registry
 from thinkaloud.stats import Estimate, estimate, mean
 
+KNOWN = ("doc_id", "position", "text", "token", "chat", "next_tokens", "next_probs")
+
 
 @dataclass(frozen=True)
 class Explained:
     """Explanations of `data`, the samples of one vector in a row, and what the pair's AR rebuilds of them.
 
-    `table` has for each explanation `row` (of `data`), `doc_id`, `position`, `text` (up to the token), `sample`,
-    `explanation`, `finish`, `tokens` (tags included), `cos` and `mse`; columns that `data` lacks are left out.
+    `table` has for each explanation `row` (of `data`), `doc_id`, `position`, `text` (up to the token), `token`, `chat`,
+    `next_tokens` and `next_probs` (M's own), `sample`, `explanation`, `finish`, `tokens` (tags included), `cos` and
+    `mse`; columns that `data` lacks are left out.
     `rebuilt` and `target` are [m, d].
     """
 
@@ -65,7 +68,7 @@ def explained(
     rebuilt = nla.reconstruct([explanation.text for explanation in said])
     scores = Scores.of(rebuilt, target, baseline)
     rows = np.repeat(np.arange(len(data)), samples)
-    names = [name for name in ("doc_id", "position", "text") if name in data.table.column_names]
+    names = [name for name in KNOWN if name in data.table.column_names]
     columns = {
         "row": rows,
         **{name: data.table[name].take(pa.array(rows)) for name in names},

@@ -1,75 +1,99 @@
-"""The current clause: its kind, subject, verb and last words."""
+"""The current clause and its last words, and who acted on whom before them."""
 
+import re
+from collections.abc import Iterator
+
+from .claims import Claim
 from .genre import CODE, DATA, TABLE
 from .passage import ABBREVIATIONS, IS_MARKER, ROLES, Passage, first_that_holds, role_of
 from .wordlists import SETS
 
-QUOTED_WORDS = 8
-QUOTED_CHARS = 60
-WORD_CHARS = 16
+QUOTED_WORDS = 10
+QUOTED_CHARS = 72
+WORD_CHARS = 20
+CLAUSES = 6  # how many clauses back one is looked for that says who acts
+ACTION_PIECES = 90
+OPENING_WORDS, OPENING_CHARS = 3, 32
 
 SUBORDINATORS, INVERTED = SETS["subordinators"], SETS["inverted"]
 VERBAL = frozenset(["verb", "auxiliary"])
+BETWEEN_VERBS = frozenset(["adverb", "negation"])
+HELPING = BETWEEN_VERBS | {"auxiliary"}
 BREAKS = frozenset(",;:—(")
+SENTENCE_ENDS = frozenset([".", "!", "?", "“", "”", "\n", "\n\n"])
 MODIFIERS = frozenset(["article", "possessive", "determiner", "adjective", "number word"])
 LEADING_ROLES = MODIFIERS | {"preposition"}
-WHERE = {CODE: "In a line of code", DATA: "In an entry", TABLE: "In a row of cells"}
-UNQUOTED = str.maketrans("", "", '“”"<>|')
+WHERE = {CODE: "in a line of code", DATA: "in an entry", TABLE: "in a row of cells"}
+UNQUOTED = str.maketrans({**dict.fromkeys("<>|", None), **dict.fromkeys('"“”', "'")})
+BREAK = re.compile(r"\s*\n\s*")
+NOBODY = SETS["subjects"] | SETS["pointers"]
+NAMING = ("subject", "verb", "object")
 
 
-def clause_line(passage: Passage, genre: str) -> str:
-    """The second feature: ``In speech, midway in a when-clause, subject boat, verb comes: "out of the old"``
-
-    A subject that the quotation holds is not named again.
-    """
-    quotation = last_words(passage.text)
-    if genre in WHERE:  # no clauses there
-        parts = [WHERE[genre]]
-    else:
-        start = _clause_start(passage.lower, passage.sentence)
-        parts = [_container(passage, genre), _place_and_kind(passage, start)]
-        subject, verb = _subject_and_verb(passage, start)
-        if subject and subject not in quotation.split():
-            parts += [f"subject {subject[:WORD_CHARS]}", f"verb {verb[:WORD_CHARS]}" if verb else "verb to come"]
-    line = ", ".join(filter(None, parts)) + (f': "{quotation}"' if quotation else ".")
-    return line[0].upper() + line[1:]
+def clause(passage: Passage, genre: str) -> Iterator[Claim]:
+    """What the end stands in, and where: ``in speech``, ``midway in a when-clause``; code and data have only lines."""
+    if genre in WHERE:
+        yield Claim("container", WHERE[genre])
+        return
+    if container := _container(passage, genre):
+        yield Claim("container", container)
+    start = max(_clause_starts(passage.lower, passage.sentence), default=passage.sentence)
+    yield Claim("clause", _place_and_kind(passage, start))
 
 
 def last_words(text: str) -> str:
-    """The last few words of the paragraph as they stand, without double quotes or chat markers."""
+    """The last few words of a text or of its last turn as they stand, breaks as slashes, without double quotes."""
     tail = text[-3 * QUOTED_CHARS :].rstrip()
-    tail = tail[tail.rfind("\n\n") + 1 :]
     if "<" in tail:
-        tail = IS_MARKER.split(tail)[-1]
-    last = tail.translate(UNQUOTED).split()[-QUOTED_WORDS:]
+        tail = next((part for part in reversed(IS_MARKER.split(tail)) if part.strip()), "").strip()
+    last = BREAK.sub(" / ", tail.translate(UNQUOTED)).split()[-QUOTED_WORDS:]
     while len(last) > 1 and sum(map(len, last)) + len(last) > QUOTED_CHARS:
         del last[0]
-    return " ".join(last)[-QUOTED_CHARS:]
+    return " ".join(last).removeprefix("/ ")[-QUOTED_CHARS:]
 
 
-def _clause_start(lower: list[str], sentence: int) -> int:
-    """Where the current clause begins: at its subordinator, after its comma or dash, or with the sentence."""
-    for at in range(len(lower) - 1, sentence - 1, -1):
-        if lower[at] in SUBORDINATORS:
-            return at
-        if lower[at] in BREAKS and at + 1 < len(lower):
-            return at + 1
-    return sentence
+def action(passage: Passage, quotation: str) -> Iterator[Claim]:
+    """Who acts on whom in the last clause before the quotation that says so, and how the current sentence begins.
+
+    A clause whose subject the quotation holds is not told again.
+    """
+    pieces, lower = passage.pieces, passage.lower
+    quoted = set(quotation.lower().replace(",", " ").split())
+    end = len(lower)
+    for number, start in enumerate(_clause_starts(lower, max(0, end - ACTION_PIECES))):
+        if number == CLAUSES:
+            return
+        found = _who_acts(pieces, lower, start, end)
+        end = start
+        if found and found[0].lower() not in quoted and found[0] not in NOBODY:
+            yield from (Claim(kind, word) for kind, word in zip(NAMING, found, strict=True) if word)
+            return
+
+
+def opening(passage: Passage, quotation: str) -> Iterator[Claim]:
+    """How the current sentence begins, where that is before the quotation."""
+    words = [piece for piece in passage.pieces[passage.sentence :] if piece[0].isalnum()]
+    if len(words) > len(quotation.split()) + OPENING_WORDS:
+        yield Claim("opening", " ".join(words[:OPENING_WORDS])[:OPENING_CHARS].rstrip())
+
+
+def _clause_starts(lower: list[str], first: int) -> Iterator[int]:
+    """Where clauses begin, from the last back to `first`: at a subordinator, behind a comma, a dash or a sentence."""
+    for at in range(len(lower) - 1, first - 1, -1):
+        if lower[at] in SUBORDINATORS or at == first:
+            yield at
+        elif (lower[at] in BREAKS or lower[at] in SENTENCE_ENDS) and at + 1 < len(lower):
+            yield at + 1
 
 
 def _container(passage: Passage, genre: str) -> str:
     """What the clause stands in; "" for running text."""
     before, _, line = passage.text.rpartition("\n")
-    above = before.rpartition("\n")[2].split()[-1:]
-    rhyme = "".join(above).strip(".,;:!?”'—")[:WORD_CHARS]
+    above = before[before.rfind("\n") + 1 :].strip(".,;:!?”'—").rpartition(" ")[2]
     return first_that_holds(
-        ("between turns", not passage.speaker and passage.lower and passage.lower[-1].startswith("<|")),
-        (
-            f"in a line below {rhyme}" if rhyme else "in a line of verse",
-            "verse" in genre and before and not before.endswith("\n"),
-        ),
+        ("between turns", passage.turns and not passage.speaker),
+        (f"in a line below {above}", "verse" in genre and above.isalpha()),
         ("in speech", passage.in_speech),
-        (f"the {passage.speaker}", passage.speaker),
         ("in a list item", line[:2] in ("- ", "* ") or (line[:1].isdigit() and line[1:3] == ". ")),
         ("in brackets", line.rfind("(") > line.rfind(")")),
         ("between speeches", passage.spoken > 0.3),
@@ -98,20 +122,48 @@ def _kind(lower: list[str], start: int, whole: bool) -> str:
     )
 
 
-def _subject_and_verb(passage: Passage, start: int) -> tuple[str, str]:
-    """The clause's subject and its latest verb so far, each "" where none is seen."""
-    pieces, lower = passage.pieces, passage.lower
-    subject, verb = "", ""
-    for at in range(start, len(lower)):
+def _who_acts(pieces: list[str], lower: list[str], start: int, end: int) -> tuple[str, str, str] | None:
+    """A clause's subject, first group of verbs and object, "" where it has none; None if that tells nothing."""
+    subject, at = "", start
+    while at < end and not subject:
         word = lower[at]
-        if not word[0].isalpha():
-            continue
-        if subject:
-            verb = word if role_of(word) in VERBAL else verb
-        elif _may_be_subject(pieces, lower, at, start) and not _governed(lower, at, start):
-            named = word == "i" or (word not in ROLES and pieces[at][0].isupper())
-            subject = pieces[at] if named else word
-    return subject, verb
+        if word[0].isalpha() and _may_be_subject(pieces, lower, at, start) and not _governed(lower, at, start):
+            subject = pieces[at] if word not in ROLES and pieces[at][0].isupper() else word
+        at += 1
+    group: list[str] = []
+    while at < end and _goes_on(group, lower[at]):
+        group.append(lower[at])
+        at += 1
+    while group and role_of(group[-1]) in BETWEEN_VERBS:
+        group.pop()
+    if not subject or not group or group[0].endswith("ing"):
+        return None
+    verb, thing = " ".join(group[-3:]), _object(pieces, lower, at, end)
+    told = thing or role_of(group[-1]) != "auxiliary"
+    return (subject, verb, thing) if told and max(len(subject), len(verb), len(thing)) <= WORD_CHARS else None
+
+
+def _goes_on(group: list[str], word: str) -> bool:
+    """Whether a word belongs to a group of verbs: behind an auxiliary any word that no list knows does."""
+    role = role_of(word)
+    if not group:
+        return role in VERBAL
+    helped = role == "noun" and word not in ROLES and word[0].isalpha() and role_of(group[-1]) in HELPING
+    return role in VERBAL or role in BETWEEN_VERBS or helped
+
+
+def _object(pieces: list[str], lower: list[str], start: int, end: int) -> str:
+    """The noun or name that a verb before `start` has for its object."""
+    for at in range(start, end):
+        role = role_of(lower[at])
+        if not lower[at][0].isalpha() or role not in MODIFIERS | {"noun", "pronoun"}:
+            return ""
+        if role == "pronoun":
+            return "" if lower[at] in NOBODY else lower[at]
+        ends = at + 1 == len(lower) or not lower[at + 1][0].isalpha() or role_of(lower[at + 1]) != "noun"
+        if role == "noun" and ends:
+            return pieces[at] if lower[at] not in ROLES and pieces[at][0].isupper() else lower[at]
+    return ""
 
 
 def _may_be_subject(pieces: list[str], lower: list[str], at: int, start: int) -> bool:

@@ -1,23 +1,33 @@
 """The final token of a text, its role, and the target model's next tokens, in words."""
 
 import re
+from collections.abc import Iterator, Sequence
 
+from .claims import Claim, certainty
 from .passage import IS_MARKER, ROLES, Passage, role_of, speaker_of
 from .wordlists import MARKERS, MARKS, SETS
 
 PIECE_CHARS = 16
-# Alternatives are told until this much of the probability is, and none below the floor.
+MOST = 3  # next tokens that are told
+# They are told until this much of the probability is, and none below the floor.
 ENOUGH, FLOOR = 0.9, 0.05
-CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "open, say"))
 DETERMINERS = frozenset(["article", "possessive", "determiner"])
 NAMING = frozenset(["noun", "adjective"])
 LAST_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*'?$")
 LAST_NUMBER = re.compile(r"\d[\d.,]*$")
 
 
-def ending_line(passage: Passage, token: str, next_tokens: tuple[tuple[str, float], ...], most: int) -> str:
-    """The third feature: ``Ends on "the", an article; next is likely "house", or "window", "door".``"""
-    return f"Ends on {_final(passage, token, next_tokens)}; {_expected(passage.text, next_tokens, most)}."
+def ending(passage: Passage, token: str, next_tokens: Sequence[tuple[str, float]]) -> Iterator[Claim]:
+    """The final token with its role, and what is next: ``Ends on "the", an article; next is likely "house"``."""
+    name, role = _final(passage, token, next_tokens)
+    yield Claim("token", name)
+    if role:
+        yield Claim("role", role)
+    following = _expected(passage.text, next_tokens)
+    if following:
+        yield Claim("certainty", certainty(next_tokens[0][1]))
+    for one in following:
+        yield Claim("next", one)
 
 
 def name_token(token: str, inside_word: bool, opens_quote: bool) -> str:
@@ -50,33 +60,41 @@ def _continues(token: str) -> bool:
     return token[:1].isalpha() or (token[:1] == "'" and token[1:2].isalpha())
 
 
-def _final(passage: Passage, token: str, next_tokens: tuple[tuple[str, float], ...]) -> str:
+def _final(passage: Passage, token: str, next_tokens: Sequence[tuple[str, float]]) -> tuple[str, str]:
+    """The final token's name and its role, "" where it has none."""
     tail = passage.text[-64:]
     bare = token.strip()
+    lower = passage.lower
+    if lower and lower[-1].startswith("<|im_start|>") and lower[-1].endswith(bare.lower()) and bare[:1].isalpha():
+        return f'"{bare}"', "a speaker"
+    if not tail and bare[:1] == "<":
+        return ("the start of the turn" if "start" in bare else "the start of the text"), ""
     if not bare and tail.endswith("\n\n"):
-        return "a paragraph break"
+        return "a paragraph break", ""
     if not bare or not bare[-1].isalnum():
         named = name_token(token, False, tail.endswith("“"))
-        before = passage.lower[-2] if bare and len(passage.lower) > 1 else ""
-        return f"{named} after {before[:PIECE_CHARS]}" if before[:1].isalnum() else named
+        before = lower[-2] if len(lower) > 1 else ""
+        if not bare and before[:2] == "<|":
+            return named, f"after {_name_marker(before)}"
+        return named, f"after {before[:PIECE_CHARS]}" if bare and before[:1].isalnum() else ""
     number = LAST_NUMBER.search(tail)
     if number and bare.isdigit():
         whole = number.group()[-PIECE_CHARS:]
         shown = bare[-PIECE_CHARS:]
-        return f'"{shown}", a number' if len(whole) <= len(shown) else f'"{shown}", a digit of {whole}'
+        return f'"{shown}"', "a number" if len(whole) <= len(shown) else f"a digit of {whole}"
     last = LAST_WORD.search(tail)
     word = last.group() if last else bare
     inside = len(word) > len(bare)
     shown = name_token(token, inside, False)
     if next_tokens and tail[-1:].isalpha() and _continues(next_tokens[0][0]):
-        return f"{shown}, a piece inside {word[-PIECE_CHARS:]}" if inside else f"{shown}, a piece beginning a word"
+        return shown, f"a piece inside {word[-PIECE_CHARS:]}" if inside else "a piece beginning a word"
     role = _role_here(passage, word, next_tokens)
     if inside:
-        return f"{shown}, a piece finishing the {role} {word[-PIECE_CHARS:]}"
-    return f"{shown}, an {role}" if role[0] in "aeiou" else f"{shown}, a {role}"
+        return shown, f"a piece finishing the {role} {word[-PIECE_CHARS:]}"
+    return shown, f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
 
 
-def _role_here(passage: Passage, word: str, next_tokens: tuple[tuple[str, float], ...]) -> str:
+def _role_here(passage: Passage, word: str, next_tokens: Sequence[tuple[str, float]]) -> str:
     """The role of the final word, corrected by the word before it and by what may follow."""
     role = role_of(word)
     if role not in ("noun", "verb", "adjective"):
@@ -92,20 +110,16 @@ def _role_here(passage: Passage, word: str, next_tokens: tuple[tuple[str, float]
     return role
 
 
-def _expected(text: str, next_tokens: tuple[tuple[str, float], ...], most: int) -> str:
+def _expected(text: str, next_tokens: Sequence[tuple[str, float]]) -> list[str]:
+    """The names of the tokens that may be next, best first."""
     inside, opens = text[-1:].isalpha(), text[-1:] in ("", " ", "\n", "(", "—", ">")
     named: list[str] = []
     told = 0.0
     for token, probability in next_tokens:
-        if len(named) == most or told >= ENOUGH or (named and probability < FLOOR):
+        if len(named) == MOST or told >= ENOUGH or (named and probability < FLOOR):
             break
         told += probability
         name = name_token(token, inside, opens)
         if name not in named:
             named.append(name)
-    if not named:
-        return "what comes next is not known"
-    best = next_tokens[0][1]
-    certainty = next((phrase for bound, phrase in CERTAINTY if best >= bound), CERTAINTY[-1][1])
-    others = f", or {', '.join(named[1:])}" if len(named) > 1 else ""
-    return f"next is {certainty} {named[0]}{others}"
+    return named

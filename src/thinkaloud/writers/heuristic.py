@@ -1,39 +1,69 @@
-"""Explanations of contexts by rule: kind and topic, the current clause, the final token and what is next."""
+"""Explanations of contexts by rule: kind of text and topic, what came before, the current clause, the final token."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from ..errors import UserError
 from .base import Context, writer
-from .clause import clause_line
-from .ending import ending_line
+from .claims import KINDS, Claim, fit, write
+from .clause import action, clause, last_words, opening
+from .dialogue import dialogue
+from .ending import ending
 from .genre import genre_of
 from .passage import Passage
-from .topic import topic_line
+from .style import quantities, style
+from .topic import topics_of
 
-LIMIT = 340
-# Whether to give a name, and how many next tokens; the later plans are for texts that would pass LIMIT.
-PLANS = ((True, 3), (True, 2), (True, 1), (False, 1))
+
+def claims_of(context: Context, without: Collection[str] = ()) -> list[Claim]:
+    """All that the rules are confident of and that there is room for, in the order of an explanation.
+
+    A claim a kind; next tokens are several. Kinds `without` are left out.
+    """
+    said = (claim for claim in _claims(context) if claim.kind not in without)
+    return fit(sorted(said, key=lambda claim: KINDS.index(claim.kind)))
 
 
 def explain_context(context: Context) -> str:
-    """Three lines about ``context``, at most LIMIT characters; the same context always gives the same text."""
-    passage = Passage(context.prefix)
-    genre = genre_of(passage, context.is_chat)
-    clause = clause_line(passage, genre)
-    text = ""
-    for named, alternatives in PLANS:
-        topic = topic_line(passage, genre, named)
-        text = f"{topic}\n{clause}\n{ending_line(passage, context.token, context.next_tokens, alternatives)}"
-        if len(text) <= LIMIT:
-            break
-    return text
+    """A few lines about ``context``; the same context always gives the same text."""
+    return write(claims_of(context))
 
 
 @writer
 class HeuristicWriter:
-    """Explains by rule; needs no service and no model. English is what it knows, but any text will do."""
+    """Explains by rule; needs no service and no model. English is what it knows, but any text will do.
 
-    name = "heuristic/3"
+    `without` are kinds of claims to leave out, for finding out what each is good for.
+    """
+
+    name = "heuristic/4"
+
+    def __init__(self, without: Iterable[str] = ()) -> None:
+        self.without = tuple(sorted(set(without)))
+        if unknown := [kind for kind in self.without if kind not in KINDS]:
+            raise UserError(f"no kind of claim {unknown[0]!r}: expected some of {', '.join(KINDS)}")
+        self.name = HeuristicWriter.name + (f" without {', '.join(self.without)}" if self.without else "")
 
     def write(self, contexts: Sequence[Context]) -> list[str]:
         """One text for each context: see ``explain_context``."""
-        return [explain_context(context) for context in contexts]
+        return [write(claims_of(context, self.without)) for context in contexts]
+
+
+def _claims(context: Context) -> Iterator[Claim]:
+    passage = Passage(context.prefix, context.is_chat)
+    genre = genre_of(passage, context.is_chat)
+    quotation = last_words(passage.text)
+    yield Claim("genre", genre)
+    yield from style(passage, genre)
+    thing, name = topics_of(passage, quotation)
+    if thing:
+        yield Claim("topic", thing)
+    if name:
+        yield Claim("name", name)
+    yield from dialogue(passage)
+    yield from quantities(passage, quotation)
+    yield from action(passage, quotation)
+    yield from opening(passage, quotation)
+    yield from clause(passage, genre)
+    if quotation:
+        yield Claim("quotation", quotation)
+    yield from ending(passage, context.token, context.next_tokens)

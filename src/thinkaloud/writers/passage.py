@@ -1,6 +1,7 @@
 """The end of a text, split once: words, marks, speakers, parts of speech."""
 
 import re
+from collections import Counter
 
 from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, SETS, SPEAKERS, VERBS
 
@@ -11,6 +12,8 @@ MARKER = (
     r"|<start_of_turn>(?:user|model)?|<end_of_turn>|<\|[^|<>\s]{1,30}\|>|</?s>|<[be]os>"
 )
 IS_MARKER = re.compile(MARKER)
+# A first marker that was taken for the BOS and left out.
+CUT_MARKER = re.compile(r"(?:system|user|assistant)(?=\n|\Z)")
 PIECES = re.compile(rf"{MARKER}|[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+)*|\n+|[^\s]")
 OPENING_QUOTE = re.compile(r'(?<![^\s(\[—>-])"')
 ABBREVIATIONS = SETS["abbreviations"]
@@ -56,13 +59,18 @@ class Passage:
 
     text: the last WINDOW characters or so, straight double quotes turned into “ and ”.
     pieces, lower: words, numbers, marks, line breaks and chat markers, in order, and the same in lower case.
+    counts: how often each of ``lower`` stands there.
     sentence: where in ``pieces`` the current sentence begins.
     in_speech: whether the text ends inside a quotation; spoken: the share of words that are inside one.
     narration: the lower-case words outside quotations.
+    turns: speakers and texts of a chat's turns, without the system's where others follow, the last as far as it goes.
     speaker: whose turn it is in a chat, or "".
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, is_chat: bool = False) -> None:
+        self.turns: list[tuple[str, str]] = []
+        if is_chat or "<|" in prefix or "<start_of_turn>" in prefix:
+            prefix, self.turns = _split_turns(prefix, is_chat)
         text = prefix[-WINDOW:]
         if len(prefix) > WINDOW:
             text = text[text.find(" ", 0, 40) + 1 :]
@@ -72,8 +80,9 @@ class Passage:
         self.text = OPENING_QUOTE.sub("“", text).replace('"', "”")
         self.pieces: list[str] = PIECES.findall(self.text)
         self.lower = [piece.lower() for piece in self.pieces]
+        self.counts = Counter(self.lower)
         self.sentence = _sentence_start(self.lower)
-        self.speaker = _speaker(prefix, self.lower)
+        self.speaker = self.turns[-1][0] if self.turns else ""
         self.in_speech = False
         self.narration: list[str] = []
         spoken = 0
@@ -90,10 +99,9 @@ class Passage:
 
     @property
     def block(self) -> str:
-        """The last paragraph that has any text, or the last turn of a chat."""
-        block = self.text.rstrip()
-        block = block[block.rfind("\n\n") + 1 :]
-        return block[block.rfind("|>") + 2 :].strip() if self.speaker and "|>" in block else block.strip()
+        """The last paragraph that has any text, or of the last turn of a chat."""
+        block = (self.turns[-1][1] if self.speaker else self.text).rstrip()
+        return block[block.rfind("\n\n") + 1 :].strip()
 
 
 def ends_sentence(lower: list[str], at: int) -> bool:
@@ -116,9 +124,17 @@ def _sentence_start(lower: list[str]) -> int:
     return 0
 
 
-def _speaker(prefix: str, lower: list[str]) -> str:
-    for piece in reversed(lower):
-        if piece[0] == "<" and len(piece) > 2:
-            return speaker_of(piece)
-    earlier = IS_MARKER.findall(prefix) if "<" in prefix else []
-    return speaker_of(earlier[-1]) if earlier else ""
+def _split_turns(prefix: str, is_chat: bool) -> tuple[str, list[tuple[str, str]]]:
+    """A chat without the system's turn before others, and its turns: speaker, "" between turns, and text.
+
+    What stands before the first marker is nobody's.
+    """
+    if is_chat and CUT_MARKER.match(prefix):
+        prefix = f"<|im_start|>{prefix}"
+    markers = [(speaker_of(found.group()), *found.span()) for found in IS_MARKER.finditer(prefix)]
+    text = prefix
+    if markers and markers[0][0] == "system":
+        first = next((i for i, marker in enumerate(markers) if marker[0] in ("user", "assistant")), 0)
+        markers, prefix = markers[first:], prefix[markers[first][1] :]
+    ends = [start for _, start, _ in markers[1:]] + [len(text)]
+    return prefix, [(speaker, text[begin:end]) for (speaker, _, begin), end in zip(markers, ends, strict=False)]

@@ -1,5 +1,7 @@
 """The topic of a text: the most telling of its recent nouns, and of its recent names."""
 
+import re
+
 from .passage import ENDINGS, ROLES, Passage
 from .wordlists import NOUNS, SETS
 
@@ -19,22 +21,12 @@ POSSESSIVES, ARTICLES = SETS["possessives"], SETS["articles"]
 OPENERS = frozenset(".!?“”:\n-*<")
 
 
-def topic_line(passage: Passage, genre: str, named: bool = True) -> str:
-    """The first feature: ``Third-person narrative, about his harbour, naming Laura.``
-
-    One noun and one name, each in a place of its own: where a list has room for a second of a kind, a verbalizer that
-    is sure of one alone says it twice.
-    """
-    thing, name = topics_of(passage)
-    parts = [genre, f"about {thing}" if thing else "", f"naming {name}" if name and named else ""]
-    said = [part for part in parts if part]
-    return ", ".join(said if len(said) > 1 else [genre, "its topic still open"]) + "."
-
-
-def topics_of(passage: Passage) -> tuple[str, str]:
+def topics_of(passage: Passage, quotation: str = "") -> tuple[str, str]:
     """The most telling noun and the most telling name, as they last stood, "" where there is none.
 
-    ``("his harbour", "Laura Osnes")``. A word that stands both ways, as ``captain`` and ``Captain``, is a noun.
+    ``("his harbour", "Laura Osnes")``. One noun and one name, each in a place of its own: where a list has room for a
+    second of a kind, a verbalizer that is sure of one alone says it twice. What the quotation holds comes after all
+    else. A word that stands both ways, as ``captain`` and ``Captain``, is a noun.
     """
     pieces, lower = passage.pieces, passage.lower
     scores: dict[str, float] = {}
@@ -58,7 +50,7 @@ def topics_of(passage: Passage) -> tuple[str, str]:
         if word.endswith("'s"):
             word, piece = word[:-2], piece[:-2]
         opens = before[0] in OPENERS
-        named = piece[0].isupper() and (weight is None or not opens)
+        named = piece[0].isupper() and (weight is None or not opens) and not (len(piece) > 4 and piece.isupper())
         if weight is None:
             if len(word) < 3 or "'" in word:
                 continue
@@ -80,7 +72,9 @@ def topics_of(passage: Passage) -> tuple[str, str]:
                 shown[word] = f"{determiner} {word}".lstrip()
         shown.setdefault(word, piece)
         scores[word] = scores.get(word, 0.0) + weight * decay
+    quoted = frozenset(re.findall(r"[^\W\d_]+", quotation.lower()))
     ranked = [word for word in sorted(scores, key=scores.__getitem__, reverse=True) if len(word) <= TOPIC_CHARS]
+    ranked.sort(key=quoted.__contains__)  # what is quoted says itself
     thing = next((word for word in ranked if word in nouns), "")
     # No name that begins as the noun does: "the sailor" and "Sailors" are one topic.
     named = [word for word in ranked if word in sure - nouns and (not thing or word[:5] != thing[:5])]

@@ -8,9 +8,20 @@ import re
 
 from thinkaloud.explanation import split_parts
 from thinkaloud.studies.numbers import numbers
+from thinkaloud.writers.claims import LINES, Claim, parse
 from thinkaloud.writers.wordlists import FUNCTION
 
-KINDS = ("kind of text", "topic", "place in sentence", "quotation", "number", "last token", "next token")
+KINDS = (
+    "kind of text",
+    "wording",
+    "what came before",
+    "topic",
+    "place in sentence",
+    "quotation",
+    "number",
+    "last token",
+    "next token",
+)
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 # A quotation that a cut explanation never closes goes on to the end of its line.
@@ -18,6 +29,8 @@ _QUOTATION = re.compile(r"[\"“]([^\"”\n]*)(?:[\"”]|$)", re.MULTILINE)
 _LEAD = re.compile(r"[^.;:]*:\s*(?=[\"“])")
 _CLAUSE_END = re.compile(r"[;.!?](?=\s|$)")
 _ON = re.compile(r"\b(?:on|concerning|regarding|describing|discussing|explaining)\b")
+_BEFORE = frozenset(LINES[1])
+_WORDING = frozenset(LINES[0]) - {"genre", "topic", "name"}
 # How the rule-made explanations say that they know of no topic.
 _NO_TOPIC = ", its topic still open"
 
@@ -26,6 +39,8 @@ def claims(text: str) -> dict[str, frozenset[str]]:
     """The claims of an explanation by kind, each in lower case; a kind of which it claims nothing has an empty set.
 
     kind of text       the first sentence, up to "about" (or "on", "describing" and the like)
+    wording            how it is put, and what came before the last words: claims that the rule-made explanations have
+    what came before   in phrases of their own, each as it stands
     topic              content words outside quotation marks, but those of "place in sentence" and of the last line;
                        where the first sentence has an "about", of that sentence only what follows it
     place in sentence  what introduces a quotation behind the first line, up to its colon
@@ -34,6 +49,7 @@ def claims(text: str) -> dict[str, frozenset[str]]:
     last token         the last line, up to a semicolon; an explanation of one sentence has none
     next token         the rest of the last line, up to ", or"
     """
+    aside, text = _aside(text)
     lines = _lines(text)
     if not lines:
         return {kind: frozenset() for kind in KINDS}
@@ -46,13 +62,31 @@ def claims(text: str) -> dict[str, frozenset[str]]:
     coming = last[end.end() :] if end else ""
     return {
         "kind of text": _statement(opening),
-        "topic": frozenset(content_words(" ".join(plain))),
+        "wording": frozenset(phrase for kind, phrase in aside if kind in _WORDING),
+        "what came before": frozenset(phrase for kind, phrase in aside if kind in _BEFORE),
+        "topic": frozenset(content_words(" ".join(plain))) - {"naming"},
         "place in sentence": frozenset().union(*map(_statement, leads)),
         "quotation": frozenset(content_words(" ".join(_QUOTATION.findall(body)))),
         "number": frozenset(map(str, numbers(body))),
         "last token": _statement(last[: end.start()] if end else last),
         "next token": _statement(coming.split(", or ")[0]),
     }
+
+
+def _aside(text: str) -> tuple[list[tuple[str, str]], str]:
+    """The claims that have phrases of their own, kind and phrase, and the text without these phrases.
+
+    Only an explanation that says what it ends on, as the rule-made ones do, has them.
+    """
+    said = parse(text)
+    if not any(claim.kind == "token" for claim in said):
+        return [], text
+    found: list[Claim] = [claim for claim in said if claim.kind in _BEFORE | _WORDING]
+    phrases = [(claim.kind, text[slice(*claim.span)].lower()) for claim in found]
+    for claim in reversed(found):
+        start, end = claim.span
+        text = text[:start].removesuffix(", ") + text[end:]
+    return phrases, text
 
 
 def words(text: str) -> list[str]:

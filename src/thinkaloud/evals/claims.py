@@ -1,0 +1,106 @@
+"""Claims of explanations by kind: how often each is said, is right, and would be right by chance."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+
+import numpy as np
+import pyarrow as pa
+
+from thinkaloud.errors import UserError
+from thinkaloud.evals.controls import foreign_rows
+from thinkaloud.evals.explained import Explained, evaluation
+from thinkaloud.stats import Estimate, estimate, mean
+from thinkaloud.writers.base import Context
+from thinkaloud.writers.claims import KINDS, by_kind, parse
+from thinkaloud.writers.heuristic import claims_of
+
+QUOTED_FROM = 24  # words before the end that a quotation may be of
+SHARED = frozenset(["name", "question", "opening"])  # right by the share of the words
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the claims of one kind fare.
+
+    said: the share of explanations that make one; right: how right these are, from 0 to 1; chance: how right the same
+    ones are of contexts of other documents; lift: right less chance.
+    """
+
+    said: Estimate
+    right: Estimate
+    chance: Estimate
+    lift: Estimate
+
+
+def agreement(
+    said: Sequence[str], contexts: Sequence[Context], docs: Sequence[object], seed: int = 0
+) -> dict[str, Agreement]:
+    """For each kind that is said at all, the claims of texts against those of the rules for the same contexts.
+
+    A claim is right where the rules make the same one; names, questions and openings by the share of their words,
+    topics by their noun. A quotation is right by the share of its words among the context's last QUOTED_FROM, the first
+    next token where it is the one that M itself finds likeliest.
+    """
+    made = [by_kind(parse(text)) for text in said]
+    truths = [by_kind(claims_of(context)) for context in contexts]
+    ends = [_words(" ".join(context.prefix.split()[-QUOTED_FROM:])) for context in contexts]
+    others = foreign_rows(docs, seed)
+    interval = partial(estimate, clusters=docs, seed=seed)
+    out = {}
+    for kind in KINDS:
+        says = np.array([kind in one for one in made])
+        if not says.any():
+            continue
+        right, chance = (
+            np.array(
+                [
+                    how_right(kind, one[kind], truths[i], ends[i]) if kind in one else np.nan
+                    for one, i in zip(made, rows, strict=True)
+                ]
+            )
+            for rows in (range(len(made)), others)
+        )
+        values = (says, right, chance, right - chance)
+        out[kind] = Agreement(*(interval(mean(one)) for one in values))
+    return out
+
+
+def how_right(kind: str, value: str, truth: dict[str, str], end: Sequence[str]) -> float:
+    """How right a claim is, from 0 to 1, of a context with these claims by the rules and these last words."""
+    words, theirs = _words(value), _words(truth.get(kind, ""))
+    if kind == "quotation":
+        return sum(word in end for word in words) / len(words) if words else float(not end)
+    if kind in SHARED:
+        return sum(word in theirs for word in words) / max(len(words), len(theirs)) if words else 0.0
+    if kind == "topic":
+        return float(words[-1:] == theirs[-1:])
+    return float(truth.get(kind, "").casefold() == value.casefold())
+
+
+@evaluation
+def claims(found: Explained) -> dict[str, Estimate]:
+    """For each kind of claim how often it is said, how right it is, the same by chance, and the difference."""
+    said, docs = found.column("explanation"), found.column("doc_id")
+    table = agreement(said, contexts_of(found.table), docs, found.seed)
+    return {f"{kind} {name}": value for kind, one in table.items() for name, value in vars(one).items()}
+
+
+def contexts_of(table: pa.Table) -> list[Context]:
+    """What a writer sees of each row of an explanation table; without M's next tokens where it has none."""
+    columns = {name for name in table.column_names if table[name].null_count < len(table)}
+    if missing := {"text", "token"} - columns:
+        raise UserError(f"claims need the columns text and token, found no {min(missing)}: extract again")
+    nexts = repeat(())
+    if {"next_tokens", "next_probs"} <= columns:
+        pairs = zip(table["next_tokens"].to_pylist(), table["next_probs"].to_pylist(), strict=True)
+        nexts = (tuple(zip(tokens, probs, strict=True)) for tokens, probs in pairs)
+    chats = table["chat"].to_pylist() if "chat" in columns else repeat(False)
+    return list(map(Context, table["text"].to_pylist(), table["token"].to_pylist(), nexts, chats))
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(text)]
