@@ -76,7 +76,7 @@ class NLA:
         dtype: Any = None,
         engine: str = "lockstep",
     ) -> "NLA":
-        """Load a pair: "pocket", "smollm2", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
+        """Load a pair by its name ("pocket", "smollm2"), by a folder that holds `av` and `ar`, or the two given apart.
 
         A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
         to the model that the contract names. `engine` samples the explanations: "lockstep", "vllm", or a file
