@@ -14,8 +14,8 @@ CHAT = [
     {"role": "user", "content": "We have one rainy afternoon here. What should we see with two children?"},
     {
         "role": "assistant",
-        "content": "Begin in the old lighthouse, where children may climb up to the lamp. If the rain stops, walk along "
-        "the harbour wall and count the boats.",
+        "content": "Begin in the old lighthouse, where children may climb up to the lamp. If the rain stops, walk "
+        "along the harbour wall and count the boats.",
     },
 ]
 READ, SHOWN = 16, 4  # positions
