@@ -27,7 +27,7 @@ define install
 	@touch $@
 endef
 
-# The bundled pair and the tests use what is in the repository; nothing is looked up on a hub.
+# The bundled pairs and the tests look nothing up on a hub.
 OFFLINE := HF_HUB_OFFLINE=1
 
 # vLLM brings packages of its own that would not go with the others, so it has a virtual environment of its own.
@@ -37,7 +37,7 @@ VLLM_READY := $(VLLM)/.ready
 .PHONY: help setup demo test vllm check format clean
 
 help:
-	@echo "make demo    read a few sentences with the bundled pair and write a report"
+	@echo "make demo    read a chat with a bundled pair, SmolLM2's where it can be had, and write a report"
 	@echo "make test    run the tests"
 	@echo "make vllm    run the tests of the vLLM engine, on the CPU, in an environment of their own"
 	@echo "make check   ruff and pyright"
@@ -86,6 +86,8 @@ $(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -m venv $(VENV)
 	@echo "Installing thinkaloud, torch and transformers into $(VENV): a minute or two, and the downloads"
 	$(call install,)
+	@$(BIN)/thinkaloud get smollm2 >>$(LOG) 2>&1 && echo "SmolLM2 is here, for the pair smollm2" || \
+		echo "SmolLM2 cannot be had ($(LOG) says why); the pocket pair needs nothing more"
 	@echo "Ready. For the command \`thinkaloud\` in this shell: source $(BIN)/activate"
 
 $(READY)-test: $(READY)

@@ -102,6 +102,21 @@ def test_one_shell_runs_the_blocks_from_top_to_bottom(follower: ModuleType, plac
     assert printed == {2: "", 13: "by all it's $SEEN made\n"}
 
 
+def test_what_needs_smollm2_is_left_out_where_it_cannot_be_had(
+    follower: ModuleType, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools = place.parent / "tools"
+    tools.mkdir()
+    text = "```bash\necho one\n```\n```bash\necho smollm2\n```\n```text\nsmollm2\n```\n"
+    for code, expected in ((0, {1: "one\n", 4: "smollm2\n"}), (2, {1: "one\n"})):
+        (tools / "thinkaloud").write_text(f"#!/bin/sh\nexit {code}\n")
+        (tools / "thinkaloud").chmod(0o755)
+        given = {**environment(), "PATH": f"{tools}:{os.environ['PATH']}"}
+        assert follower.follow(follower.blocks(text), place, given) == expected
+        assert ("README.md:4    left out" in capsys.readouterr().out) == (code != 0)
+    assert follower.refreshed(text, place, given) == text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -205,6 +205,12 @@ def truncated(model: nn.Module, layer: int) -> Any:
     return view
 
 
+def twin(model: Any) -> Any:
+    """A second model of the same weights: modules and configuration are copied, tensors are shared."""
+    tensors = (*model.parameters(), *model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
 def end_ids(model: nn.Module, tokenizer: Any) -> tuple[int, ...]:
     """Every end-of-text id: the generation configuration's (some models have two), and the tokenizer's."""
     ids: set[int] = set()

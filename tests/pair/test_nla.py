@@ -11,6 +11,7 @@ import torch
 
 import thinkaloud
 from thinkaloud import NLA, Baseline, Score, Site, UserError
+from thinkaloud.pair import formats
 from thinkaloud.pair import nla as pair
 from thinkaloud.pair.formats import save
 from thinkaloud.pair.scores import cosine, direction_mse
@@ -173,7 +174,7 @@ def test_set_up_is_paid_by_the_first_read_alone(folder: Path, monkeypatch: pytes
         real = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *a, **k: (made.append(name), real(*a, **k))[1])
 
-    count(pair, "load_causal_lm")
+    count(formats, "load_causal_lm")
     count(pair, "load_tokenizer")
     count(ending, "closing_tokens")
     count(lockstep, "_Batch")

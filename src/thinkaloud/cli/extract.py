@@ -55,14 +55,13 @@ def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
 
     _, ar, base = pair_paths(pair)
     found = read_contract(ar, "ar")
-    if base is not None:
-        return f"{pair}/base", base, found.site
     assert found.site is not None  # an AR's contract has one
-    if found.base_model is None:
+    base = base or found.base_model
+    if base is None:
         raise UserError(
             f"the AR of {pair} does not say which model it reads: give --model M --layer {found.site.layer}"
         )
-    return found.base_model, found.base_model, found.site
+    return str(base), base, found.site
 
 
 def _stopped(out: Path) -> str:

@@ -84,8 +84,9 @@ def beside(
 ) -> list[Control]:
     """The score of several texts' first explanations, and the controls that belong beside it.
 
-    Special tokens are left out. `noise` random directions are explained anew; everything else is scored from what the
-    readings hold. FVE is relative to the pair's baseline, or to the variance of these very vectors where it has none.
+    Special tokens are left out, and another text's explanations where there is one text. `noise` random directions are
+    explained anew; everything else is scored from what the readings hold. FVE is relative to the pair's baseline, or to
+    the variance of these very vectors where it has none.
     """
     rows = [
         (number, position.explanations[0].text, vector)
@@ -100,7 +101,8 @@ def beside(
     pred = nla.reconstruct(texts)
     own = Scores.of(pred, target, baseline).fve
     shuffled = shuffled_pairs(pred, target, baseline, seed).fve
-    foreign = foreign_pairs(pred, target, groups, baseline, seed).fve
+    foreign = [foreign_pairs(pred, target, groups, baseline, seed).fve] if len(set(groups)) > 1 else []
+    another = "Another text's explanation", "Each text against a vector of another passage."
     directions = random_directions(target[:: -(-n // noise)], seed)
     said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
     of_noise = nla.score(said, directions, baseline).fve
@@ -109,6 +111,6 @@ def beside(
         Control("Its own explanation", "Each text against the vector it was written for.", own, n),
         Control("Always the mean vector", "The mean of all directions, not rescaled: 0 by definition.", 0.0, n),
         Control("Another position's explanation", "The same texts, dealt out to other positions.", shuffled, n),
-        Control("Another text's explanation", "Each text against a vector of another passage.", foreign, n),
+        *(Control(*another, fve, n) for fve in foreign),
         Control("A random direction", as_sure, of_noise, len(said), said[0]),
     ]

@@ -19,9 +19,9 @@ from thinkaloud.atomic import restore
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
-from thinkaloud.loading import load_causal_lm, load_tokenizer, resolve
+from thinkaloud.loading import load_tokenizer, resolve
 from thinkaloud.pair import known
-from thinkaloud.pair.formats import read_contract
+from thinkaloud.pair.formats import Bases, read_contract
 from thinkaloud.pair.reading import Reading, ReadPosition, ScoredExplanation
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import Scores
@@ -51,7 +51,7 @@ class NLA:
     reconstructor: Reconstructor
     base: str | Path | None = None
     name: str = "nla"
-    _model: Any = field(default=None, repr=False)
+    bases: Bases = field(default_factory=Bases, repr=False, compare=False)
 
     def __repr__(self) -> str:
         baseline = self.baseline or "no baseline"
@@ -76,7 +76,7 @@ class NLA:
         dtype: Any = None,
         engine: str = "lockstep",
     ) -> "NLA":
-        """Load a pair: "pocket", a folder that holds `av` and `ar` (and perhaps `base`), or the two given apart.
+        """Load a pair by its name ("pocket", "smollm2"), by a folder that holds `av` and `ar`, or the two given apart.
 
         A hub pair published as NAME-av and NAME-ar loads by NAME. `base` defaults to the pair's own base folder, then
         to the model that the contract names. `engine` samples the explanations: "lockstep", "vllm", or a file
@@ -92,12 +92,14 @@ class NLA:
             base = base or found
         if av is None or ar is None:
             raise UserError("a pair needs both av and ar, or the name of a pair")
-        verbalizer = Verbalizer.from_pretrained(av, base=base, device=device, dtype=dtype)
-        reconstructor = Reconstructor.from_pretrained(ar, base=base, device=device, dtype=dtype)
+        bases = Bases()
+        given: dict[str, Any] = {"base": base, "device": device, "dtype": dtype, "bases": bases}
+        verbalizer = Verbalizer.from_pretrained(av, **given)
+        reconstructor = Reconstructor.from_pretrained(ar, **given)
         if engine != "lockstep":
             verbalizer.engine = engines.find(engine)(verbalizer.model, verbalizer.tokenizer)
         base = base or reconstructor.contract.base_model or verbalizer.contract.base_model
-        return cls(verbalizer, reconstructor, base, str(name if name is not None else av))
+        return cls(verbalizer, reconstructor, base, str(name if name is not None else av), bases)
 
     @property
     def site(self) -> Site:
@@ -129,20 +131,18 @@ class NLA:
         """M's own tokenizer; the AV's where the pair does not say which model it reads."""
         return self.tokenizer if self.base is None else load_tokenizer(self.base)
 
-    @property
+    @cached_property
     def model(self) -> Any:
-        """M, the model whose activations the pair reads."""
-        if self._model is None:
-            if self.base is None:
-                raise UserError("this pair does not say which model it reads: give base")
-            device, dtype = self.verbalizer.device, next(self.verbalizer.model.parameters()).dtype
-            model = load_causal_lm(self.base, str(device), dtype)
-            width, wanted = families.d_model(model), self.reconstructor.contract.d_model
-            if width != wanted:
-                raise UserError(f"base model {self.base} is {width} wide, the pair reads {wanted}: another model")
-            self.site.check(families.n_blocks(model))
-            self._model = model
-        return self._model
+        """M, the model whose activations the pair reads. Adapters of the pair share its weights."""
+        if self.base is None:
+            raise UserError("this pair does not say which model it reads: give base")
+        dtype = families.embedding(self.verbalizer.model).weight.dtype
+        model = self.bases.model(self.base, str(self.verbalizer.device), dtype)
+        width, wanted = families.d_model(model), self.reconstructor.contract.d_model
+        if width != wanted:
+            raise UserError(f"base model {self.base} is {width} wide, the pair reads {wanted}: another model")
+        self.site.check(families.n_blocks(model))
+        return model
 
     def explain(
         self,
@@ -269,9 +269,9 @@ def read(text: Text, nla: NLA | str | Path = "pocket", **options: Any) -> Readin
 def pair_paths(name: str | Path) -> tuple[str | Path, str | Path, str | Path | None]:
     """Where the AV, the AR and, if it lies beside them, the base model of a named pair are."""
     text = str(name)
-    local = text == "pocket" or Path(text).expanduser().is_dir()
-    if not local and text in known.known():
-        return known.paths(known.known()[text])
+    pair, local = known.known().get(text), Path(text).expanduser().is_dir()
+    if pair is not None and (pair["where"] == "bundled" or not local):
+        return known.paths(pair)
     if not local and text.count("/") == 1 and text[0] not in "./~":
         return f"{text}-av", f"{text}-ar", None
     folder = resolve(name)

@@ -15,7 +15,7 @@ from thinkaloud.batching import length_batches
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.injection import scaled
-from thinkaloud.pair.formats import load
+from thinkaloud.pair.formats import Bases, load
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tokenised
@@ -50,10 +50,16 @@ class Reconstructor:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
+        cls,
+        path: str | Path,
+        *,
+        base: str | Path | None = None,
+        device: str | None = None,
+        dtype: Any = None,
+        bases: Bases | None = None,
     ) -> "Reconstructor":
-        """Load an AR: a checkpoint in the official layout, or an adapter together with its `base`."""
-        return cls(*load(path, "ar", base=base, device=device, dtype=dtype))
+        """Load an AR: a checkpoint in the official layout, or an adapter over its `base`, shared in `bases`."""
+        return cls(*load(path, "ar", base=base, device=device, dtype=dtype, bases=bases))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.backbone)).__name__, families.embedding(self.backbone).weight.dtype

@@ -18,7 +18,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import Injection
-from thinkaloud.pair.formats import load
+from thinkaloud.pair.formats import Bases, load
 from thinkaloud.rollout.base import Engine, Prefixes, Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 
@@ -54,10 +54,16 @@ class Verbalizer:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
+        cls,
+        path: str | Path,
+        *,
+        base: str | Path | None = None,
+        device: str | None = None,
+        dtype: Any = None,
+        bases: Bases | None = None,
     ) -> "Verbalizer":
-        """Load an AV: a full checkpoint in the official layout, or an adapter together with its `base`."""
-        return cls(*load(path, "av", base=base, device=device, dtype=dtype))
+        """Load an AV: a full checkpoint in the official layout, or an adapter over its `base`, shared in `bases`."""
+        return cls(*load(path, "av", base=base, device=device, dtype=dtype, bases=bases))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.model)).__name__, families.embedding(self.model).weight.dtype

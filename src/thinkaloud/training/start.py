@@ -11,7 +11,7 @@ from thinkaloud import contract as contracts
 from thinkaloud.activations.store import check_read_by
 from thinkaloud.config.train import WarmStart
 from thinkaloud.errors import UserError
-from thinkaloud.loading import resolve
+from thinkaloud.loading import bundled, resolve
 from thinkaloud.pair.formats import adapters, read_contract
 from thinkaloud.pair.nla import pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
@@ -41,7 +41,7 @@ def load_start(
 
 def _half(name: str, role: str) -> tuple[str | Path, str | Path | None]:
     """Where the AV or AR is that a pair's name or its own means, and the pair's base."""
-    if not (Path(name).expanduser().is_dir() or name.startswith("pocket/")) or (resolve(name) / role).is_dir():
+    if not (bundled(name) or Path(name).expanduser()).is_dir() or (resolve(name) / role).is_dir():
         av, ar, base = pair_paths(name)
         return (av if role == "av" else ar), base
     if not (resolve(name) / contracts.FILE).is_file():

@@ -11,6 +11,7 @@ from thinkaloud import families
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_config, load_tokenizer, resolve
+from thinkaloud.pair import known
 from thinkaloud.pair.doctor.check import Check
 from thinkaloud.pair.doctor.halves import check_marker, check_reconstructor, check_together, check_verbalizer
 from thinkaloud.pair.doctor.model import check_model
@@ -75,6 +76,9 @@ def _refusals(
 
 
 def _named(name: str | Path) -> Patient:
+    if known.is_bundled(str(name)):
+        av, ar, base = pair_paths(name)
+        return Patient(base, av, ar)
     try:
         folder = resolve(name)
     except UserError as error:

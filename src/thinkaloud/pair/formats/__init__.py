@@ -11,8 +11,17 @@ from thinkaloud import families, quant
 from thinkaloud.atomic import whole_folder
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
-from thinkaloud.loading import load_backbone, load_causal_lm, load_config, load_tokenizer, pick_device, resolve
+from thinkaloud.loading import (
+    load_backbone,
+    load_causal_lm,
+    load_config,
+    load_tokenizer,
+    pick_device,
+    pick_dtype,
+    resolve,
+)
 from thinkaloud.pair.formats import adapters, official
+from thinkaloud.site import Site
 
 
 def read_contract(path: str | Path, role: str) -> Contract:
@@ -24,13 +33,47 @@ def read_contract(path: str | Path, role: str) -> Contract:
     return contract
 
 
+class Bases:
+    """Base models, each loaded once for its device and dtype, whose weights M and the adapters over them share.
+
+    For a pair that reads: what is trained has weights of its own, and is loaded without.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[Path, torch.device, torch.dtype], Any] = {}
+
+    def model(self, source: str | Path, device: str | None, dtype: Any) -> Any:
+        """The causal model of `source`; whoever puts something into it takes a `families.twin`."""
+        where = pick_device(device)
+        key = (resolve(source), where, pick_dtype(where, dtype))
+        if key not in self._loaded:
+            self._loaded[key] = load_causal_lm(source, device, dtype)
+        return self._loaded[key]
+
+    def backbone(self, source: str | Path, layer: int, device: str | None, dtype: Any, final_norm: bool) -> Any:
+        """A twin of the model's first `layer` + 1 blocks, as `load_backbone` gives them."""
+        twin = families.twin(self.model(source, device, dtype))
+        Site("resid_post", layer).check(families.n_blocks(twin))
+        stack = families.truncated(twin, layer)
+        if final_norm:
+            name = families.family_of(stack.config).norm
+            setattr(stack, name, getattr(families.text_model(twin), name))
+        return stack
+
+
 def load(
-    path: str | Path, role: str, *, base: str | Path | None = None, device: str | None = None, dtype: Any = None
+    path: str | Path,
+    role: str,
+    *,
+    base: str | Path | None = None,
+    device: str | None = None,
+    dtype: Any = None,
+    bases: Bases | None = None,
 ) -> tuple[Any, ...]:
     """Model, tokenizer and contract of an AV; backbone, head, tokenizer and contract of an AR.
 
     `path` is a folder or a hub name: a whole checkpoint in the official layout, or a peft adapter over `base`, else
-    over the model that its contract or its adapter_config.json names.
+    over the model that its contract or its adapter_config.json names. Adapters share the base models in `bases`.
     """
     folder = source = resolve(path)
     contract, adapter, weight = read_contract(folder, role), None, None
@@ -41,12 +84,14 @@ def load(
         width = families.text_config(load_config(folder)).hidden_size
         if width != contract.d_model:
             raise UserError(f"{folder}: the contract says d_model {contract.d_model}, config.json {width}")
+    shared = bases if adapter is not None else None
     if role == "av":
-        model = load_causal_lm(source, device, dtype)
+        model = families.twin(shared.model(source, device, dtype)) if shared else load_causal_lm(source, device, dtype)
     else:
         assert contract.site is not None  # an AR's contract has one
         weight = official.read_head(folder, contract.d_model) if weight is None else weight
-        model = load_backbone(source, contract.site.layer, device, dtype, contract.final_norm)
+        backbone = shared.backbone if shared else load_backbone
+        model = backbone(source, contract.site.layer, device, dtype, contract.final_norm)
     if adapter is not None:
         model = adapters.adapted(folder, model, *adapter)
     tokenizer = load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else source)
@@ -55,23 +100,24 @@ def load(
 
 
 def save(part: Any, folder: Path, store: str | None = None) -> None:
-    """Write a `Verbalizer` or a `Reconstructor`: an adapter without its base, else all weights.
+    """Write a `Verbalizer` or a `Reconstructor`: an adapter without its base and in the dtype it has, else all weights.
 
-    `store` is the dtype to write them in, if not the one they have; "int8" packs them, which only this package reads.
+    `store` is the dtype to write them in, if not the one they have; "int8" packs them, an adapter's and an AR's head
+    too, which only this package reads.
     """
     av = part.contract.role == "av"
     model = part.model if av else part.backbone
     whole = not hasattr(model, "peft_config")
-    packed = whole and store == "int8"
+    packed = store == "int8"
     if whole and store is not None:
         model.to(torch.bfloat16 if store == "bfloat16" else torch.float32)  # eight-bit packing starts from float32
     with whole_folder(folder) as partial:
         if whole:
             official.save_model(model, partial, packed)
-        else:
-            adapters.save_adapter(model, part.contract, partial)
+            part.tokenizer.save_pretrained(str(partial))
+        else:  # its tokenizer is that of its base
+            adapters.save_adapter(model, part.contract, partial, packed)
         if not av:
             weight = {"weight": part.head.weight.detach().float().cpu().contiguous()}
             (quant.save if packed else save_file)(weight, str(partial / official.HEAD))
-        part.tokenizer.save_pretrained(str(partial))
         contracts.write(part.contract, partial)

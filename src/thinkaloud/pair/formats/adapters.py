@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from thinkaloud import contract as contracts
-from thinkaloud import families
+from thinkaloud import families, quant
 from thinkaloud.atomic import read_mapping
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
@@ -207,8 +207,8 @@ def adapted(folder: Path, model: Any, config: Any, state: Mapping[str, torch.Ten
     return adapted.eval().requires_grad_(False)
 
 
-def save_adapter(model: Any, contract: Contract, folder: Path) -> None:
-    """Write the adapter of a PeftModel; the base is not written, only its name."""
+def save_adapter(model: Any, contract: Contract, folder: Path, packed: bool = False) -> None:
+    """Write the adapter of a PeftModel, perhaps packed; the base is not written, only its name."""
     config = copy.copy(model.peft_config[model.active_adapter])
     config.base_model_name_or_path = contract.base_model  # peft would note where the base lies on this machine
     config.save_pretrained(str(folder))
@@ -217,7 +217,10 @@ def save_adapter(model: Any, contract: Contract, folder: Path) -> None:
         for name, parameter in model.named_parameters()
         if "lora_" in name and f".{model.active_adapter}." in name
     }
-    save_file(state, str(folder / WEIGHTS), metadata={"format": "pt"})
+    if packed:
+        quant.save(state, folder / WEIGHTS)
+    else:
+        save_file(state, str(folder / WEIGHTS), metadata={"format": "pt"})
 
 
 def _tail(name: str) -> str:
