@@ -1,4 +1,5 @@
 import hashlib
+import json
 import pickle
 import re
 import sys
@@ -502,6 +503,22 @@ def many_contexts() -> Iterator[Context]:
         for k in range(1, 6):
             prefix = text[: max(1, len(text) * k // 5)]
             yield Context(prefix, prefix.split(" ")[-1], ((" the", 0.5), (" a", 0.2)), text.startswith("<|"))
+
+
+def test_what_is_written_of_real_texts_and_chats_is_read_back_and_repeats_nothing() -> None:
+    chats = []
+    for name in ("story-questions", "tasks", "coffee-orders"):
+        for line in (
+            (Path(__file__).parents[2] / "texts" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[:40]
+        ):
+            turns = json.loads(line)["messages"]
+            chats.append("".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in turns))
+    ends = [chat[: len(chat) * k // 7] for chat in chats for k in range(1, 8)]
+    for case in (*many_contexts(), *(Context(end, end[-3:], ((" the", 0.5),), True) for end in ends)):
+        said = claims_of(case)
+        text = write(said)
+        assert parse(text) == said
+        assert repeated_items(text) == 0
 
 
 def test_explanations_are_those_that_its_version_always_wrote() -> None:
