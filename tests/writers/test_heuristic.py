@@ -280,6 +280,13 @@ def test_what_an_answer_is_doing(prefix: str, value: str):
             {"container": "between turns", "question": "why water wet"},
         ),
         (f"{CHATML}Why is water wet?<|im_end|>\n", "\n", {"container": "between turns", "question": "why water wet"}),
+        (WATER[:-7], "ass", {"token": '"ass"', "role": "a speaker", "container": "between turns"}),
+        (WATER[:-1], "istant", {"token": '"istant"', "role": "a speaker", "speaker": "assistant"}),
+        (
+            f"{CHATML}Name three fruits.<|im_end|>\n",
+            "\n",
+            {"question": "name fruits", "container": "between turns"},
+        ),
         (WATER, "\n", {"speaker": "assistant", "answer": "not begun", "question": "why water wet"}),
         (WATER.removeprefix("<|im_start|>"), "\n", {"speaker": "assistant", "question": "why water wet"}),
     ],
@@ -526,5 +533,5 @@ def test_explanations_are_those_that_its_version_always_wrote() -> None:
     said = "\x00".join(map(explain_context, many_contexts()))
     assert HeuristicWriter.name == "heuristic/4"
     assert hashlib.sha256(said.encode()).hexdigest() == (
-        "7c12d362097dafd7d0c11f9910712e5136e7d5cbebf8b58e34d57bba03a9d3d7"
+        "a6197e9068dc81de7ae2f79ef85d3f34d8626d45a05c4061deef7e6392383f14"
     )
