@@ -1,4 +1,5 @@
 import hashlib
+import json
 import pickle
 import re
 import sys
@@ -279,6 +280,13 @@ def test_what_an_answer_is_doing(prefix: str, value: str):
             {"container": "between turns", "question": "why water wet"},
         ),
         (f"{CHATML}Why is water wet?<|im_end|>\n", "\n", {"container": "between turns", "question": "why water wet"}),
+        (WATER[:-7], "ass", {"token": '"ass"', "role": "a speaker", "container": "between turns"}),
+        (WATER[:-1], "istant", {"token": '"istant"', "role": "a speaker", "speaker": "assistant"}),
+        (
+            f"{CHATML}Name three fruits.<|im_end|>\n",
+            "\n",
+            {"question": "name fruits", "container": "between turns"},
+        ),
         (WATER, "\n", {"speaker": "assistant", "answer": "not begun", "question": "why water wet"}),
         (WATER.removeprefix("<|im_start|>"), "\n", {"speaker": "assistant", "question": "why water wet"}),
     ],
@@ -504,10 +512,26 @@ def many_contexts() -> Iterator[Context]:
             yield Context(prefix, prefix.split(" ")[-1], ((" the", 0.5), (" a", 0.2)), text.startswith("<|"))
 
 
+def test_what_is_written_of_real_texts_and_chats_is_read_back_and_repeats_nothing() -> None:
+    chats = []
+    for name in ("story-questions", "tasks", "coffee-orders"):
+        for line in (
+            (Path(__file__).parents[2] / "texts" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[:40]
+        ):
+            turns = json.loads(line)["messages"]
+            chats.append("".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in turns))
+    ends = [chat[: len(chat) * k // 7] for chat in chats for k in range(1, 8)]
+    for case in (*many_contexts(), *(Context(end, end[-3:], ((" the", 0.5),), True) for end in ends)):
+        said = claims_of(case)
+        text = write(said)
+        assert parse(text) == said
+        assert repeated_items(text) == 0
+
+
 def test_explanations_are_those_that_its_version_always_wrote() -> None:
     """To the byte: another text under one version would mix two writers in one cache and one data set."""
     said = "\x00".join(map(explain_context, many_contexts()))
     assert HeuristicWriter.name == "heuristic/4"
     assert hashlib.sha256(said.encode()).hexdigest() == (
-        "7c12d362097dafd7d0c11f9910712e5136e7d5cbebf8b58e34d57bba03a9d3d7"
+        "a6197e9068dc81de7ae2f79ef85d3f34d8626d45a05c4061deef7e6392383f14"
     )

@@ -81,8 +81,9 @@ _PARTS = [
     for kind, phrase in line.items()
     if kind not in ("genre", "quotation")
 ]
-# Parts lie between marks that are followed by a space; a topic or name needs no mark before it.
-_PART = re.compile(r"(?:[^\s,;.:]|[,;.:](?=\S))(?:(?! (?:about|naming) )(?:[^,;.:]|[,;.:](?=\S)))*")
+# Parts lie between marks that are followed by a space; a topic or name needs no mark before it. "A chat about a story"
+# is one of the kinds of text.
+_PART = re.compile(r"(?:[^\s,;.:]|[,;.:](?=\S))(?:(?! (?:about(?! a story)|naming) )(?:[^,;.:]|[,;.:](?=\S)))*")
 _WORKED = ", worked"  # the one kind of text that had a comma in it, up to heuristic/3
 _QUOTATION = re.compile(r'(?P<shown>"(?P<value>[^"]*)"?)\s*$')
 _NAMED = r'"[^"\n]*"|[^",;]+'

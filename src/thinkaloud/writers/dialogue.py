@@ -41,9 +41,14 @@ def _asked(turns: list[tuple[str, str]]) -> Iterator[Claim]:
         asked = [sentence for sentence in SENTENCE.findall(text[-ASKED_CHARS:]) if sentence.endswith("?")][-1:]
         if who == "user" and not asked:
             first = SENTENCE.findall(text[:ASKED_CHARS])[:1]
-            asked = [sentence for sentence in first if role_of(sentence.split()[0]) in ("verb", "question word")]
+            asked = [sentence for sentence in first if _asks(sentence.split()[0].lower())]
         if asked and (words := _telling(asked[0])):
             yield Claim("question", words)
+
+
+def _asks(word: str) -> bool:
+    """Whether a sentence that begins with this word asks for something."""
+    return word in SETS["requests"] or role_of(word) in ("verb", "question word")
 
 
 def _telling(sentence: str) -> str:

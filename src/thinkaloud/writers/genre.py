@@ -139,7 +139,7 @@ def _chat(passage: Passage, counts: Counter[str]) -> str:
         ("A chat asking a word problem", short and numbers >= 3 and passage.speaker == "user" and not booking),
         ("A chat puzzle of who is where", short and _count(counts, ROOMS) >= 3),
         ("A chat booking something", booking),
-        ("A chat", turns < 2 and passage.speaker == "user" and len(first) < JUST_BEGUN),
+        ("A chat", not turns or (turns == 1 and passage.speaker == "user" and len(first) < JUST_BEGUN)),
         ("A short question and answer", turns == 1 and len(first) < SHORT_ASKED and length < 260),
         ("A request and its answer", turns == 1 and length > 260),
         ("A friendly chat", True),

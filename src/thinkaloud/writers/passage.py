@@ -8,7 +8,7 @@ from .wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, SETS, SPEAKERS, VERBS
 WINDOW = 700
 
 MARKER = (
-    r"<\|start_header_id\|>\w*(?:<\|end_header_id\|>)?|<\|im_start\|>(?:user|assistant|system)?"
+    r"<\|start_header_id\|>\w*(?:<\|end_header_id\|>)?|<\|im_start\|>(?:\w+(?=\n|\Z))?"
     r"|<start_of_turn>(?:user|model)?|<end_of_turn>|<\|[^|<>\s]{1,30}\|>|</?s>|<[be]os>"
 )
 IS_MARKER = re.compile(MARKER)
