@@ -109,7 +109,7 @@ def _register(recent: list[str]) -> str:
 
 
 def _tense(recent: list[str]) -> str:
-    counts = dict.fromkeys(TENSES, 0)
+    counts: dict[str, int] = dict.fromkeys(TENSES, 0)
     parts, before = 0, ""  # forms in -ed, which may be adjectives
     for word in recent:
         if tense := TENSE_OF.get(word):
