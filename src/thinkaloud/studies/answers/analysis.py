@@ -16,7 +16,7 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import Results
 
 HELD, GOLD = "holds M's answer", "holds the right answer"
-OWN, POSSIBLE = "chance, own numbers", "chance, possible results"
+OWN, POSSIBLE, READ = "own numbers as little written", "possible results", "numbers it could copy"
 OUTCOMES = ("right", "wrong", "cut", "none")
 SHOWN = 3  # degenerate explanations of each class that stand as examples, of right and of wrong solutions
 
@@ -52,7 +52,7 @@ def joined(folder: Folder) -> pd.DataFrame:
     wrapped = rows[["answer", "gold"]].map(lambda n: [n] if isinstance(n, str) else [])
     rows = rows.assign(answers=wrapped["answer"], golds=wrapped["gold"])
     held = {HELD: share("answers"), GOLD: share("golds"), OWN: share("own")}
-    rows = rows.assign(**held, **{POSSIBLE: share("possible")})
+    rows = rows.assign(**held, **{POSSIBLE: share("possible"), READ: share("read")})
     rows.loc[rows["standing"] == "written", POSSIBLE] = np.nan  # it is of numbers that are not written
     return rows.drop(columns=["answers", "golds"])
 
@@ -85,28 +85,21 @@ def solutions(found: Results, solved: pd.DataFrame) -> None:
 def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     """How often explanations name M's answer, above chance: where it is still ahead, and by where it stands."""
 
-    def above(chance: str, answer: str = HELD) -> Any:
-        return lambda g: contrast(g[answer] - g[chance])
-
-    shares = {
-        "explanations": len,
-        HELD: lambda g: mean(g[HELD]),
-        OWN: lambda g: g[OWN].mean(),
-        "above own numbers": above(OWN),
-        POSSIBLE: lambda g: g[POSSIBLE].mean(),
-        "above possible results": above(POSSIBLE),
-    }
-    gold = {GOLD: lambda g: mean(g[GOLD]), "right answer above own numbers": above(OWN, GOLD)}
+    shares: dict[str, Any] = {"explanations": len, HELD: lambda g: mean(g[HELD]), GOLD: lambda g: mean(g[GOLD])}
+    for chance in (OWN, POSSIBLE):
+        shares[f"chance: {chance}"] = lambda g, of=chance: g[of].mean()
+        shares[f"above {chance}"] = lambda g, of=chance: contrast(g[HELD] - g[of])
+    shares[READ] = lambda g: g[READ].mean()
     ahead, here = rows[rows["standing"] == "ahead"], each[each["standing"] == "ahead"]
     both = pd.concat([here.assign(M="all"), here.assign(M=here["outcome"])])
     both["order"] = both.groupby("place", sort=False).ngroup()
-    found.by("named", both.sort_values("order", kind="stable"), {"place": "place", "M is": "M"}, {**shares, **gold})
+    found.by("named", both.sort_values("order", kind="stable"), {"place": "place", "M is": "M"}, shares)
     tokens = np.where(each["answer_tokens"] > 2, "3 and more", each["answer_tokens"].fillna(0).astype(int).astype(str))
     split = each.assign(length=tokens)
     found.by("standing", split, {"place": "place", "answer is": "standing", "its tokens": "length"}, shares)
 
     at_end = ahead["names"].map(lambda names: "question end" in names)
-    gain = ahead[HELD] - ahead[OWN]
+    gain = ahead[HELD] - ahead[POSSIBLE]
     near = correlation(rankdata(-ahead["before_answer"]), gain, ranks=False)
     found.test("A1", found.value("near", found.estimate(near, ahead)), part="nearness to the first writing")
     later = found.estimate(difference(gain, ~at_end), ahead)
@@ -121,7 +114,7 @@ def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
             whole = pooled(found.estimate(contrast(group[HELD] - group[chance]), group), parts)
             found.value(f"{name}: {chance}", whole)
             if name != "all":
-                found.test("A4", whole, part=f"M is {name}, against {chance.removeprefix('chance, ')}")
+                found.test("A4", whole, part=f"M is {name}, against {chance}")
     for place in ("border", "answer"):
         there = each[each["place"] == place]
         unread = there[there["standing"] != "written"]

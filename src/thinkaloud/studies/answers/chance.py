@@ -1,12 +1,12 @@
-"""Chance: other numbers of the same problem, which an explanation might name as well as M's answer.
+"""Chance: other numbers of the same problem, as much written as M's answer, that an explanation might name as well.
 
-own       the numbers of the question, of the working that comes with it, and of what M writes, but for M's answer and
-          the right one. An explanation that names any of a problem's numbers at random names each of these as often as
-          the answer. Most of them stand in the text that M has read, so before the answer is written they are named
-          more easily than it: a strict chance.
-possible  what two numbers of question and working make by + − × ÷, whole, with as many digits as M's answer, and
-          at this token neither in the question nor written by M, like the answer itself. An explanation of which the
-          numbers are guesses at the next step names each of these as often as the answer.
+own       numbers of the question, of the working that comes with it, and of what M writes, then and later, but for M's
+          answer and the right one; where M has not written its answer yet, those that it has neither read nor written.
+          An explanation that names a problem's numbers at random names each of these as often as the answer.
+possible  what two numbers of question and working make by + − × ÷, whole, with as many digits as M's answer, neither
+          read nor written so far. An explanation that guesses at the next step names each as often as the answer.
+read      the numbers that M has read or written so far: an explanation can copy these, so they are no chance for an
+          answer that is still ahead, but say how much is copied.
 """
 
 from decimal import Decimal
@@ -29,22 +29,24 @@ def standing(solution: Solution, token: int) -> Standing:
     return "ahead" if left > 1 else "next token"
 
 
-def others(solution: Solution, token: int) -> tuple[list[str], list[str]]:
-    """The numbers other than M's answer and the right one, `own` and `possible`, in digits."""
-    answer, gold = solution.answer, solution.problem.gold
-    known = solution.problem.given | numbers(solution.problem.working)
+def others(solution: Solution, token: int) -> dict[str, list[str]]:
+    """The numbers other than M's answer and the right one at a token, in digits: `own`, `possible` and `read`."""
+    answer, given = solution.answer, solution.problem.given
+    known = given | numbers(solution.problem.working)
+    read = given | {value for value, (_, last) in solution.mentions.items() if last <= token}
+    every = known | set(solution.mentions)
     made = {value for a, b in permutations(known, 2) for value in (a + b, a - b, a * b, a / b if b else a)}
     possible = {
         value
-        for value in made
-        if value > 0
+        for value in made - read
+        if answer is not None
+        and value > 0
         and value == value.to_integral_value()
-        and answer is not None
         and len(written(value)) == len(written(answer))
-        and value not in solution.problem.given
-        and not (value in solution.mentions and solution.mentions[value][1] <= token)
     }
-    return tuple(sorted(map(written, some - {answer, gold})) for some in (known | set(solution.mentions), possible))  # type: ignore[return-value]
+    own = every & read if standing(solution, token) == "written" else every - read
+    sets = {"own": own, "possible": possible, "read": read}
+    return {name: sorted(map(written, some - {answer, solution.problem.gold})) for name, some in sets.items()}
 
 
 def written(value: Decimal) -> str:

@@ -32,7 +32,7 @@ def _named(figure: Any, results: Read) -> None:
     series = {f"M is {group}": (colour, _by_place(groups[group], HELD)) for group, colour in COLOURS.items()}
     plots.beside(axes, places, series, 0.24)
     for chance, mark in ((OWN, "_"), (POSSIBLE, "|")):
-        axes.plot([r[chance] for r in groups["all"]], mark, ms=12, color=plots.GREY, label=chance)
+        axes.plot([r[f"chance: {chance}"] for r in groups["all"]], mark, ms=12, color=plots.GREY, label=chance)
     axes.set(ylim=(0, None), ylabel=f"share that {HELD}".replace("holds", "hold"))
     _finish(figure, axes, 2)
 

@@ -138,7 +138,6 @@ def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> pa
     records = []
     for place in places:
         solution = solutions[place.solution]
-        own, possible = others(solution, place.token)
         # How far it is to the answer's first token, where M first writes it.
         first = None if solution.answer is None else solution.mentions[solution.answer][0]
         records.append(
@@ -148,8 +147,7 @@ def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> pa
                 "names": [place.name, *place.also],
                 "standing": standing(solution, place.token),
                 "before_answer": None if first is None else first - place.token,
-                "own": own,
-                "possible": possible,
+                **others(solution, place.token),
             }
         )
     flat = pa.array(vectors.numpy().reshape(-1), pa.float32())
@@ -202,7 +200,7 @@ def edits(explained: Sequence[Mapping[str, Any]], seed: int) -> list[Record]:
         if row[HELD] != 1:
             continue
         answer, text, named = row["answer"], row["text"], list(row["numbers"])
-        spare = [n for n in row["own"] if n not in named] or [written(max(map(Decimal, named)) + 1)]
+        spare = [n for n in (*row["own"], *row["read"]) if n not in named] or [written(max(map(Decimal, named)) + 1)]
         put = spare[int(generator.integers(len(spare)))]
         rest = [n for n in named if n not in (answer, row["gold"])]
         taken = rest[int(generator.integers(len(rest)))] if rest else None
