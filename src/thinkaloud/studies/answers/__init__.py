@@ -15,7 +15,6 @@ class Answers(OfProblems):
     name: ClassVar[str] = "answers"
     presets: ClassVar = {"pocket": {**OfProblems.presets["pocket"], "problems": "pocket"}}
     counts: ClassVar = (*OfProblems.counts, "samples")
-    analysis: ClassVar = {"labelled": ()}
 
     problems: str = "graded"
     """Problems: graded (made ones of one to three steps, with worked examples), pocket (of the pocket world, for the
@@ -38,8 +37,6 @@ class Answers(OfProblems):
     """Explanations sampled at each place, at temperature 1, beside the greedy one."""
     temperature: float = 1.0
     """Temperature of the sampled ones."""
-    labelled: str | None = None
-    """JSONL with text and label to check the classes of degenerate explanations on; default: the bundled one."""
 
     def check(self) -> None:
         if self.problems == "pocket" and (self.system or self.instruction):

@@ -5,7 +5,7 @@ from itertools import cycle
 from typing import Any
 
 from thinkaloud.render import plots
-from thinkaloud.stats import Estimate
+from thinkaloud.stats import ENOUGH, Estimate
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.answers.analysis import HELD, OWN, POSSIBLE
 from thinkaloud.studies.folder import Folder
@@ -32,8 +32,9 @@ def _named(figure: Any, results: Read) -> None:
     series = {f"M is {group}": (colour, _by_place(groups[group], HELD)) for group, colour in COLOURS.items()}
     plots.beside(axes, places, series, 0.24)
     for chance, mark in ((OWN, "_"), (POSSIBLE, "|")):
-        axes.plot([r[f"chance: {chance}"] for r in groups["all"]], mark, ms=12, color=plots.GREY, label=chance)
-    axes.set(ylim=(0, None), ylabel=f"share that {HELD}".replace("holds", "hold"))
+        axes.plot([r[chance] for r in groups["all"]], mark, ms=12, color=plots.GREY, label=f"chance, {chance}")
+    top = max((r[HELD].high for r in records if r[HELD].clusters >= ENOUGH), default=1.0)
+    axes.set(ylim=(0, 1.1 * top), ylabel=f"share that {HELD}".replace("holds", "hold"))
     _finish(figure, axes, 2)
 
 

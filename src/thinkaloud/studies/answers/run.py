@@ -21,7 +21,7 @@ from torch import Tensor
 
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
-from thinkaloud.evals.degenerate import classify, load_labelled
+from thinkaloud.evals.degenerate import classify
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
@@ -40,7 +40,6 @@ EDITS = ("answer removed", "answer replaced", "other number removed")
 
 def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results, or go on with them."""
-    load_labelled(config.labelled, split=None)
     tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer, config.system, config.instruction)
     solved = folder.pieces(
