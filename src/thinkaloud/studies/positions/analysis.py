@@ -1,6 +1,5 @@
 """Numbers of the study of positions: FVE along texts, persistence, first mentions."""
 
-from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -114,7 +113,7 @@ def facts_named(found: Results, facts: pd.DataFrame, moments: pd.DataFrame) -> N
         by = {"family": "family", "tokens": "to_stated"}
         found.by("moments", near, by, {"its own value": _mean("named"), "values of other episodes": _mean("chance")})
     fresh = facts[~facts["stands"] & facts["stated"].notna() & (facts["places"] > 0) & facts["chance"].notna()]
-    _beyond_chance(found, "P1", fresh, "label", "facts that were settled, not yet said, and differ from text to text")
+    _beyond_chance(found, "P1", fresh, "family", "facts that were settled, not yet said, and differ from text to text")
     return None
 
 
@@ -163,7 +162,6 @@ def _numbers(column: pd.Series) -> pd.Series:
 def _chance(words: pd.DataFrame, names: list[str]) -> pd.Series:
     """By chance: the share of other texts that first have the word then; NaN where there is none."""
 
-    def of(levels: Mapping[str, float | None]) -> float:
-        return sum(np.nan if levels[name] is None else levels[name] for name in names)
-
-    return words["chance"].map(of).astype(float)
+    return (
+        words["chance"].map(lambda levels: sum(np.nan if levels[n] is None else levels[n] for n in names)).astype(float)
+    )
