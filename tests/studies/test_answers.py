@@ -241,6 +241,7 @@ def test_a_regression_without_columns_is_the_ratio_of_means() -> None:
     assert (one.value, one.low, one.high, one.clusters) == pytest.approx(
         (other.value, other.low, other.high, other.clusters), rel=1e-6
     )
+    assert np.isnan(estimate(analysis.adjusted(y, here & False, pd.DataFrame({"x": y})), clusters).value), "one side"
     # With a column, that of an independent least-squares fit.
     x = draw.normal(size=80)
     known = np.isfinite(y)

@@ -194,7 +194,8 @@ def adjusted(values: Values, where: Values, by: pd.DataFrame) -> Statistic:
         xx, xy = sums[..., : q * q].reshape(*sums.shape[:-1], q, q), sums[..., q * q :]
         ridge = 1e-9 * xx[..., :1, :1] * np.eye(q)  # columns may be alike in a resample
         gap = np.linalg.solve(xx + ridge, xy[..., None])[..., 1, 0]
-        return 1 + gap / ((xy[..., 0] - gap * xx[..., 0, 1]) / xx[..., 0, 0])
+        n, on = xx[..., 0, 0], xx[..., 0, 1]
+        return np.where((on != 0) & (on != n), 1 + gap / ((xy[..., 0] - gap * on) / n), np.nan)
 
     rows = np.concatenate([products, x * np.where(known, y, 0.0)[:, None]], axis=1)
     return Statistic(rows, of, np.stack([known & here, known & ~here], axis=1), "log", null=1.0)

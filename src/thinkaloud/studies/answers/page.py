@@ -39,7 +39,7 @@ def _named(figure: Any, results: Read) -> None:
 
 
 def _samples(figure: Any, results: Read) -> None:
-    axes, records = figure.subplots(), results["samples"]
+    axes, records = figure.subplots(), [r for r in results["samples"] if r["above chance"].clusters >= ENOUGH]
     for place, colour in zip(dict.fromkeys(r["place"] for r in records), cycle(LINES), strict=False):
         some = [record for record in records if record["place"] == place]
         values = [record["above chance"].value for record in some]

@@ -121,8 +121,8 @@ def solutions_table(solved: Sequence[Solution]) -> pa.Table:
                 "cut": s.cut,
                 "text": s.text,
                 "answer": None if s.answer is None else written(s.answer),
-                "answer_tokens": None if s.span is None else s.span[1] - s.span[0] + 1,
-                "border": s.border is not None,
+                "answer_tokens": None if s.answer is None else s.marks["answer end"] - s.marks["answer"] + 1,
+                "border": "border" in s.marks,
                 "outcome": s.outcome,
             }
             for s in solved
