@@ -262,7 +262,7 @@ class _PrefillCache:
     def __init__(self, before: "_PrefillCache | None") -> None:
         self.before, self.layers = before, []
 
-    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any) -> tuple[Tensor, Tensor]:
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         if self.before is not None and self.before.layers:
             first = [kept.expand(len(key), -1, -1, -1) for kept in self.before.layers[layer]]
             key, value = (torch.cat(parts, dim=2) for parts in zip(first, (key, value), strict=True))
@@ -343,7 +343,7 @@ class _Batch:
         """From now on write keys and values of these rows at `places`, and let queries see the first `length`."""
         self._here, self._places, self._length = here, places, length
 
-    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any) -> tuple[Tensor, Tensor]:
+    def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         views = []
         for kept, new in zip(self.layers[layer], (key, value), strict=True):
             view = kept[self._here]
