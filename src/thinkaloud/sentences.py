@@ -10,153 +10,16 @@ _PAIRS = {"“": "”", "«": "»", "(": ")", "[": "]"}
 _CLOSES = {close: opens for opens, close in _PAIRS.items()}
 _MARKS = re.compile(r"[\"'‘’“”«»()\[\]]")
 
-# Before a name or a number, so never the end of a sentence; before a digit alone; and both within and at the end of one.
-_TITLES = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "messrs",
-        "mme",
-        "mlle",
-        "dr",
-        "prof",
-        "rev",
-        "hon",
-        "gen",
-        "col",
-        "capt",
-        "cmdr",
-        "maj",
-        "lt",
-        "sgt",
-        "sr",
-        "gov",
-        "sen",
-        "rep",
-        "pres",
-        "st",
-        "ste",
-        "mt",
-        "ft",
-        "vs",
-        "viz",
-        "cf",
-        "ca",
-        "e.g",
-        "i.e",
-        "eg",
-        "ie",
-        "approx",
-        "dept",
-        "univ",
-    ]
+# Abbreviations that never end a sentence, those that do not before a digit, and those that stand within one or end it.
+_TITLES = re.compile(
+    "mrs?|ms|messrs|mme|mlle|dr|prof|rev|hon|gen|col|capt|cmdr|maj|lt|sgt|sr|gov|sen|rep|pres|ste?|mt|ft|vs|viz|cf|ca|"
+    r"e\.?g|i\.?e|approx|dept|univ"
 )
-_BEFORE_NUMBERS = frozenset(
-    [
-        "no",
-        "nos",
-        "p",
-        "pp",
-        "vol",
-        "vols",
-        "fig",
-        "figs",
-        "ch",
-        "sec",
-        "eq",
-        "art",
-        "ed",
-        "op",
-        "lib",
-        "cap",
-        "ex",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-    ]
-)
-_BEFORE_NUMBERS |= frozenset(["jul", "aug", "sep", "sept", "oct", "nov", "dec"])
-_EITHER = frozenset(
-    [
-        "jr",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "bros",
-        "etc",
-        "al",
-        "esq",
-        "ph.d",
-        "m.d",
-        "b.a",
-        "m.a",
-        "a.m",
-        "p.m",
-        "a.d",
-        "b.c",
-    ]
-)
-_OPENERS = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "this",
-        "that",
-        "these",
-        "those",
-        "it",
-        "he",
-        "she",
-        "they",
-        "we",
-        "you",
-        "i",
-        "there",
-        "here",
-        "his",
-        "her",
-        "its",
-        "their",
-        "our",
-        "my",
-        "your",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "to",
-        "with",
-        "when",
-        "while",
-        "if",
-        "as",
-        "after",
-        "before",
-        "but",
-        "and",
-        "so",
-        "or",
-        "yet",
-        "then",
-        "now",
-        "what",
-        "who",
-        "how",
-        "why",
-        "where",
-        "not",
-        "no",
-        "one",
-        "all",
-        "some",
-    ]
+_NUMBERED = re.compile("nos?|pp?|vols?|figs?|ch|sec|eq|art|ed|op|ex|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec")
+_EITHER = re.compile(r"jr|inc|ltd|co|corp|bros|etc|al|esq|ph\.d|m\.d|b\.a|m\.a|a\.m|p\.m|a\.d|b\.c")
+_OPENERS = re.compile(
+    "the|an?|th(?:is|at|ese|ose|ey|ere|en)|it|s?he|we|you|i|here|his|her|its|their|our|my|your|in|on|at|by|for|from|to|"
+    "with|when|while|if|as|after|before|but|and|so|or|yet|now|what|who|how|why|where|not?|one|all|some"
 )
 _INITIALS = re.compile(r"[A-Z]|[^\W\d_](?:\.[^\W\d_])+")
 _LABEL = re.compile(r"\s*(?:[-*]\s*)?\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})")
@@ -192,12 +55,12 @@ def _goes_on(before: str, stop: re.Match[str], line: str) -> bool:
     word = _LAST_WORD.search(before)
     own = word.group().strip("'’-") if word else ""
     last, first = own.lower(), _FIRST_WORD.match(line, stop.end())
-    opens = first is not None and first[1][0].isupper() and first[1].lower() in _OPENERS
+    opens = first is not None and first[1][0].isupper() and _OPENERS.fullmatch(first[1].lower())
     return (
         _LABEL.fullmatch(before) is not None
-        or last in _TITLES
-        or (last in _BEFORE_NUMBERS and digit)
-        or (last in _EITHER and (lower or digit))
+        or _TITLES.fullmatch(last) is not None
+        or (digit and _NUMBERED.fullmatch(last) is not None)
+        or ((lower or digit) and _EITHER.fullmatch(last) is not None)
         or (_INITIALS.fullmatch(own) is not None and own != "I" and not opens)
     )
 
