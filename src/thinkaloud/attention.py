@@ -5,9 +5,11 @@ a `Layout`, where every query and every key stands, so that rows of different le
 responses of a group are laid end to end behind their prompt.
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -51,6 +53,16 @@ class Layout:
 def arguments(layout: Layout) -> dict[str, Any]:
     """Keyword arguments of a forward call, inside `switched_on`, whose attention follows `layout`."""
     return {_KEY: layout}
+
+
+def cached(model: nn.Module, cache: Any) -> dict[str, Any]:
+    """Keyword arguments of a forward call that reads and fills `cache`; Transformers 5.24 gave it another name."""
+    return {_cache_name(type(families.text_model(model))): cache}
+
+
+@lru_cache
+def _cache_name(kind: Any) -> str:
+    return "cache" if "cache" in inspect.signature(kind.forward).parameters else "past_key_values"
 
 
 @contextmanager

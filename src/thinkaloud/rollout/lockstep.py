@@ -129,8 +129,8 @@ class Lockstep(Engine):
         return families.text_model(self.model)(
             inputs_embeds=embeds,
             position_ids=places,
-            past_key_values=cache,
             use_cache=True,
+            **attention.cached(self.model, cache),
             **attention.arguments(layout),
             **more,
         ).last_hidden_state
