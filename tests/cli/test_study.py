@@ -130,7 +130,7 @@ from thinkaloud.studies.page import told
 PAGE = """
 {% set title %}How long?{% endset %}
 {% set question %}How long is what is said?{% endset %}
-{% set answer %}{{ shown(words) }} words & no more.{% endset %}
+{% set answer %}{{ shown(words) }} words &amp; no more.{% endset %}
 {% call section("Words", table) %}The words of each explanation.{% endcall %}
 {% call limits() %}What they mean.{% endcall %}
 """

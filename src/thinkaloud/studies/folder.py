@@ -2,7 +2,8 @@
 
 study.json        what was asked
 tables/NAME.parquet
-results.json      what the page says beside the tables: the pair, the site, the baseline, examples
+results.parquet   every number that the page shows (see results.py)
+results.json      what the page says beside them: the pair, the site, the baseline, examples
 work/             pieces of long steps, until their table is whole
 figures/NAME.svg
 index.html
@@ -50,6 +51,7 @@ class Folder:
             (self.out / part).mkdir(parents=True, exist_ok=True)
         for option, tables in analysis.items():
             if ledger.first_difference({option: before.get(option)}, ledger.plain({option: now.get(option)})):
+                (self.out / "results.parquet").unlink(missing_ok=True)
                 for table in tables:
                     (self.out / "tables" / f"{table}.parquet").unlink(missing_ok=True)
         write_json(path, ledger.plain({**before, **now} if begun else now))
