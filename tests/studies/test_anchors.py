@@ -6,21 +6,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import tiny
 import torch
 
 from thinkaloud import NLA
 from thinkaloud.explanation import Explanation
-from thinkaloud.models import lm
+from thinkaloud.stats import estimate
 from thinkaloud.studies.anchors import Anchors, trace
 from thinkaloud.studies.anchors import run as anchors
+from thinkaloud.studies.anchors.analysis import LAST, contrast, importance, spread
 from thinkaloud.studies.anchors.importance import divergence, importances
 from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends, without
-from thinkaloud.studies.anchors.similarity import centred, embedder, similarities
+from thinkaloud.studies.anchors.similarity import centred, embedder
 from thinkaloud.studies.anchors.taxonomy import CLASSES, classes
 from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import render
 from thinkaloud.studies.problems import load_problems, solve
+from thinkaloud.studies.results import Read
 
 WORDS = ["One.", "Two.", "Three."]
 ITSELF = 0.25  # how often a sentence that is drawn anew comes out as it was
@@ -49,6 +53,7 @@ def made(
                 held = float(rng.random() < np.clip(0.3 + gain, 0, 1))
                 row = {"kept": kept, "sample": sample, "fve": level + gain + rng.normal(0, noise), "model": held}
                 row |= {"gold": math.nan, "says": f"{held:g}", "model_new": held, "model_after": held}
+                row |= {"gold_new": math.nan, "gold_after": math.nan}
                 words = "" if kept == 3 else WORDS[kept] if itself[kept] else "Other."
                 drawn.append({**key, **row, "drawn": words})
         for i in range(-1, 3):
@@ -191,9 +196,7 @@ def test_solutions_are_continued_by_the_model_itself(pocket: NLA) -> None:
         assert row["own"] == [False] * (len(row["own"]) - 1) + [True]
         rollouts = trace.rollouts(cold, sampler, row, seed=1)
         assert len(rollouts) == 2 * (len(row["sentences"]) + 1)
-        asked = list(row["prompt_ids"])
-        written = lm.greedy(pocket.model, pocket.model_tokenizer, [asked], 40)[0].ids
-        assert {one["text"] for one in rollouts} == {pocket.model_tokenizer.decode(written)}
+        assert {one["text"] for one in rollouts} == {solution.text.rstrip()}
         assert {one["says"] for one in rollouts} == {str(solution.answer)}
         assert [one["drawn"] for one in rollouts if not one["sample"]] == [*row["sentences"], ""]
         assert all(one["model"] == 1 and one["gold"] == solution.right for one in rollouts)
@@ -207,8 +210,8 @@ def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, mo
     whole, broken = config(tmp_path / "whole"), config(tmp_path / "broken")
     folder = Folder(whole.out, "anchors", whole.asked())
     whole.run(folder, pocket, lambda *_: None)
-    text = render(whole.page(folder))
-    assert "Which sentence of an explanation decides?" in text
+    whole.analyse(folder).write(folder.out)
+    assert "Which sentences decide?" in render(whole.page(folder))
 
     def stop(what: str, done: int, of: int) -> None:
         if done:
@@ -219,32 +222,120 @@ def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, mo
         anchors.run(broken, folder, pocket, stop)
     assert list((tmp_path / "broken/work").glob("rollouts-*.parquet")), "what was done is kept"
     anchors.run(broken, Folder(broken.out, "anchors", broken.asked()), pocket, lambda *_: None)
-    for name in ("explanations", "rollouts", "deletions", "similarity", "importance", "thresholds"):
+    for name in ("explanations", "rollouts", "deletions", "similarity", "traces", "trace_rollouts", "trace_said"):
         one, other = ((tmp_path / run / f"tables/{name}.parquet").read_bytes() for run in ("whole", "broken"))
         assert one == other, name
 
 
-def test_everything_right_leaves_nothing_to_compare(tmp_path: Path) -> None:
-    data = made([0.1, 0.0, 0.0], 6)
-    for row in data["explained"]:
-        row["right"] = True
-    found = importances(**data, threshold=0.8)
-    folder = Folder(tmp_path / "s", "a", {})
-    folder.keep({})
-    shown = drawn(found, [{"threshold": 0.8, **r} for r in found], found, found, folder)
-    text = render(shown)
-    assert "every problem was worked rightly, so there is nothing to compare" in text
+def written(folder: Folder, data: dict[str, pd.DataFrame]) -> None:
+    """The tables of a study whose explanations, and M's solutions as well, are the constructed ones."""
+    keys = ["problem", "place", "right"]
+    texts = data["sentences"].groupby(keys, sort=False).agg(sentences=("words", list), own=("own", list)).reset_index()
+    texts["ends"] = [list(range(len(said))) for said in texts["sentences"]]
+    said = data["sentences"][["problem", "sentence"]].assign(
+        explanation="So.", fve=0.5, result=1.0, gold=0.0, model=1.0
+    )
+    tables = {
+        "explanations": texts.assign(finish="closed"),
+        "rollouts": data["rollouts"],
+        "similarity": data["similar"],
+        "deletions": data["deleted"],
+        "traces": texts.assign(place=trace.PLACE),
+        "trace_rollouts": data["rollouts"].assign(place=trace.PLACE),
+        "trace_similarity": data["similar"],
+        "trace_said": said.assign(place=trace.PLACE),
+    }
+    for name, table in tables.items():
+        folder.table(name, lambda table=table: pa.Table.from_pandas(table, preserve_index=False))
+    folder.keep({"Pair": "constructed"})
+
+
+def worked(tmp_path: Path, data: dict[str, pd.DataFrame]) -> tuple[Read, str]:
+    """What the study finds of constructed data, and its page."""
+    asked = config(tmp_path / "s")
+    folder = Folder(asked.out, "anchors", asked.asked())
+    written(folder, data)
+    asked.analyse(folder).write(folder.out)
+    return Read(folder.out), render(asked.page(folder))
+
+
+def test_the_page_holds_what_was_planted(tmp_path: Path) -> None:
+    data = made([0.1, 0.5, 0.0], 60, wrong=0.4)
+    found, page = worked(tmp_path, data)
+    by_place = {(row["outcome"], row["sentence"]): row for row in found["positions"]}
+    assert by_place["FVE", "2"]["counterfactual"].low > 0.25
+    assert by_place["FVE", "2"]["counterfactual"].value == pytest.approx(0.35, abs=0.05), "half of 0.5, half of 0.2"
+    assert by_place["FVE", LAST]["counterfactual"].value == pytest.approx(0, abs=0.05)
+    assert "FVE" not in by_place.get(("M's answer, behind the sentence", "2"), {}).get("deletion", {})
+    classes = {(row["outcome"], row["class"]): row for row in found["classes"]}
+    apart = classes["FVE", "c1"]["right − wrong"] if ("FVE", "c1") in classes else None
+    assert apart is None, "classes are found in the words, not taken from the data"
+    assert classes["FVE", "every sentence"]["right − wrong"].low > 0
+    solutions = {row["sentence"]: row for row in found["solutions"]}
+    assert solutions["2"]["comes to M's answer"].low > 0.2
+    assert solutions["2"]["KL of answers"].low > solutions["1"]["KL of answers"].high
+    parts = {part["part"]: part for claim in found.claims() for part in claim["parts"]}
+    assert parts["first less other sentences, FVE"]["verdict"] == "does not hold"
+    assert parts["mean importance for M's answer, threshold 0.8"]["verdict"] == "holds"
+    assert [claim["id"] for claim in found.claims()] == ["A6", "A8", "A11", "A12"]
+    assert "Figure 3" in page
+    assert found.values["last_of"] == 60
+
+
+def test_importance_is_weighted_by_draws(tmp_path: Path) -> None:
+    data = made([0.0, 0.5, 0.0], 6)
+    rows = importances(data["sentences"], data["rollouts"], data["similar"], 0.8, ["fve"], seed=0)
+    known = rows.dropna(subset="counterfactual_fve")
+    by_hand = (known["counterfactual_fve"] * known["other"]).sum() / known["other"].sum()
+    assert estimate(importance(rows, "fve"), rows["problem"]).value == pytest.approx(by_hand)
+    assert estimate(importance(rows, "fve", "plain"), rows["problem"]).value == pytest.approx(rows["plain_fve"].mean())
+
+
+def test_a_spread_is_compared_with_another() -> None:
+    rng = np.random.default_rng(1)
+    wide = np.arange(4000) % 2 == 0
+    values, clusters = rng.normal(3, np.where(wide, 2.0, 0.5)), np.arange(4000) // 8
+    found = estimate(spread(values, [(wide, 1), (~wide, -1)]), clusters)
+    assert found.value == pytest.approx(np.std(values[wide]) / np.std(values[~wide]))
+    assert found.low < 4 < found.high
+    assert found.p < 0.01
+
+
+@pytest.mark.parametrize("kept", [{"right": True}, {"right": False}])
+def test_everything_right_leaves_nothing_to_compare(tmp_path: Path, kept: dict[str, bool]) -> None:
+    data = made([0.1, 0.0, 0.0], 24)
+    data["sentences"]["right"] = kept["right"]
+    found, page = worked(tmp_path, data)
+    parts = {part["part"]: part["verdict"] for claim in found.claims() for part in claim["parts"]}
+    assert parts["evenness, right less wrong"] == "not shown"
+    assert "Which sentences decide?" in page
 
 
 def test_explanations_of_one_sentence(tmp_path: Path) -> None:
-    data = made([0.4, 0.0, 0.0], 5)
-    data["explained"] = [{**row, "sentences": row["sentences"][:1]} for row in data["explained"]]
-    found = importances(**data, threshold=0.8)
-    assert {row["of"] for row in found} == {1}
-    folder = Folder(tmp_path / "s", "a", {})
-    folder.keep({})
-    shown = drawn(found, [{"threshold": 0.8, **r} for r in found], found, found, folder)
-    assert "5 of 5 explanations" in shown.answer
+    data = made([0.4, 0.0, 0.0], 24)
+    first = data["sentences"]["sentence"] == 0
+    data["sentences"] = data["sentences"][first].assign(of=1, own=True)
+    found, page = worked(tmp_path, data)
+    assert {row["sentence"] for row in found["positions"]} == {LAST}
+    assert found.values["last_counterfactual"].low > 0.3
+    assert np.isnan(found.values["model"].value)
+    assert "24 of 24 explanations" in " ".join(page.split())
+
+
+def test_no_effect_gives_intervals_over_zero_at_the_nominal_rate() -> None:
+    misses = {"fve": 0, "kl": 0, "contrast": 0}
+    for seed in range(40):
+        rows = found(**made([0.0, 0.0, 0.0], 24, rollouts=8, seed=seed))
+        here, groups = rows[rows["sentence"] == 1], rows["sentence"] == 0
+        asked = {
+            "fve": (importance(here, "fve"), here),
+            "kl": (importance(here, "kl"), here),
+            "contrast": (contrast(rows["counterfactual_fve"], rows["other"], groups), rows),
+        }
+        for name, (statistic, some) in asked.items():
+            interval = estimate(statistic, some["problem"], seed=seed, replicates=299)
+            misses[name] += not interval.low <= 0 <= interval.high
+    assert all(n <= 6 for n in misses.values()), "5 % of 40 is 2; more than 6 come in fewer than one run of a hundred"
 
 
 def test_a_sentence_encoder_can_be_used(tmp_path: Path) -> None:

@@ -11,18 +11,18 @@ from thinkaloud.studies.config import OfProblems, study
 @study
 @dataclass(frozen=True, kw_only=True)
 class Anchors(OfProblems):
-    """How much does each sentence of an explanation decide about what follows it?"""
+    """How much does each sentence of an explanation, or of M's own solution, decide about what follows it?"""
 
     name: ClassVar[str] = "anchors"
     counts: ClassVar = (*OfProblems.counts, "rollouts")
     analysis: ClassVar = {
-        "threshold": ("importance",),
-        "thresholds": ("thresholds",),
-        "embedding": ("similarity", "importance", "thresholds"),
+        "threshold": (),
+        "thresholds": (),
+        "embedding": ("similarity", "trace_similarity"),
     }
 
     n: int = 20
-    """Problems to work, at most; an explanation is made at each place of each."""
+    """Problems to work, at most; an explanation is made at each place of each, and M's solution is continued itself."""
     places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-1", "answer end")
     rollouts: int = 40
     """Continuations with a sentence kept, and as many with it resampled."""

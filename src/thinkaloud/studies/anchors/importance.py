@@ -4,14 +4,39 @@ After Bogdan et al., "Thought Anchors: Which LLM Reasoning Steps Matter?", 2025.
 for both sides of a comparison: what sentence i is kept with is what sentence i + 1 is drawn anew from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from thinkaloud.studies.anchors.taxonomy import classes
+
+Rows = Sequence[Mapping[str, Any]]
+
 KEY = ["problem", "place", "sentence"]
 SHUFFLES = 100  # of the rollouts of both sides, for what a KL divergence is by chance
 PSEUDO = 0.5  # added to every count, so that what was seen on one side alone leaves the divergence finite
+
+
+def closed(explained: Rows) -> Rows:
+    """The explanations that end by themselves and have a sentence."""
+    return [row for row in explained if row["finish"] == "closed" and row["ends"]]
+
+
+def sentences(texts: Rows) -> pd.DataFrame:
+    """A row for each sentence of explanations or solutions: where it stands, its words, its classes, and whether its
+    effect is what it says itself (`own`): a sentence that is the whole of the last line, or states the answer.
+    """
+    keys = ("problem", "place", "right")
+    return pd.DataFrame(
+        [
+            {key: row[key] for key in keys}
+            | {"sentence": i, "of": len(row["ends"]), "words": words, "own": own, "classes": classes(words)}
+            for row in texts
+            for i, (words, own) in enumerate(zip(row["sentences"], row["own"], strict=True))
+        ]
+    )
 
 
 def importances(

@@ -27,5 +27,10 @@ def says(held: Mapping[str, float]) -> str:
 
 
 def fves(nla: NLA, texts: Sequence[str], vectors: Float[Tensor, "n d"], baseline: Baseline) -> list[float]:
-    """The FVE of each text; NaN for one that says nothing."""
-    return [fve(mse, baseline) for mse in text_mse(nla.reconstruct, texts, vectors).tolist()]
+    """The FVE of each text; NaN for one that says nothing. Continuations are often alike: each text is read once."""
+
+    def reconstruct(some: Sequence[str]) -> Float[Tensor, "n d"]:
+        each = {text: i for i, text in enumerate(dict.fromkeys(some))}
+        return nla.reconstruct(list(each))[[each[text] for text in some]]
+
+    return [fve(mse, baseline) for mse in text_mse(reconstruct, texts, vectors).tolist()]

@@ -4,7 +4,6 @@ explanations       a row for each token read: what was said, and where its sente
 rollouts           continuations of every prefix of an explanation, with their outcomes
 deletions          outcomes of explanations as they are (sentence −1) and without each of their sentences
 similarity         how alike a sentence that was drawn is to the one in whose place it stands
-importance         a row for each sentence: its importance, for each of `thresholds`
 traces, trace_*    the same of M's own solutions; trace_said is what the AV says where each sentence ends
 """
 
@@ -21,20 +20,17 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.studies.anchors import Anchors, trace
-from thinkaloud.studies.anchors.importance import importances
+from thinkaloud.studies.anchors.importance import closed, sentences
 from thinkaloud.studies.anchors.outcomes import fves, holds, says
 from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends, without
 from thinkaloud.studies.anchors.similarity import similarities
-from thinkaloud.studies.anchors.taxonomy import classes
 from thinkaloud.studies.folder import Folder, Watch, rows
-from thinkaloud.studies.numbers import numbers
 from thinkaloud.studies.page import Example, at_quartiles
 from thinkaloud.studies.problems import Place, Solution, load_problems, read_places, solve
 
 Rows = Sequence[Mapping[str, Any]]
 
 PIECE = 4  # explanations or solutions whose continuations are sampled in one batch
-OUTCOMES = ("model", "gold", "fve")
 
 
 def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
@@ -49,7 +45,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
 
     explained = folder.table("explanations", lambda: rows(_explanations(config, nla, solutions()))).to_pylist()
     traced = folder.table("traces", lambda: rows(trace.traces(nla, solutions()))).to_pylist()
-    some = [row for row in explained if row["finish"] == "closed" and row["ends"]]
+    some = closed(explained)
     if not some:
         raise UserError(f"none of {len(explained)} explanations closes within {config.max_tokens} tokens")
     vectors = [row["vector"] for row in some]
@@ -67,21 +63,8 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
     deleted = folder.table("deletions", lambda: rows(_deletions(nla, baseline, some))).to_pandas()
     traces = folder.pieces("trace_rollouts", len(traced), PIECE, worked_on, watch).to_pandas()
     folder.table("trace_said", lambda: rows(trace.said_at_ends(config, nla, traced)))
-    for name, texts, drawn, cut in (("", some, rollouts, deleted), ("trace_", traced, traces, None)):
-        of = sentences(texts)
-        same = folder.table(f"{name}similarity", lambda of=of, drawn=drawn: rows(_similar(config, nla, of, drawn)))
-        if name:  # what an encoder takes for alike may be another sum
-            pairs = same.to_pandas()
-            other = [numbers(a) != numbers(b) for a, b in zip(pairs["drawn"], pairs["original"], strict=True)]
-            pairs.loc[other, "similarity"] = -1.0
-        else:
-            pairs = same.to_pandas()
-        outcomes = OUTCOMES if cut is not None else OUTCOMES[:2]
-        found = (
-            importances(of, drawn, pairs, threshold, outcomes, cut, config.seed).assign(threshold=threshold)
-            for threshold in sorted({config.threshold, *config.thresholds})
-        )
-        folder.table(f"{name}importance", lambda found=found: pa.Table.from_pandas(pd.concat(found)))
+    folder.table("similarity", lambda: _similar(config, nla, some, rollouts))
+    folder.table("trace_similarity", lambda: _similar(config, nla, traced, traces, sums=True))
     facts = {
         "Pair": nla.name,
         "Site": str(nla.site),
@@ -98,19 +81,6 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
     whole = deleted[deleted["sentence"] < 0]["fve"].tolist()
     shown = [(some[i], whole[i]) for i in at_quartiles(whole)]
     folder.keep(facts, [Example.of(r["prefix"], r["token"], r["text"], fve, r["place"]) for r, fve in shown])
-
-
-def sentences(texts: Rows) -> pd.DataFrame:
-    """A row for each sentence of explanations or solutions: where it stands, its words, its classes."""
-    keys = ("problem", "place", "right")
-    return pd.DataFrame(
-        [
-            {key: row[key] for key in keys}
-            | {"sentence": i, "of": len(row["ends"]), "words": words, "own": own, "classes": classes(words)}
-            for row in texts
-            for i, (words, own) in enumerate(zip(row["sentences"], row["own"], strict=True))
-        ]
-    )
 
 
 def _explanations(config: Anchors, nla: NLA, solutions: Sequence[Solution]) -> list[dict[str, Any]]:
@@ -184,7 +154,9 @@ def _deletions(nla: NLA, baseline: Baseline, explained: Rows) -> list[dict[str, 
     ]
 
 
-def _similar(config: Anchors, nla: NLA, of: pd.DataFrame, drawn: pd.DataFrame) -> list[dict[str, Any]]:
+def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: pd.DataFrame, sums: bool = False) -> pa.Table:
     """How like the original every sentence is that was drawn in its place."""
-    both = drawn.merge(of, left_on=["problem", "place", "kept"], right_on=["problem", "place", "sentence"])
-    return similarities(config.embedding, nla, zip(both["drawn"], both["words"], strict=True))
+    both = drawn.merge(
+        sentences(texts), left_on=["problem", "place", "kept"], right_on=["problem", "place", "sentence"]
+    )
+    return rows(similarities(config.embedding, nla, zip(both["drawn"], both["words"], strict=True), sums))

@@ -9,18 +9,23 @@ from torch import Tensor
 
 from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
+from thinkaloud.studies.numbers import numbers
 
 BATCH = 64  # sentences that an encoder reads at once
 
 
-def similarities(name: str, nla: NLA, pairs: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Each distinct pair of a drawn sentence and the original, with their cosine; what is empty is like nothing."""
+def similarities(name: str, nla: NLA, pairs: Iterable[tuple[str, str]], sums: bool = False) -> list[dict[str, Any]]:
+    """Each distinct pair of a drawn sentence and the original, with their cosine; what is empty is like nothing.
+
+    Of `sums`, sentences of a calculation, those that name other numbers are not alike, whatever their cosine.
+    """
     pairs = sorted({(drawn, original) for drawn, original in pairs if drawn})
     if not pairs:
         return [{"drawn": "", "original": "", "similarity": 0.0}]
     every = sorted({sentence for pair in pairs for sentence in pair})
     vectors = dict(zip(every, centred(embedder(name, nla)(every)), strict=True))
-    return [{"drawn": a, "original": b, "similarity": float(vectors[a] @ vectors[b])} for a, b in pairs]
+    cosines = {(a, b): -1.0 if sums and numbers(a) != numbers(b) else float(vectors[a] @ vectors[b]) for a, b in pairs}
+    return [{"drawn": a, "original": b, "similarity": cosine} for (a, b), cosine in cosines.items()]
 
 
 def centred(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

@@ -66,10 +66,13 @@ def rollouts(config: Anchors, sampler: Lockstep, trace: Mapping[str, Any], seed:
     for kept, (prefix, group) in enumerate(zip(prefixes, said, strict=True)):
         before = len(tokenizer.decode(prefix))
         for i, one in enumerate(group):
-            found = answer_in(one.raw) if one.finish != "cut" or BORDER in one.raw else None
+            text = one.raw
+            found = answer_in(text) if one.finish != "cut" or BORDER in text else None
+            if found and BORDER in text:  # what follows the answer's line is another text
+                text = text[: found[2]] + text[found[2] :].partition("\n")[0]
             answer = None if found is None else str(found[0])
-            record = {"problem": trace["problem"], "place": PLACE, "kept": kept, "sample": i, "text": one.raw}
-            record |= {"drawn": first_sentence(one.raw[before:])[0], "says": answer or "no answer"}
+            record = {"problem": trace["problem"], "place": PLACE, "kept": kept, "sample": i, "text": text}
+            record |= {"drawn": first_sentence(text[before:])[0], "says": answer or "no answer"}
             out.append(record | {name: float(answer == trace[name]) for name in ("gold", "model")})
     return out
 
