@@ -1,15 +1,15 @@
 """Estimates with 95 % intervals and p-values from rows that belong to clusters: documents, texts or problems.
 
-A `Statistic` is a function of sums over rows, so only sums by cluster are resampled. `estimate` takes, by what it is of:
+A `Statistic` is a function of sums over rows, so only sums by cluster are resampled. What `estimate` takes:
 
-share         Beta quantiles (Jeffreys) at the effective sample size p(1 − p) ∕ Var, Var by the jackknife over clusters, its
-              degrees of freedom from the kurtosis of the clusters' influences. After Korn and Graubard, Survey
-              Methodology 24, 1998. None or all: exact (Clopper and Pearson) as if each cluster were one row.
-difference    of shares: from the intervals of both, with their covariance (MOVER; Zou and Donner, Statistics in Medicine
-              27, 2008).
-all others    bootstrap-t over clusters: replicates studentised by the delta method, the jackknife's standard error; ratios
-              on a log scale, correlations on Fisher's. Davison and Hinkley, Bootstrap Methods, 1997, section 5.2. Student's
-              t in place of replicates from MANY clusters on.
+share       Beta quantiles (Jeffreys) at the effective sample size p(1 − p) ∕ Var, Var by the jackknife over clusters,
+            its degrees of freedom by the kurtosis of what clusters add. After Korn and Graubard, Survey Methodology 24,
+            1998. None or all: exact (Clopper and Pearson), each cluster as one trial.
+difference  of two shares, also within rows (−1, 0, 1): from the intervals of both and their covariance. MOVER, Zou and
+            Donner, Statistics in Medicine 27, 2008.
+others      bootstrap-t over clusters: replicates studentised by the delta method, and the jackknife's standard error;
+            ratios on a log scale, correlations on Fisher's. Davison and Hinkley, Bootstrap Methods, 1997, section 5.2.
+            From MANY clusters on Student's t in place of replicates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +105,9 @@ def estimate(
     with np.errstate(all="ignore"):
         value = float(statistic.of(sums.sum(axis=0))) if n else NAN
         if not np.isfinite(value) or few < 2:
-            return Estimate(value, NAN, NAN, n, few, "", NAN, f"{few} of what is resampled" if n else "")
+            return Estimate(
+                value, NAN, NAN, n, few, "", NAN, f"from {few} document or problem: no interval" if n else ""
+            )
         if statistic.shares == "share":
             found = _share(sums[:, 0], sums[:, 1])
         elif statistic.shares == "difference":
@@ -114,14 +116,19 @@ def estimate(
             found = _studentised(statistic, sums, replicates, seed)
         low, high = found.bounds()
         p = NAN if null is None else found.p(null)
-    note = f"interval from {few} of what is resampled, fewer than {ENOUGH}" if few < ENOUGH else ""
+    note = "" if few >= ENOUGH else f"from {few} documents or problems, fewer than {ENOUGH}"
+    if not np.isfinite(low):
+        note = "no interval: all alike"
     return Estimate(value, low, high, n, few, found.method, p, note)
 
 
 def mean(values: Values) -> Statistic:
-    """The mean; rows that are NaN are left out. Of values that are all 0 or 1 it is a share."""
+    """The mean; rows that are NaN are left out. Of 0 and 1 it is a share, of −1, 0 and 1 a difference of two."""
     x, known = _numbers(values)
     binary = bool(np.isin(x[known], (0, 1)).all())
+    if not binary and np.isin(x[known], (-1, 0, 1)).all():
+        rows = np.stack([x == 1, known, x == -1, known], axis=1).astype(float)
+        return Statistic(rows, _difference, known[:, None], null=0.0, shares="difference")
     rows = np.stack([x, known], axis=1)
     return Statistic(rows, _mean, known[:, None], null=None if binary else 0.0, shares="share" if binary else "")
 
@@ -129,9 +136,7 @@ def mean(values: Values) -> Statistic:
 def difference(values: Values, where: Values) -> Statistic:
     """The mean of the rows where `where` is true less that of the others."""
     rows, sides, binary = _two(values, where)
-    return Statistic(
-        rows, lambda s: _mean(s) - _mean(s[..., 2:]), sides, null=0.0, shares="difference" if binary else ""
-    )
+    return Statistic(rows, _difference, sides, null=0.0, shares="difference" if binary else "")
 
 
 def ratio(values: Values, where: Values) -> Statistic:
@@ -194,7 +199,7 @@ def _studentised(statistic: Statistic, sums: np.ndarray, replicates: int, seed: 
     to, back = (lambda v: v, lambda v: v) if plain else _SCALES[statistic.scale]
     centre, error = to(value), _jackknife(to(statistic.of(total - sums)))
     if not error > 1e-12 * max(1.0, abs(centre)):
-        return _Found("no spread", lambda alpha: (value, value), lambda null: float(null == value))
+        return _Found("", lambda alpha: (NAN, NAN), lambda null: NAN)
     df = count - 1
     if count >= MANY:
         return _Found(
@@ -290,6 +295,8 @@ _SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 def _jackknife(left: np.ndarray) -> float:
     """The standard error from the statistic without each cluster in turn."""
     left = left[np.isfinite(left)]
+    if len(left) < 2:
+        return NAN
     return float(np.sqrt(((left - left.mean()) ** 2).sum() * (len(left) - 1) / len(left)))
 
 
@@ -301,6 +308,10 @@ def _draws(count: int, replicates: int, seed: int) -> np.ndarray:
 
 def _mean(sums: np.ndarray) -> np.ndarray:
     return sums[..., 0] / sums[..., 1]
+
+
+def _difference(sums: np.ndarray) -> np.ndarray:
+    return _mean(sums) - _mean(sums[..., 2:])
 
 
 def _pearson(sums: np.ndarray) -> np.ndarray:

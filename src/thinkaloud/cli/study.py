@@ -74,6 +74,8 @@ def main(asked: Asked[Any]) -> int:
         nla = NLA.from_pretrained(study.nla, device=study.device)
         with stages() as watch:
             study.run(folder, nla, watch)
+    if asked.redraw:
+        folder.results()  # refused where nothing was finished
     if not (asked.redraw and (folder.out / FILE).is_file()):
         study.analyse(folder).write(folder.out)
     page = study.page(folder)

@@ -91,8 +91,8 @@ def told(
 
     Facts and examples are those that were kept there. The template sets title, question and answer. A block `call
     section(title)` says what a section shows, `call limits()` after it what it does not. In them stand `table(name,
-    caption)`, a table of the results or records; `figure(name, caption, size)`, drawn by `figures[name]` and numbered as
-    they come; `values`, the single values; `shown(x)`, a number in prose.
+    caption)`, a table of the results or records; `figure(name, caption, size)`, drawn by `figures[name]` and numbered
+    as they come; `values`, the single values; `shown(x)`, a number in prose.
     """
     kept, drafts, numbers = folder.results(), list[dict[str, Any]](), count(1)
     results = Read(folder.out)

@@ -1,4 +1,4 @@
-"""Results of a study: every estimate that its page shows, in one long table, results.parquet, and the verdicts on claims.
+"""Results of a study: every number that its page shows, in one long table, results.parquet, and verdicts on claims.
 
 A row is one number (or word) of a table: `table`, `row` and `labels` (JSON) say where it stands, `quantity` what it is,
 `value`, `low`, `high`, `n`, `clusters`, `method`, `p` and `note` are its estimate. Rows of the table `claims` have the
@@ -68,7 +68,9 @@ class Results:
         return found
 
     def test(self, claim: str, found: Estimate | None = None, part: str = "", why: str = "", **other: Any) -> None:
-        """Test a claim of claims.yaml, or a `part` of it; where it cannot be, `why`. `other`: null, direction, published."""
+        """Test a claim, or a `part` of it; where it cannot be, `why`. `other`: its null, direction and published value,
+        where they are not those of claims.yaml.
+        """
         known = claims()[claim]
         base = {"null": known.null, "direction": known.direction, "published": known.published}
         self._tests.append(Test(claim, found, part, why, **{**base, **other}))
@@ -116,7 +118,7 @@ class Results:
 
 
 class Read:
-    """The results of a study as they were written: tables by name, single values, and the claims; empty without a file."""
+    """The results of a study as written: tables by name, single values, and the claims; empty without a file."""
 
     def __init__(self, folder: Path) -> None:
         there = (folder / FILE).is_file()

@@ -6,9 +6,9 @@ does not hold            p < 0.05 on the other side, or the interval ends short 
 open                     neither: the interval has the null value, and the published one if there is one
 not shown                not tested here, or no interval, or fewer than ENOUGH clusters (of a comparison: on a side)
 
-p is Holm's, over all tests of the study that can tell. A claim of a size alone (no direction) holds where the interval has
-the published value. A claim of several parts is as good as its worst: does not hold, open, holds in direction only, holds;
-parts that are not shown are passed over where others are.
+p is Holm's, over all tests of the study that can tell. A claim of a size alone (no direction) holds where the interval
+has the published value. A claim of several parts is as good as its worst: does not hold, open, holds in direction only,
+holds; parts that are not shown are passed over where others are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from importlib.resources import files
 import numpy as np
 import yaml
 
-from thinkaloud.stats import ENOUGH, Estimate
+from thinkaloud.stats import ENOUGH, NAN, Estimate
 
 HOLDS, DIRECTION, FAILS, OPEN, NOT_SHOWN = (
     "holds",
@@ -85,12 +85,10 @@ def claims() -> Mapping[str, Claim]:
 def judged(tests: Sequence[Test]) -> list[tuple[str, float, str]]:
     """The verdict on each test, its p by Holm over those that can tell, and why where none is shown."""
     reasons = [test.unknown for test in tests]
-    adjusted = holm(
-        [float("nan") if why or test.found is None else test.found.p for test, why in zip(tests, reasons, strict=True)]
-    )
+    known = [test.found.p if test.found and not why else NAN for test, why in zip(tests, reasons, strict=True)]
     return [
-        (NOT_SHOWN, float("nan"), why) if why or test.found is None else (_verdict(test, test.found, p), p, test.why)
-        for test, p, why in zip(tests, adjusted, reasons, strict=True)
+        (_verdict(test, test.found, p), p, test.why) if test.found and not why else (NOT_SHOWN, NAN, why)
+        for test, p, why in zip(tests, holm(known), reasons, strict=True)
     ]
 
 
