@@ -6,20 +6,24 @@ another ever comes says little of what another would do.
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from thinkaloud.stats import Estimate, Statistic, Values, correlation, difference, mean, pooled, weighted
+from thinkaloud.stats import Statistic, Values, correlation, difference, mean, pooled, weighted
 from thinkaloud.studies.anchors import Anchors
-from thinkaloud.studies.anchors.importance import KEY, closed, importances, sentences
+from thinkaloud.studies.anchors.importance import KEY, Frame, closed, importances, sentences
 from thinkaloud.studies.anchors.taxonomy import CLASSES
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import Results
 
 OUTCOMES = {"model": "holds M's answer", "gold": "holds the gold answer", "fve": "FVE"}
+SHOWN = {**OUTCOMES, "kl": "KL, both answers"}
 AFTER = {"after_model": "M's answer, behind the sentence", "after_gold": "the gold answer, behind the sentence"}
 LAST = "whole last line"
+METHODS = {"counterfactual": "counterfactual", "plain": "plain resampling", "deletion": "deletion"}
 FEW = 3  # explanations below which a position has no row
 EDGES = {"lowest": 0.0, "5 %": 0.05, "95 %": 0.95, "highest": 1.0}
 
@@ -31,7 +35,7 @@ def results(config: Anchors, folder: Folder) -> Results:
     tables = {name: pd.DataFrame(folder.kept(name, but=["text"])) for name in ("rollouts", "similarity", "deletions")}
     rollouts, similar, deleted = tables.values()
 
-    def at(threshold: float, some: pd.DataFrame = rollouts) -> pd.DataFrame:
+    def at(threshold: float, some: Frame = rollouts) -> Frame:
         every = importances(said, some, similar, threshold, list(OUTCOMES), deleted, config.seed)
         return every.assign(loss=1 - every["whole_fve"], at=_positions(every))
 
@@ -48,72 +52,55 @@ def results(config: Anchors, folder: Folder) -> Results:
     return found
 
 
-def of_explanations(found: Results, every: pd.DataFrame) -> None:
+def of_explanations(found: Results, every: Frame) -> None:
     """The tables of explanations at one threshold, and the claims that they tell of."""
-    free = every[~every["own"]]
-    last = every[every["own"]]
-    for method in ("counterfactual", "plain", "deletion"):
+    free, last = every[~every["own"]], every[every["own"]]
+    for method in ("counterfactual", "deletion"):
         found.value(f"last_{method}", found.estimate(importance(last, "fve", method), last))
     found.value("last_known", int((last["other"] > 0).sum()))
     found.value("last_of", len(last))
     found.value("model", found.estimate(importance(free, "model"), free))
-    common = every[every.groupby("at")["at"].transform("size") >= FEW].sort_values(["own", "sentence"], kind="stable")
-    for outcome, name in {**OUTCOMES, **AFTER}.items():
-        methods = {"counterfactual": "counterfactual", "plain resampling": "plain"}
-        methods |= {"deletion": "deletion"} if outcome in OUTCOMES else {}
-        quantities = {label: partial(importance, outcome=outcome, method=m) for label, m in methods.items()}
-        counts = {"sentences": len, "another drawn in": lambda g: int((g["other"] > 0).sum())}
-        found.by("positions", common, {"sentence": "at"}, {**quantities, **counts}, outcome=name)
-    found.by(
-        "divergence",
-        common,
-        {"sentence": "at"},
-        {
-            "counterfactual KL": partial(importance, outcome="kl"),
-            "plain KL": partial(importance, outcome="kl", method="plain"),
-            "sentences": len,
-        },
-    )
-    for outcome, name in OUTCOMES.items():
+    counts = {"sentences": len, "another drawn in": lambda g: int((g["other"] > 0).sum())}
+    for outcome, name in {**SHOWN, **AFTER}.items():
+        methods = [method for method in METHODS if f"{method}_{outcome}" in every]
+        numbers = {METHODS[method]: partial(importance, outcome=outcome, method=method) for method in methods}
+        found.by("positions", _common(every), {"sentence": "at"}, {**numbers, **counts}, outcome=name)
         here = {place: found.estimate(importance(g, outcome), g) for place, g in free.groupby("place", sort=False)}
-        all_places = pooled(found.estimate(importance(free, outcome), free), here)
-        for place, one in {**here, "every place": all_places}.items():
+        whole = pooled(found.estimate(importance(free, outcome), free), here)
+        for place, one in {**here, "every place": whole}.items():
             found.row("places", {"outcome": name, "place": place}, {"counterfactual": one})
     classes(found, every)
     quartiles(found, every)
     ranges(found, every)
     order(found, every)
     ranked = free.dropna(subset="counterfactual_fve").sort_values("counterfactual_fve", ascending=False)
-    for row in pd.concat([ranked.head(6), ranked.iloc[6:].tail(3)]).itertuples():
+    chosen: Frame = pd.concat([ranked.head(6), ranked.iloc[6:].tail(3)])
+    for row in chosen.itertuples():
         labels = {"sentence": row.words, "place": row.place, "no.": row.sentence + 1}
-        numbers = {name: float(getattr(row, f"counterfactual_{outcome}")) for outcome, name in OUTCOMES.items()}
-        found.row("extremes", labels, {**numbers, "KL": float(row.counterfactual_kl)})
+        numbers = {name: float(getattr(row, f"counterfactual_{outcome}")) for outcome, name in SHOWN.items()}
+        found.row("extremes", labels, numbers)
 
 
-def classes(found: Results, every: pd.DataFrame) -> None:
+def classes(found: Results, every: Frame) -> None:
     """Importance by class of sentence, where M is right and where it is wrong; a sentence may be of several classes."""
     some = every.explode("classes")
     groups = {"every sentence": every} | {name: some[some["classes"] == name] for name in CLASSES}
-    for outcome, label in {**OUTCOMES, "kl": "KL, both answers"}.items():
-        for name, group in groups.items():
-            if len(group) >= FEW:
-                sides = {f"M {side}": group[group["right"] == (side == "right")] for side in ("right", "wrong")}
-                numbers = {side: found.estimate(importance(g, outcome), g) for side, g in sides.items()}
-                apart = contrast(group[f"counterfactual_{outcome}"], group["other"], group["right"])
-                numbers["right − wrong"] = found.estimate(apart, group)
-                share = float(group["own"].mean())
-                found.row(
-                    "classes", {"outcome": label, "class": name}, {**numbers, "sentences": len(group), LAST: share}
-                )
+    for (outcome, label), (name, group) in product(SHOWN.items(), groups.items()):
+        if len(group) >= FEW:
+            sides = {"M right": group[group["right"]], "M wrong": group[~group["right"]]}
+            numbers = {side: found.estimate(importance(g, outcome), g) for side, g in sides.items()}
+            apart = contrast(group[f"counterfactual_{outcome}"], group["other"], group["right"])
+            numbers |= {"right − wrong": found.estimate(apart, group), "sentences": len(group)}
+            found.row("classes", {"outcome": label, "class": name}, numbers | {LAST: float(group["own"].mean())})
 
 
-def quartiles(found: Results, every: pd.DataFrame) -> None:
+def quartiles(found: Results, every: Frame) -> None:
     """The reconstruction loss of explanations by quartile of a sentence's importance for holding an answer."""
     for outcome in ("model", "gold"):
         name = f"counterfactual_{outcome}"
         known = every.dropna(subset=[name, "loss"])
         known = known[known["other"] > 0]
-        cut = pd.qcut(known[name], 4, duplicates="drop") if known[name].nunique() > 1 else None
+        cut: Any = pd.qcut(known[name], 4, duplicates="drop") if known[name].nunique() > 1 else None
         for k, (_, group) in enumerate(known.groupby(cut, observed=True) if cut is not None else ()):
             span = f"{group[name].min():.2f} to {group[name].max():.2f}".replace("-", "−")
             labels = {"outcome": OUTCOMES[outcome], "group": k + 1, "importance": span}
@@ -124,19 +111,15 @@ def quartiles(found: Results, every: pd.DataFrame) -> None:
         found.test("A8", rank, part=f"rank correlation, {OUTCOMES[outcome]}")
 
 
-def ranges(found: Results, every: pd.DataFrame) -> None:
+def ranges(found: Results, every: Frame) -> None:
     """How far the change in FVE with a sentence ranges, where M is right and where it is wrong, and A11."""
     known = every.dropna(subset="counterfactual_fve")
     for place, here in known.groupby("place", sort=False):
         for side, group in (("right", here[here["right"]]), ("wrong", here[~here["right"]])):
             values = group["counterfactual_fve"]
-            edges = {name: float(values.quantile(q)) if len(values) else None for name, q in EDGES.items()}
-            deviation = float(values.std()) if len(values) > 1 else None
-            found.row(
-                "ranges",
-                {"place": place, "M is": side},
-                {**edges, "standard deviation": deviation, "sentences": len(group)},
-            )
+            numbers = {name: float(values.quantile(q)) for name, q in EDGES.items() if len(values)}
+            numbers |= {"standard deviation": float(values.std()), "sentences": len(group)}
+            found.row("ranges", {"place": place, "M is": side}, numbers)
         wider = found.estimate(spread(here["counterfactual_fve"], [(~here["right"], 1), (here["right"], -1)]), here)
         found.row("spread", {"place": place}, {"deviation, wrong ∕ right": wider})
         if place in ("answer end", "border"):
@@ -147,107 +130,76 @@ def ranges(found: Results, every: pd.DataFrame) -> None:
     found.test("A11", more, part="that ratio, answer end ∕ border", null=1.0)
 
 
-def order(found: Results, every: pd.DataFrame) -> None:
+def order(found: Results, every: Frame) -> None:
     """Whether the first or the last sentence is the most important, and how evenly importance is spread; A6, A11."""
-    per = every.assign(first=every["sentence"] == 0, last=every["sentence"] == every["of"] - 1)
-
-    def stands_out(some: pd.DataFrame, which: str, outcome: str) -> Estimate:
-        return found.estimate(contrast(some[f"counterfactual_{outcome}"], some["other"], some[which]), some)
-
-    wrong = per[~per["right"]]
-    several, several_wrong = per[per["of"] > 1], wrong[wrong["of"] > 1]
-    asked = (
-        ("A6", "first less other sentences, gold answer", several, "first", "gold"),
-        ("A6", "last less other sentences where M is wrong, M's answer", several_wrong, "last", "model"),
-        ("A11", "first less other sentences, FVE", several, "first", "fve"),
-    )
-    for claim, part, some, which, outcome in asked:
-        found.test(claim, stands_out(some, which, outcome), part=part)
-    spread_out = per.groupby(KEY[:2]).apply(_evenness, include_groups=False).rename("evenness").reset_index()
-    spread_out = spread_out.merge(per[[*KEY[:2], "right"]].drop_duplicates(), on=KEY[:2]).dropna(subset="evenness")
-    found.by(
-        "evenness",
-        spread_out,
-        {"M is right": "right"},
-        {"evenness": lambda g: mean(g["evenness"]), "explanations": len},
-    )
-    apart = found.estimate(difference(spread_out["evenness"], spread_out["right"]), spread_out)
-    found.test("A6", apart, part="evenness, right less wrong", direction=0)
+    last = every[every["of"] > 1].assign(last=every["sentence"] == every["of"] - 1)
+    free, wrong = every[~every["own"]].assign(first=every["sentence"] == 0), last[~last["right"]]
+    apart = f"the last one is a {LAST} in {int(wrong[wrong['last']]['own'].sum())} of {int(wrong['last'].sum())}"
+    for claim, part, some, which, outcome, why in (
+        ("A6", f"first less others but a {LAST}, gold answer", free, "first", "gold", ""),
+        ("A6", "last less others where M is wrong, M's answer", wrong, "last", "model", apart),
+        ("A11", f"first less others but a {LAST}, FVE", free, "first", "fve", ""),
+    ):
+        statistic = contrast(some[f"counterfactual_{outcome}"], some["other"], some[which])
+        found.test(claim, found.estimate(statistic, some), part=part, why=why)
+    spread_out = every.groupby([*KEY[:2], "right"]).apply(_evenness, include_groups=False).dropna()
+    spread_out = spread_out.rename("evenness").reset_index()
+    numbers = {"evenness": lambda g: mean(g["evenness"]), "explanations": len}
+    found.by("evenness", spread_out, {"M is right": "right"}, numbers)
+    differs = found.estimate(difference(spread_out["evenness"], spread_out["right"]), spread_out)
+    found.test("A6", differs, part="evenness, right less wrong", direction=0)
 
 
-def thresholds(found: Results, swept: dict[float, pd.DataFrame], main: float) -> None:
+def thresholds(found: Results, swept: dict[float, Frame], main: float) -> None:
     """Importances by threshold of similarity, how far they agree with those at the main one, and A12."""
     for threshold, every in swept.items():
         free = every[~every["own"]]
-        means = {name: found.estimate(importance(free, outcome), free) for outcome, name in OUTCOMES.items()}
+        means = {name: found.estimate(importance(free, outcome), free) for outcome, name in SHOWN.items()}
         ranks = correlation(free["counterfactual_fve"], swept[main].loc[free.index, "counterfactual_fve"])
         share = float(every["other"].sum() / max(1, every["draws"].sum()))
-        found.row(
-            "thresholds",
-            {"threshold": threshold},
-            {
-                "resamples that are others": share,
-                "sentences with none": int((every["other"] == 0).sum()),
-                **means,
-                f"rank correlation with {main:g}, FVE": found.estimate(ranks, free),
-            },
-        )
-        found.test("A12", means[OUTCOMES["model"]], part=f"mean importance for M's answer, threshold {threshold:g}")
+        numbers = {"resamples that are others": share, "sentences with none": int((every["other"] == 0).sum()), **means}
+        numbers[f"rank correlation with {main:g}, FVE"] = found.estimate(ranks, free)
+        found.row("thresholds", {"threshold": threshold}, numbers)
+        part = f"mean importance for M's answer, threshold {threshold:g}"
+        found.test("A12", means[OUTCOMES["model"]], part=part, why="classes by rule stand for clusters")
 
 
-def noise(found: Results, first: pd.DataFrame, second: pd.DataFrame) -> None:
+def noise(found: Results, first: Frame, second: Frame) -> None:
     """How far importances from two halves of the continuations agree."""
-    for outcome, name in {**OUTCOMES, "kl": "KL, both answers"}.items():
-        for method in ("counterfactual", "plain"):
-            column = f"{method}_{outcome}"
-            r = found.estimate(correlation(first[column], second[column], ranks=False), first)
-            # Spearman and Brown: the reliability of the whole from the correlation of its halves.
-            whole = 2 * r.value / (1 + r.value) if r.value > -1 else float("nan")
-            found.row(
-                "noise", {"outcome": name, "method": method}, {"halves correlate": r, "reliability of all": whole}
-            )
+    for (outcome, name), method in product(SHOWN.items(), ("counterfactual", "plain")):
+        column = f"{method}_{outcome}"
+        r = found.estimate(correlation(first[column], second[column], ranks=False), first)
+        # Spearman and Brown: the reliability of the whole from the correlation of its halves.
+        whole = 2 * r.value / (1 + r.value) if r.value > -1 else float("nan")
+        numbers = {"halves correlate": r, "reliability of all": whole}
+        found.row("noise", {"outcome": name, "method": METHODS[method]}, numbers)
 
 
-def of_solutions(found: Results, every: pd.DataFrame, spoken: pd.DataFrame) -> None:
+def of_solutions(found: Results, every: Frame, spoken: Frame) -> None:
     """Importance of the sentences of M's own solutions, and what the AV says at those that matter most."""
     every = every.assign(at=_positions(every, "states the answer"))
-    common = every[every.groupby("at")["at"].transform("size") >= FEW].sort_values(["own", "sentence"], kind="stable")
-    found.by(
-        "solutions",
-        common,
-        {"sentence": "at"},
-        {
-            "comes to M's answer": partial(importance, outcome="model"),
-            "comes to the gold answer": partial(importance, outcome="gold"),
-            "KL of answers": partial(importance, outcome="kl"),
-            "plain KL": partial(importance, outcome="kl", method="plain"),
-            "sentences": len,
-            "another drawn in": lambda g: int((g["other"] > 0).sum()),
-        },
-    )
+    numbers = {"model": "comes to M's answer", "gold": "comes to the gold answer", "kl": "KL of answers"}
+    quantities: dict[str, Any] = {label: partial(importance, outcome=o) for o, label in numbers.items()}
+    quantities |= {"plain KL": partial(importance, outcome="kl", method="plain"), "sentences": len}
+    quantities["another drawn in"] = lambda g: int((g["other"] > 0).sum())
+    found.by("solutions", _common(every), {"sentence": "at"}, quantities)
     both = every.merge(spoken, on=KEY).rename(columns={"model": "holds_model"})
     both = both[~both["own"]].assign(importance=lambda b: b["counterfactual_kl"].fillna(0.0))
     several = both[both.groupby("problem")["problem"].transform("size") > 1]
     top = several["importance"] == several.groupby("problem")["importance"].transform("max")
     said = {"holds_model": "names M's answer", "result": "names the sentence's last number", "fve": "FVE"}
     for column, name in said.items():
-        numbers = {
-            label: found.estimate(mean(g[column]), g)
-            for label, g in (("at anchors", several[top]), ("elsewhere", several[~top]))
-        }
+        sides = {"at anchors": several[top], "elsewhere": several[~top]}
+        numbers = {label: found.estimate(mean(g[column]), g) for label, g in sides.items()}
         numbers["difference"] = found.estimate(difference(several[column], top), several)
         numbers["rank correlation with KL"] = found.estimate(correlation(both["importance"], both[column]), both)
         found.row("anchors", {"the AV's explanation": name}, numbers)
     best = both.groupby("problem")["importance"].max().sort_values(ascending=False, kind="stable").index[:3]
     for problem in best:
         for row in every[every["problem"] == problem].merge(spoken, on=KEY).itertuples():
-            labels = {"problem": row.problem, "sentence": row.words}
-            kl, changed = float(row.counterfactual_kl), float(row.counterfactual_model)
-            found.row(
-                "shown",
-                labels,
-                {"KL": kl, "comes to M's answer": changed, "what the AV says at its end": row.explanation},
-            )
+            numbers = {"KL": float(row.counterfactual_kl), "comes to M's answer": float(row.counterfactual_model)}
+            said_there = {"what the AV says at its end": row.explanation}
+            found.row("shown", {"problem": row.problem, "sentence": row.words}, numbers | said_there)
 
 
 def spread(values: Values, sides: Sequence[tuple[Values, int]]) -> Statistic:
@@ -275,18 +227,24 @@ def contrast(values: Values, weights: Values, where: Values) -> Statistic:
     return Statistic(np.stack(parts, axis=1), lambda s: s[..., 0] / s[..., 1] - s[..., 2] / s[..., 3], sides, null=0.0)
 
 
-def importance(some: pd.DataFrame, outcome: str, method: str = "counterfactual") -> Statistic:
+def importance(some: Frame, outcome: str, method: str = "counterfactual") -> Statistic:
     """The mean importance of these sentences; the counterfactual one weighted by draws."""
     values = some[f"{method}_{outcome}"]
     return weighted(values * some["other"], some["other"]) if method == "counterfactual" else mean(values)
 
 
-def _positions(every: pd.DataFrame, own: str = LAST) -> pd.Series:
+def _positions(every: Frame, own: str = LAST) -> Frame:
     """Which sentence of its text each is, those whose effect is what they say themselves apart."""
     return (every["sentence"] + 1).astype(str).mask(every["own"], own)
 
 
-def _evenness(some: pd.DataFrame) -> float:
+def _common(every: Frame) -> Frame:
+    """The sentences at positions that FEW texts or more have, in order."""
+    enough = every.groupby("at")["at"].transform("size") >= FEW
+    return every[enough].sort_values(["own", "sentence"], kind="stable")
+
+
+def _evenness(some: Frame) -> float:
     """The entropy of the sizes of importance for M's answer over an explanation's sentences, over its largest value."""
     sizes = some["counterfactual_model"].abs().dropna().to_numpy()
     if len(sizes) < 2 or not sizes.sum():

@@ -13,6 +13,8 @@ import pandas as pd
 from thinkaloud.studies.anchors.taxonomy import classes
 
 Rows = Sequence[Mapping[str, Any]]
+Frame = Any
+"""A pandas DataFrame, or a column of it: type checkers take every selection for either."""
 
 KEY = ["problem", "place", "sentence"]
 SHUFFLES = 100  # of the rollouts of both sides, for what a KL divergence is by chance
@@ -24,7 +26,7 @@ def closed(explained: Rows) -> Rows:
     return [row for row in explained if row["finish"] == "closed" and row["ends"]]
 
 
-def sentences(texts: Rows) -> pd.DataFrame:
+def sentences(texts: Rows) -> Frame:
     """A row for each sentence of explanations or solutions: where it stands, its words, its classes, and whether its
     effect is what it says itself (`own`): a sentence that is the whole of the last line, or states the answer.
     """
@@ -40,14 +42,14 @@ def sentences(texts: Rows) -> pd.DataFrame:
 
 
 def importances(
-    sentences: pd.DataFrame,
-    rollouts: pd.DataFrame,
-    similar: pd.DataFrame,
+    sentences: Frame,
+    rollouts: Frame,
+    similar: Frame,
     threshold: float,
     outcomes: Sequence[str],
-    deleted: pd.DataFrame | None = None,
+    deleted: Frame | None = None,
     seed: int = 0,
-) -> pd.DataFrame:
+) -> Frame:
     """`sentences` (KEY and `words`) with the importance of each for every outcome, and by KL divergence.
 
     `rollouts` continue a prefix of `kept` sentences with one that was `drawn`. counterfactual_X: the mean of X with the
@@ -79,7 +81,7 @@ def importances(
     return out.reset_index()
 
 
-def _divergences(kept: pd.DataFrame, against: pd.DataFrame, seed: int) -> pd.Series:
+def _divergences(kept: Frame, against: Frame, seed: int) -> Frame:
     """The KL divergence of each sentence, above chance."""
     sides = [side.groupby([*KEY, "says"]).size().unstack("says", fill_value=0) for side in (kept, against)]
     rng = np.random.default_rng(seed)

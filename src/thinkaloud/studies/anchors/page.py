@@ -4,13 +4,13 @@ from typing import Any
 
 from thinkaloud.render import plots
 from thinkaloud.studies.anchors import Anchors
-from thinkaloud.studies.anchors.analysis import OUTCOMES
+from thinkaloud.studies.anchors.analysis import METHODS, OUTCOMES
 from thinkaloud.studies.anchors.taxonomy import CLASSES
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import Page, told
 from thinkaloud.studies.results import Read
 
-METHODS = {"counterfactual": plots.BLUE, "plain resampling": plots.ORANGE, "deletion": plots.GREY}
+COLOURS = (plots.BLUE, plots.ORANGE, plots.GREY)
 
 
 def page(config: Anchors, folder: Folder) -> Page:
@@ -23,7 +23,8 @@ def _positions(figure: Any, found: Read) -> None:
     axes = figure.subplots(1, len(OUTCOMES))
     for axis, name in zip(axes, OUTCOMES.values(), strict=True):
         rows = [row for row in found["positions"] if row["outcome"] == name]
-        series = {m: (colour, {row["sentence"]: row[m] for row in rows}) for m, colour in METHODS.items()}
+        how = zip(METHODS.values(), COLOURS, strict=True)
+        series = {label: (colour, {row["sentence"]: row[label] for row in rows}) for label, colour in how}
         plots.beside(axis, [row["sentence"] for row in rows], series, 0.18)
         axis.axhline(0, color=plots.GREY, lw=0.8)
         axis.set(title=name, xlabel="sentence")

@@ -7,10 +7,9 @@ similarity         how alike a sentence that was drawn is to the one in whose pl
 traces, trace_*    the same of M's own solutions; trace_said is what the AV says where each sentence ends
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import torch
 
@@ -20,15 +19,13 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.studies.anchors import Anchors, trace
-from thinkaloud.studies.anchors.importance import closed, sentences
+from thinkaloud.studies.anchors.importance import Frame, Rows, closed, sentences
 from thinkaloud.studies.anchors.outcomes import fves, holds, says
 from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends, without
 from thinkaloud.studies.anchors.similarity import similarities
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.page import Example, at_quartiles
 from thinkaloud.studies.problems import Place, Solution, load_problems, read_places, solve
-
-Rows = Sequence[Mapping[str, Any]]
 
 PIECE = 4  # explanations or solutions whose continuations are sampled in one batch
 
@@ -154,7 +151,7 @@ def _deletions(nla: NLA, baseline: Baseline, explained: Rows) -> list[dict[str, 
     ]
 
 
-def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: pd.DataFrame, sums: bool = False) -> pa.Table:
+def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> pa.Table:
     """How like the original every sentence is that was drawn in its place."""
     both = drawn.merge(
         sentences(texts), left_on=["problem", "place", "kept"], right_on=["problem", "place", "sentence"]
