@@ -9,7 +9,7 @@ difference  of two shares, also within rows (−1, 0, 1): from the intervals of 
             Donner, Statistics in Medicine 27, 2008.
 others      bootstrap-t over clusters: replicates studentised by the delta method, and the jackknife's standard error;
             ratios on a log scale, correlations on Fisher's. Davison and Hinkley, Bootstrap Methods, 1997, section 5.2.
-            From MANY clusters on Student's t in place of replicates.
+            Below ENOUGH clusters, where replicates run wild, and from MANY on, where they are not needed, Student's t.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -79,11 +79,13 @@ class Statistic:
     """
 
     rows: np.ndarray
-    of: Callable[[np.ndarray], np.ndarray]
+    of: Callable[[np.ndarray], Any]
     sides: np.ndarray
     scale: Scale = "plain"
     null: float | None = None
     shares: Literal["", "share", "difference"] = ""
+    n: int | None = None
+    """How many things it is of, where they are not rows."""
 
 
 def estimate(
@@ -98,16 +100,14 @@ def estimate(
         raise UserError(f"expected a cluster for each of {len(statistic.rows)} rows, found {len(codes)}")
     known = statistic.sides.any(axis=1)
     sides = [np.unique(codes[side]) for side in statistic.sides.T]
-    n, few = int(known.sum()), min(map(len, sides))
+    n, few = int(known.sum()) if statistic.n is None else statistic.n, min(map(len, sides))
     null = statistic.null if null is None else null
     ids = np.unique(codes[known], return_inverse=True)[1]
     sums = np.stack([np.bincount(ids, column) for column in statistic.rows[known].T], axis=1)
     with np.errstate(all="ignore"):
         value = float(statistic.of(sums.sum(axis=0))) if n else NAN
         if not np.isfinite(value) or few < 2:
-            return Estimate(
-                value, NAN, NAN, n, few, "", NAN, f"from {few} document or problem: no interval" if n else ""
-            )
+            return Estimate(value, NAN, NAN, n, few, note="no interval: from one document or problem" if few else "")
         if statistic.shares == "share":
             found = _share(sums[:, 0], sums[:, 1])
         elif statistic.shares == "difference":
@@ -149,7 +149,8 @@ def weighted(sums: Values, counts: Values) -> Statistic:
     """Σ sums ∕ Σ counts: a mean over what is summed up in rows already."""
     (x, a), (y, b) = _numbers(sums), _numbers(counts)
     known = a & b & (y > 0)
-    return Statistic(np.stack([x, y], axis=1) * known[:, None], _mean, known[:, None], null=0.0)
+    rows = np.stack([x, y], axis=1) * known[:, None]
+    return Statistic(rows, _mean, known[:, None], null=0.0, n=round(rows[:, 1].sum()))
 
 
 def correlation(x: Values, y: Values, ranks: bool = True) -> Statistic:
@@ -192,7 +193,7 @@ class _Found:
 
 
 def _studentised(statistic: Statistic, sums: np.ndarray, replicates: int, seed: int) -> _Found:
-    """Bootstrap-t on the statistic's scale; Student's t from MANY clusters on."""
+    """Bootstrap-t on the statistic's scale, or Student's t."""
     count, total = len(sums), sums.sum(axis=0)
     value = statistic.of(total)
     plain = statistic.scale == "plain" or (statistic.scale == "log" and value <= 0)
@@ -201,7 +202,7 @@ def _studentised(statistic: Statistic, sums: np.ndarray, replicates: int, seed: 
     if not error > 1e-12 * max(1.0, abs(centre)):
         return _Found("", lambda alpha: (NAN, NAN), lambda null: NAN)
     df = count - 1
-    if count >= MANY:
+    if not ENOUGH <= count < MANY:
         return _Found(
             "t",
             lambda alpha: tuple(back(centre + side * error * stats.t.isf(alpha / 2, df)) for side in (-1, 1)),
@@ -300,21 +301,21 @@ def _jackknife(left: np.ndarray) -> float:
     return float(np.sqrt(((left - left.mean()) ** 2).sum() * (len(left) - 1) / len(left)))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _draws(count: int, replicates: int, seed: int) -> np.ndarray:
     """How often each cluster is in each resample."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates).astype(float)
 
 
-def _mean(sums: np.ndarray) -> np.ndarray:
+def _mean(sums: np.ndarray) -> Any:
     return sums[..., 0] / sums[..., 1]
 
 
-def _difference(sums: np.ndarray) -> np.ndarray:
+def _difference(sums: np.ndarray) -> Any:
     return _mean(sums) - _mean(sums[..., 2:])
 
 
-def _pearson(sums: np.ndarray) -> np.ndarray:
+def _pearson(sums: np.ndarray) -> Any:
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     return (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
 

@@ -79,7 +79,7 @@ def main(asked: Asked[Any]) -> int:
     if not (asked.redraw and (folder.out / FILE).is_file()):
         study.analyse(folder).write(folder.out)
     page = study.page(folder)
-    written = folder.page(render(page))
+    written = folder.page(render(page, study.command()))
     tables = ", ".join(sorted(path.stem for path in (folder.out / "tables").glob("*.parquet")))
     put(f" {page.title}", "", f" {page.answer}", "", f" tables  {tables}")
     print(f" page    {written}")  # a path is not broken into lines

@@ -164,9 +164,11 @@ def at_quartiles(fves: Iterable[float | None]) -> list[int]:
     return list(dict.fromkeys(ranked[round(q * (len(ranked) - 1))] for q in EXAMPLES)) if ranked else []
 
 
-def render(page: Page) -> str:
+def render(page: Page, command: str = "") -> str:
     """The page as one HTML file: no network, no other file but the data that it links to."""
-    return fill("study.html", title=page.title, page=page, chosen=CHOSEN, cell=_cell, fve=_fve, markup=Markup)
+    return fill(
+        "study.html", title=page.title, page=page, command=command, chosen=CHOSEN, cell=_cell, fve=_fve, markup=Markup
+    )
 
 
 def _fve(value: float) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from thinkaloud.atomic import write_whole
 from thinkaloud.stats import Estimate, Statistic, estimate
-from thinkaloud.studies.verdicts import Test, claims, judged, worst
+from thinkaloud.studies.verdicts import Finding, claims, judged, worst
 
 FILE = "results.parquet"
 CLAIMS = "claims"
@@ -37,7 +37,7 @@ class Results:
     def __init__(self, study: str, cluster: str = "id", seed: int = 0) -> None:
         self.study, self.cluster, self.seed = study, cluster, seed
         self._tables: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
-        self._tests: list[Test] = []
+        self._findings: list[Finding] = []
 
     def estimate(self, statistic: Statistic, of: pd.DataFrame, null: float | None = None) -> Estimate:
         """A statistic of the rows of `of`, with its interval over clusters; `null` is what its p is of."""
@@ -73,26 +73,24 @@ class Results:
         """
         known = claims()[claim]
         base = {"null": known.null, "direction": known.direction, "published": known.published}
-        self._tests.append(Test(claim, found, part, why, **{**base, **other}))
+        self._findings.append(Finding(claim, found, part, why, **{**base, **other}))
 
     def write(self, folder: Path) -> None:
         """Write results.parquet, with a verdict for every claim that claims.yaml gives to this study."""
-        tested = {test.claim for test in self._tests}
-        missing = [
-            Test(c.id, why=c.why or "not tested")
-            for c in claims().values()
-            if c.study == self.study and c.id not in tested
-        ]
-        tests = sorted([*self._tests, *missing], key=lambda test: list(claims()).index(test.claim))
+        tested = {finding.claim for finding in self._findings}
+        for claim in claims().values():
+            if claim.study == self.study and claim.id not in tested:
+                self.test(claim.id, why="not tested")
+        findings = sorted(self._findings, key=lambda finding: list(claims()).index(finding.claim))
         lines = [
             self._line(table, i, labels, name, value)
             for table, rows in self._tables.items()
             for i, (labels, quantities) in enumerate(rows)
             for name, value in quantities.items()
         ]
-        for i, (test, (verdict, p, why)) in enumerate(zip(tests, judged(tests), strict=True)):
-            line = self._line(CLAIMS, i, {"claim": test.claim, "part": test.part}, "tested", test.found)
-            more = {"null": test.null, "direction": test.direction, "published": test.published}
+        for i, (finding, (verdict, p, why)) in enumerate(zip(findings, judged(findings), strict=True)):
+            line = self._line(CLAIMS, i, {"claim": finding.claim, "part": finding.part}, "tested", finding.found)
+            more = {"null": finding.null, "direction": finding.direction, "published": finding.published}
             lines.append(line | more | {"p_holm": p, "verdict": verdict, "why": why})
         frame = pd.DataFrame(lines, columns=COLUMNS)
         for name in ("value", "low", "high", "p", "null", "published", "p_holm"):

@@ -49,7 +49,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Test:
+class Finding:
     """An estimate that tells of a claim, or of a part of it; without one, `why` says why not."""
 
     claim: str
@@ -82,7 +82,7 @@ def claims() -> Mapping[str, Claim]:
     return {claim.id: claim for claim in found}
 
 
-def judged(tests: Sequence[Test]) -> list[tuple[str, float, str]]:
+def judged(tests: Sequence[Finding]) -> list[tuple[str, float, str]]:
     """The verdict on each test, its p by Holm over those that can tell, and why where none is shown."""
     reasons = [test.unknown for test in tests]
     known = [test.found.p if test.found and not why else NAN for test, why in zip(tests, reasons, strict=True)]
@@ -105,7 +105,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return p.tolist()
 
 
-def _verdict(test: Test, found: Estimate, p: float) -> str:
+def _verdict(test: Finding, found: Estimate, p: float) -> str:
     published = test.published is None or found.low <= test.published <= found.high
     if not test.direction:
         empty = test.null is not None and test.null != test.published and found.low <= test.null <= found.high
