@@ -1,208 +1,307 @@
 """The study of answers finds what is in constructed tables, nothing where nothing is, and goes on after a stop."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import tiny
 import torch
 
 from thinkaloud import NLA
 from thinkaloud.errors import UserError
 from thinkaloud.pair.scores import text_mse
-from thinkaloud.stats import Estimate
-from thinkaloud.studies.answers import Answers
-from thinkaloud.studies.answers import analysis as answers_analysis
-from thinkaloud.studies.answers import page as answers_page
+from thinkaloud.stats import estimate, ratio
+from thinkaloud.studies.answers import Answers, analysis
 from thinkaloud.studies.answers import run as answers
+from thinkaloud.studies.answers.chance import others, standing
 from thinkaloud.studies.answers.run import edits, piece_seed
-from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.folder import Folder, rows, write_table
 from thinkaloud.studies.numbers import numbers
 from thinkaloud.studies.page import Page, render
+from thinkaloud.studies.problems import Problem, parsed
+from thinkaloud.studies.results import Read
 
-DISTANCE = {"question end": 20, "border": 2, "answer": 0}
+PLACES = {"question end": ("ahead", 20), "first mention-1": ("ahead", 1), "border": ("written", -5)}
 TABLES = ("solutions", "places", "explanations", "edited")
+Named = Callable[[random.Random, dict[str, Any], bool], list[str]]
 
 
-def explained(
-    held: dict[str, float], n: int = 80, samples: int = 4, right: float = 0.5, worse: float = 1.0, seed: int = 0
-) -> list[dict[str, Any]]:
-    """Explanations of `n` problems with answers 0 … n − 1: at each place this share names M's, all name one other."""
-    draw = random.Random(seed)
-    rows = []
+def constructed(
+    out: Path,
+    named: Named = lambda draw, place, right: [],
+    n: int = 60,
+    mse: Callable[[random.Random, bool, int], float] = lambda draw, right, steps: 0.2 * draw.uniform(0.8, 1.2),
+    wrong: Callable[[random.Random, int], bool] = lambda draw, steps: draw.random() < 0.5,
+    tokens: Callable[[random.Random, bool], int] = lambda draw, right: 20,
+    label: Callable[[bool], str] = lambda right: "fine",
+    cost: Callable[[str, bool], float] = lambda edit, right: 0.0,
+    samples: int = 3,
+) -> Read:
+    """The results of a study of `n` problems, whose explanations name what `named` says, written as a run would."""
+    config = Answers(out=str(out), places=(*PLACES, "answer"))
+    folder, draw = Folder(out, "answers", config.asked()), random.Random(0)
+    solved, places, said = [], [], []
     for i in range(n):
-        is_right = draw.random() < right
-        for place, share in held.items():
+        steps, answer = i % 3 + 1, str(100 + i)
+        right = not wrong(draw, steps)
+        solved.append(
+            {
+                "problem": f"p{i}",
+                "prompt": "",
+                "question": "How many?" + "x" * draw.randrange(9),
+                "working": "",
+                "steps": steps,
+                "gold": answer if right else str(1000 + i),
+                "ids": [0] * 30,
+                "prompt_tokens": 10,
+                "cut": False,
+                "text": "",
+                "answer": answer,
+                "answer_tokens": 3,
+                "border": True,
+                "outcome": "right" if right else "wrong",
+            }
+        )
+        for at, (names, (where, before)) in enumerate([([name], place) for name, place in PLACES.items()]):
+            # The border's token has a second name.
+            names = [*names, "answer"] if names == ["border"] else names
+            place = {"problem": f"p{i}", "token": at, "names": names, "standing": where, "before_answer": before}
+            place |= {"own": ["31", "32", "33"], "possible": ["201", "202", "203", "204"], "read": ["5", "6"]}
+            places.append(place)
             for sample in range(samples + 1):
-                own = [str(i)] if draw.random() < share else []
-                named = [*own, str((i + 1 + draw.randrange(n - 1)) % n)]
-                mse = 0.2 * draw.uniform(0.8, 1.2) * (1 if is_right else worse) * (2 if place == "border" else 1)
-                rows.append(
+                found = named(draw, {**place, "answer": answer}, right)
+                said.append(
                     {
                         "problem": f"p{i}",
-                        "place": place,
-                        "before_answer": DISTANCE[place],
-                        "model_answer": str(i),
-                        "gold": str(i) if is_right else str(i + 1000),
-                        "right": is_right,
+                        "token": at,
                         "sample": sample,
-                        "text": f"It has {' and '.join(named)}.",
+                        "text": f"It has {' and '.join(found)}.",
                         "finish": "closed",
-                        "tokens": 20 if is_right else 30,
-                        "sentences": 1,
-                        "fve": 1 - mse,
-                        "mse": mse,
-                        "numbers": sorted(set(named)),
-                        "holds_model_answer": bool(own),
-                        "holds_gold": bool(own) and is_right,
-                        "class": "fine" if sample else "repetition",
+                        "tokens": tokens(draw, right),
+                        "mse": mse(draw, right, steps) * (2 if at else 1),
+                        "numbers": sorted(set(found)),
+                        "class": label(right),
                     }
                 )
-    return rows
+                said[-1]["fve"] = 1 - said[-1]["mse"]
+    for name, table in (("solutions", solved), ("places", places), ("explanations", said)):
+        write_table(rows(table), out / "tables" / f"{name}.parquet")
+    jobs = edits(analysis.joined(folder).to_dict("records"), 0)
+    if jobs:
+        outcome = {row["problem"]: row["outcome"] == "right" for row in solved}
+        after = [{**job, "mse": job["mse_before"] + cost(job["edit"], outcome[job["problem"]])} for job in jobs]
+        write_table(rows(after), out / "tables" / "edited.parquet")
+    folder.keep({"Pair": "made"})
+    config.analyse(folder).write(out)
+    assert render(config.page(folder)).count("</table>") >= 7
+    return Read(out)
 
 
-def estimated(name: str, rows: list[dict[str, Any]]) -> Any:
-    """What a function of the analysis makes of rows of the table of explanations."""
-    return getattr(answers_analysis, name)(answers_analysis.with_chance(rows))
-
-
-def found(records: list[dict[str, Any]], **where: Any) -> dict[str, Any]:
-    (record,) = [r for r in records if all(r[key] == value for key, value in where.items())]
+def at(records: list[dict[str, Any]], **where: Any) -> dict[str, Any]:
+    (record,) = [r for r in records if all(r[key.replace("_", " ")] == value for key, value in where.items())]
     return record
 
 
-def test_shares_and_chance_are_found() -> None:
-    records = estimated("shares", explained({"question end": 0.1, "border": 0.6}))
-    near = found(records, place="border", **{"M is": "all"})
-    assert near["holds M's answer"].value == pytest.approx(0.6, abs=0.06)
-    # Every explanation names one of the 79 other answers.
-    assert near["chance"] == pytest.approx(1 / 79)
-    assert near["above chance"].low < 0.6 - 1 / 79 < near["above chance"].high
-    right, wrong = (found(records, place="border", **{"M is": group}) for group in ("right", "wrong"))
-    assert right["holds the gold answer"].value == right["holds M's answer"].value
-    assert wrong["holds the gold answer"].value == 0
-    assert right["problems"] + wrong["problems"] == 80
+def verdict(found: Read, claim: str, part: str) -> str:
+    (one,) = [c for c in found.claims() if c["id"] == claim]
+    return at(one["parts"], part=part)["verdict"]
 
 
-def test_an_answer_all_problems_share_is_chance() -> None:
-    rows = [{**row, "model_answer": "5", "numbers": ["5"]} for row in explained({"border": 1.0}, n=10)]
-    assert found(estimated("shares", rows), **{"M is": "all"})["above chance"].value == 0
+def names_the_answer(share: float) -> Named:
+    return lambda draw, place, right: [place["answer"]] if draw.random() < share else ["77"]
 
 
-def test_nearness_is_found_where_it_is() -> None:
-    graded = estimated("nearness", explained({"question end": 0.1, "border": 0.4, "answer": 0.8}))
-    assert graded.sign == 1
-    reverse = estimated("nearness", explained({"question end": 0.8, "border": 0.4, "answer": 0.1}))
-    assert reverse.sign == -1
-    level = estimated("nearness", explained({"question end": 0.4, "border": 0.4, "answer": 0.4}))
-    assert level.sign == 0
-    one_place = estimated("nearness", explained({"border": 0.4}))
-    assert str(one_place) == "–"
+def test_numbers_as_little_written_are_chance() -> None:
+    question, text = "Tom has 3, gets 9, then 5.", "3 + 9 = 12, 12 + 5 = 18\n#### 18"
+    tokenizer = tiny.tokenizer()
+    asked, said = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in (question, text))
+    problem = Problem("p", question, Decimal(17), question, "3 + 9 = 12. 12 + 5 = 17\n#### 17", 2)
+    solution = parsed(problem, asked, said, False, tokenizer)
+    start, n = others(solution, len(asked) - 1), len(asked)
+    assert start["own"] == ["12"]
+    assert start["read"] == ["3", "5", "9"]
+    # Two digits, made of 3, 5, 9, 12 and 17, not read; 17 and 18 are the answers.
+    assert {"12", "14", "15", "20", "21", "22", "26", "27", "29", "36", "45", "51", "60", "85"} == set(
+        start["possible"]
+    )
+    later = others(solution, n + text.index("12"))  # its first digit is read, not yet the second
+    assert later["own"] == ["12"]
+    behind = others(solution, n + text.index("12") + 1)
+    assert behind["own"] == []
+    assert "12" in behind["read"]
+    assert "12" not in behind["possible"]
+    assert others(solution, len(solution.ids) - 1)["own"] == ["12", "3", "5", "9"]
+
+    first = n + text.index("18")
+    stands = [standing(solution, first + k) for k in (-2, -1, 0, 1, 4)]
+    assert stands == ["ahead", "ahead", "next token", "written", "written"]
+    assert standing(replace(solution, problem=replace(problem, question="18 of 3")), n) == "written"
+    assert standing(replace(solution, answer=None), n) == ""
 
 
-def test_naming_more_numbers_is_not_holding_the_answer() -> None:
-    rows = explained({"question end": 0.0, "border": 0.0}, n=60)
-    # Nearer the answer thirty of the sixty answers are named whatever the problem is.
-    half = {str(i) for i in range(30)}
-    many = []
-    for row in rows:
-        named = {*row["numbers"], *(half if row["place"] == "border" else ())}
-        many.append({**row, "numbers": sorted(named), "holds_model_answer": row["model_answer"] in named})
-    assert estimated("nearness_with_chance", many).sign == 1
-    assert estimated("nearness", many).sign == 0
-    # And where it is held more often, numbers named beside it do not hide that.
-    graded = explained({"question end": 0.0, "border": 0.3}, n=60)
-    bare = [{**row, "numbers": [] if row["place"] == "question end" else row["numbers"]} for row in graded]
-    assert estimated("nearness", bare).sign == 1
+def test_random_numbers_of_the_problem_are_chance_and_the_answer_is_found(tmp_path: Path) -> None:
+    def random_ones(draw: random.Random, place: dict[str, Any], right: bool) -> list[str]:
+        return draw.sample([place["answer"], *place["own"]], 2)
+
+    found = constructed(tmp_path / "random", random_ones, n=120)
+    above = found.values["all: own numbers as little written"]
+    assert above.low < 0 < above.high
+    assert at(found["named"], place="question end", M_is="all")["holds M's answer"].value == pytest.approx(
+        0.5, abs=0.06
+    )
+    for outcome in ("right", "wrong"):
+        assert verdict(found, "A4", f"M is {outcome}, against own numbers as little written") == "open"
+
+    guesses = constructed(tmp_path / "g", lambda draw, p, right: [draw.choice([p["answer"], *p["possible"]])], n=120)
+    assert verdict(guesses, "A4", "M is right, against possible results") == "open"
+    copies = constructed(tmp_path / "copies", lambda draw, place, right: place["read"])
+    assert copies.values["all: own numbers as little written"].value == 0
+    assert at(copies["named"], place="question end", M_is="all")["numbers it could copy"] == 1
+
+    knows = constructed(tmp_path / "knows", names_the_answer(0.4))
+    for chance in ("own numbers as little written", "possible results"):
+        above = knows.values[f"all: {chance}"]
+        assert above.low < 0.4 < above.high
+        assert verdict(knows, "A4", f"M is wrong, against {chance}") == "holds"
+    record = at(knows["named"], place="first mention-1", M_is="wrong")
+    assert record["holds the right answer"].value == 0
+    assert not [r for r in knows["named"] if r["place"] == "border"], "there the answer is written"
+    assert at(knows["standing"], place="border")["answer is"] == "written"
 
 
-def test_places_where_m_has_read_the_answer_do_not_count_as_near() -> None:
-    rows = explained({"question end": 0.1, "border": 0.4})
-    at, behind = ([{**row, "before_answer": -k, "holds_model_answer": False} for row in rows] for k in (0, 3))
-    assert estimated("nearness", [*rows, *at, *behind]).n == len(rows)
+def test_nearness_is_found_where_it_is(tmp_path: Path) -> None:
+    def graded(draw: random.Random, place: dict[str, Any], right: bool) -> list[str]:
+        return names_the_answer(0.7 if place["before_answer"] == 1 else 0.2)(draw, place, right)
+
+    parts = "nearness to the first writing", "later places against the question's end"
+    near = constructed(tmp_path / "near", graded)
+    assert [verdict(near, "A1", part) for part in parts] == ["holds", "holds"]
+    level = constructed(tmp_path / "level", names_the_answer(0.4))
+    assert [verdict(level, "A1", part) for part in parts] == ["open", "open"]
 
 
-def test_more_samples_hold_more_and_so_does_chance() -> None:
-    records = estimated("by_samples", explained({"border": 0.3}, samples=4))
-    held = [record["at least one holds it"].value for record in records]
-    for k, value in enumerate(held, 1):
-        assert value == pytest.approx(1 - 0.7**k, abs=0.1)
-    chance = [record["chance"] for record in records]
-    assert chance == sorted(chance)
-    assert chance[3] == pytest.approx(4 / 79, abs=0.005)
+def test_more_samples_hold_more_and_so_does_chance(tmp_path: Path) -> None:
+    found = constructed(
+        tmp_path, lambda draw, p, right: [*names_the_answer(0.3)(draw, p, right), draw.choice(p["own"])]
+    )
+    records = [r for r in found["samples"] if r["place"] == "question end"]
+    for k, record in enumerate(records, 1):
+        assert record["at least one holds it"].value == pytest.approx(1 - 0.7**k, abs=0.1)
+        assert record["chance"] == pytest.approx(1 - (2 / 3) ** k, abs=0.05)
+        assert at(found["samples"], place="border", samples=k)["written before"] == 1
 
 
-def test_subsets_of_samples_are_counted_exactly() -> None:
-    rows = [row for row in explained({"border": 0.0}, n=2, samples=4) if row["problem"] == "p0"]
-    rows = [{**row, "numbers": ["0"] if row["sample"] == 2 else []} for row in rows]
-    records = estimated("by_samples", rows)
+def test_subsets_of_samples_are_counted_exactly(tmp_path: Path) -> None:
+    turn = iter(range(10**6))  # of four samples and a greedy explanation each second sample names it
+    found = constructed(tmp_path, lambda draw, p, right: [p["answer"]] if next(turn) % 5 == 2 else [], n=2, samples=4)
+    records = [r for r in found["samples"] if r["place"] == "border"]
     assert [record["at least one holds it"].value for record in records] == [0.25, 0.5, 0.75, 1.0]
 
 
-def test_worse_reconstruction_is_found_with_its_size() -> None:
-    rows = explained({"question end": 0.5, "border": 0.5}, worse=1.3)
-    ratio = estimated("worse_when_wrong", rows)
-    assert ratio.low < 1.3 < ratio.high
-    assert ratio.low > 1
-    record = found(estimated("reconstruction", rows), place="border")
-    assert record["MSE wrong ∕ right"].value == pytest.approx(1.3, abs=0.06)
-    assert record["wrong − right"].high < 0
-    same = estimated("worse_when_wrong", explained({"border": 0.5}, worse=1.0))
-    assert same.low < 1 < same.high
+def test_worse_reconstruction_is_found_with_its_size(tmp_path: Path) -> None:
+    worse = constructed(
+        tmp_path / "worse", mse=lambda draw, right, steps: draw.uniform(0.8, 1.2) * (1 if right else 1.3)
+    )
+    for name in ("worse", "adjusted"):
+        assert 1 < worse.values[name].low < 1.3 < worse.values[name].high
+    assert verdict(worse, "A9", "as it is") == "holds"
+    assert at(worse["reconstruction"], place="border")["MSE wrong ∕ right"].value == pytest.approx(1.3, abs=0.06)
 
 
-def test_a_place_that_only_right_solutions_have_makes_no_difference() -> None:
-    rows = explained({"question end": 0.5, "border": 0.5}, worse=1.0)
-    # The border has twice the error of the question's end: without it wrong solutions would look better.
-    some = [row for row in rows if row["right"] or row["place"] != "border"]
-    ratio = estimated("worse_when_wrong", some)
-    assert ratio.low < 1 < ratio.high
+def test_what_difficulty_makes_is_taken_off(tmp_path: Path) -> None:
+    harder = constructed(
+        tmp_path,
+        mse=lambda draw, right, steps: steps * draw.uniform(0.8, 1.2),
+        wrong=lambda draw, steps: draw.random() < steps / 4,
+        n=120,
+    )
+    assert harder.values["worse"].low > 1.05
+    adjusted = harder.values["adjusted"]
+    assert adjusted.low < 1 < adjusted.high
 
 
-def test_lengths_and_classes_are_counted() -> None:
-    rows = explained({"border": 0.5})
-    lengths = estimated("lengths", rows)
-    assert found(lengths, **{"M is": "wrong"})["tokens"].value == 30
-    assert found(lengths, **{"M is": "right"})["SD of one vector's samples"].value == 0
-    assert found(lengths, **{"M is": "right"})["one sentence or none"].value == 1
-    record = found(estimated("classes", rows), **{"class": "repetition"})
-    assert (record["greedy"].value, record["sampled"].value) == (1, 0)
-    assert record["explanations"] == 80
+def test_a_regression_without_columns_is_the_ratio_of_means() -> None:
+    draw = np.random.default_rng(0)
+    y, here, clusters = draw.uniform(1, 2, 80), draw.random(80) < 0.4, np.arange(80) // 2
+    y[3] = np.nan
+    alone = analysis.adjusted(y, here, pd.DataFrame({"alike": np.ones(80)}))
+    plain = ratio(y, here)
+    one, other = (estimate(statistic, clusters) for statistic in (alone, plain))
+    assert (one.value, one.low, one.high, one.clusters) == pytest.approx(
+        (other.value, other.low, other.high, other.clusters), rel=1e-6
+    )
+    # With a column, that of an independent least-squares fit.
+    x = draw.normal(size=80)
+    known = np.isfinite(y)
+    (base, gap, _), *_ = np.linalg.lstsq(np.column_stack([np.ones(80), here, x - x[known].mean()])[known], y[known])
+    fitted = estimate(analysis.adjusted(y, here, pd.DataFrame({"x": x})), clusters)
+    assert fitted.value == pytest.approx((base + gap) / base, rel=1e-6)
+
+
+def test_lengths_that_vary_more_are_found(tmp_path: Path) -> None:
+    wide = constructed(
+        tmp_path / "w", tokens=lambda draw, right: draw.randint(18, 22) if right else draw.randint(10, 30)
+    )
+    for kind in ("deviation wrong ∕ right", "SD of samples wrong ∕ right"):
+        assert wide.values[kind].value == pytest.approx(4.3, rel=0.2)
+        assert verdict(wide, "A5", kind) == "holds"
+    same = constructed(tmp_path / "s", tokens=lambda draw, right: draw.randint(10, 30))
+    assert verdict(same, "A5", "deviation wrong ∕ right") == "open"
+
+
+def test_degenerate_only_where_m_is_wrong(tmp_path: Path) -> None:
+    found = constructed(tmp_path, label=lambda right: "fine" if right else "repetition")
+    record = at(found["classes"], **{"class": "repetition"})
+    assert (record["M right"].value, record["M wrong"].value) == (0, 1)
+    assert 0 < record["M right"].high < 0.25, "none seen is not none"
+    assert verdict(found, "A7", "share where M is right") == "holds"
+    assert {r["M is"] for r in found["degenerate"]} == {"wrong"}
+    both = constructed(tmp_path / "both", label=lambda right: "garbled")
+    assert verdict(both, "A7", "share where M is right") == "does not hold"
+
+
+def test_costs_of_edits_are_found_with_the_difference(tmp_path: Path) -> None:
+    def cost(edit: str, right: bool) -> float:
+        return {"answer removed": 0.3 if right else 0.1}.get(edit, 0.05)
+
+    both = constructed(
+        tmp_path, lambda draw, p, right: [p["answer"], "31"] if draw.random() < 0.9 else ["7"], cost=cost
+    )
+    record = at(both["edits"], edit="answer removed", place="border")
+    assert (record["cost right"].value, record["cost wrong"].value) == pytest.approx((0.3, 0.1))
+    assert record["right − wrong"].value == pytest.approx(0.2)
+    assert verdict(both, "A10", "border") == "holds"
+    assert verdict(both, "A10", "answer") == "does not hold", "about the same there"
+    assert both.values["against"].value == pytest.approx((0.3 + 0.1) / 2 - 0.05, abs=0.03)
+
+
+def row(text: str, answer: str, **more: Any) -> dict[str, Any]:
+    """An explanation as the table has it, joined."""
+    named = sorted(str(n) for n in numbers(text))
+    known = {"problem": "p", "token": 1, "sample": 0, "own": ["5", "120"], "read": ["7"], "gold": answer, "mse": 0.1}
+    return {**known, "text": text, "answer": answer, "numbers": named, analysis.HELD: 1.0, **more}
 
 
 def test_edits_take_out_every_instance_and_put_another() -> None:
     text = "First 12, then twelve of 120, and 12.0 again."
-    row = {**explained({"border": 1.0}, n=20)[0], "text": text, "model_answer": "12", "gold": "12"}
-    row["numbers"] = sorted(str(n) for n in numbers(text))
-    other = {**row, "problem": "q", "model_answer": "7", "holds_model_answer": False}
-    removed, put, control = edits([row, other], seed=0)
+    other = row("So 3.", "7", **{analysis.HELD: 0.0})
+    removed, put, control = edits([row(text, "12"), other], seed=0)
     assert [one["edit"] for one in (removed, put, control)] == list(answers.EDITS)
     assert removed["instances"] == put["instances"] == 3
     assert {str(n) for n in numbers(removed["text"])} == {"120"}
-    assert {str(n) for n in numbers(put["text"])} == {"120", "7"}
+    assert {str(n) for n in numbers(put["text"])} in ({"120", "7"}, {"120", "5"})
     assert {str(n) for n in numbers(control["text"])} == {"12"}
-    assert edits([row, other], seed=0) == edits([row, other], seed=0)
-
-
-def test_a_number_is_put_even_where_all_answers_are_named() -> None:
-    row = {**explained({"border": 1.0}, n=2)[0], "text": "12", "numbers": ["12"], "model_answer": "12", "gold": "12"}
-    removed, put = edits([row], seed=0)
-    assert removed["text"] == ""
-    assert put["text"] == "13"
-
-
-def test_changes_are_found_and_the_control_is_set_against_them() -> None:
-    rows = explained({"border": 1.0}, n=40)
-    cost = {"answer removed": 0.3, "answer replaced": 0.2, "other number removed": 0.1}
-    edited = [{**row, "fve": row["fve_before"] - cost[row["edit"]]} for row in edits(rows, 0)]
-    records = answers_analysis.changes(edited)
-    for edit, by in cost.items():
-        record = found(records, edit=edit, place="border", **{"M is": "all"})
-        assert record["change"].value == pytest.approx(-by)
-    assert answers_analysis.against_other_number(edited).value == pytest.approx(-0.2)
+    assert edits([row(text, "12"), other], seed=0) == [removed, put, control]
+    removed, put = edits([row("12", "12", own=[], read=[])], seed=0)
+    assert (removed["text"], put["text"]) == ("", "13")
 
 
 @cache
@@ -212,29 +311,27 @@ def pocket() -> NLA:
 
 def config(out: Path, **changes: Any) -> Answers:
     small: dict[str, Any] = {"n": 4, "samples": 2, "solution_tokens": 48, "max_tokens": 60, "device": "cpu"}
-    return Answers(out=str(out), **{**small, "places": ("question end", "border", "answer"), **changes})
+    small["places"] = ("question end", "sentence ends", "border", "answer", "think end")
+    return Answers(out=str(out), **{**small, "problems": "pocket", **changes})
 
 
-def studied(asked: Answers, nla: NLA | None = None) -> Page:
+def studied(asked: Answers) -> Page:
     folder = Folder(asked.out, "answers", asked.asked())
-    asked.run(folder, nla or pocket(), lambda what, done, of: None)
+    asked.run(folder, pocket(), lambda what, done, of: None)
+    asked.analyse(folder).write(folder.out)
     return asked.page(folder)
 
 
 def tables(out: Path) -> list[Any]:
-    return [pq.read_table(out / "tables" / f"{name}.parquet") for name in TABLES if _is_there(out, name)]
-
-
-def _is_there(out: Path, name: str) -> bool:
-    return (out / "tables" / f"{name}.parquet").is_file()
+    found = (out / "tables" / f"{name}.parquet" for name in TABLES)
+    return [pq.read_table(path) for path in found if path.is_file()]
 
 
 @pytest.mark.slow
 def test_a_study_that_was_stopped_comes_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "EXPLAINED", 5)
+    monkeypatch.setattr(answers, "EXPLAINED", 8)
     whole = studied(config(tmp_path / "whole"))
-    calls = 0
-    explanations = answers.explanations
+    calls, explanations = 0, answers.explanations
 
     def stops(*arguments: Any) -> Any:
         nonlocal calls
@@ -247,37 +344,29 @@ def test_a_study_that_was_stopped_comes_to_the_same(tmp_path: Path, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         studied(config(tmp_path / "parts"))
     again = studied(config(tmp_path / "parts"))
-    assert calls == 4  # three pieces, one of them twice
     assert len(tables(tmp_path / "whole")) >= 3
     for a, b in zip(tables(tmp_path / "whole"), tables(tmp_path / "parts"), strict=True):
         assert a.equals(b)
     assert render(whole) == render(again)
-    assert "prediction of the next token" in whole.answer
-    assert "places at which M has written the number already" in whole.sections[1].shows_not
-    html = render(whole)
-    for section in whole.sections:
-        assert section.shows.strip()
-        assert section.shows_not.strip()
-        assert section.title in html
+    assert all(section.shows.strip() and section.shows_not.strip() for section in whole.sections)
 
 
 def test_explanations_are_of_the_vectors_at_their_places(tmp_path: Path) -> None:
-    studied(config(tmp_path / "s", n=2))
+    page = studied(config(tmp_path / "s", n=2))
+    assert page.facts["Places that no solution has"] == "think end"
     solved, places, said = tables(tmp_path / "s")[:3]
-    ids = {row["problem"]: row["ids"] for row in solved.to_pylist()}
-    row = next(row for row in places.to_pylist() if row["place"] == "border")
-    model, index = pocket().model, row["index"]
-    hidden = model(torch.tensor([ids[row["problem"]]]), output_hidden_states=True).hidden_states
+    ids = {one["problem"]: one["ids"] for one in solved.to_pylist()}
+    place = next(one for one in places.to_pylist() if "border" in one["names"])
+    model, index = pocket().model, place["token"]
+    hidden = model(torch.tensor([ids[place["problem"]]]), output_hidden_states=True).hidden_states
     expected = hidden[pocket().site.layer + 1][0, index]
-    torch.testing.assert_close(torch.tensor(row["vector"]), expected.float(), rtol=1e-4, atol=1e-4)
-    assert "#" in row["token"]
-    greedy = next(
-        r for r in said.to_pylist() if r["sample"] == 0 and (r["problem"], r["place"]) == (row["problem"], "border")
-    )
+    torch.testing.assert_close(torch.tensor(place["vector"]), expected.float(), rtol=1e-4, atol=1e-4)
+    assert "#" in pocket().model_tokenizer.decode([ids[place["problem"]][index]])
+    here = [one for one in said.to_pylist() if (one["problem"], one["token"]) == (place["problem"], index)]
+    assert [one["sample"] for one in here] == [0, 1, 2], "a token is explained once, whatever its names"
     alone = pocket().explain(expected[None], 1, max_tokens=60)[0][0]
-    assert greedy["text"] == alone.text
-    scored = pocket().score([alone.text], expected[None])
-    assert greedy["fve"] == pytest.approx(scored.fve, abs=1e-4)
+    assert here[0]["text"] == alone.text
+    assert here[0]["fve"] == pytest.approx(pocket().score([alone.text], expected[None]).fve, abs=1e-4)
 
 
 @pytest.mark.parametrize("always", [True, False])
@@ -289,26 +378,19 @@ def test_a_model_that_is_always_right_or_wrong(tmp_path: Path, monkeypatch: pyte
         return [replace(s, problem=replace(s.problem, gold=s.answer if always else s.answer + 1)) for s in made]
 
     monkeypatch.setattr(answers, "solve", solved)
-    page = studied(config(tmp_path / "s", n=3))
-    said = "right" if always else "wrong"
-    assert f"M is {said} on every problem: there is nothing to compare." in page.answer
-    assert "cannot be said" in page.answer
+    page = studied(config(tmp_path / "s", n=2))
+    assert f"M solves {2 if always else 0} of 2 problems" in page.answer
+    assert {claim["verdict"] for claim in page.claims} == {"not shown"}
     assert ">nan" not in render(page)
 
 
-def test_a_model_that_names_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    solve = answers.solve
-
-    def nothing(*arguments: Any) -> Any:
-        return [replace(s, answer=None, span=None, border=None) for s in solve(*arguments)]
-
-    monkeypatch.setattr(answers, "solve", nothing)
-    page = studied(config(tmp_path / "s", n=2))
-    assert "M names no answer" in page.answer
+def test_cut_solutions_are_not_wrong_and_a_model_may_name_no_answer(tmp_path: Path) -> None:
+    page = studied(config(tmp_path / "s", n=2, solution_tokens=2))
+    assert "M solves 0 of 2 problems; 0 answers are wrong, 2 solutions were cut" in page.answer
     assert "there is nothing to take out" in page.sections[-1].shows
     assert render(page)
     with pytest.raises(UserError, match="none of the places border is in any of 2 solutions"):
-        studied(config(tmp_path / "t", n=2, places=("border",)))
+        studied(config(tmp_path / "t", n=2, solution_tokens=2, places=("border",)))
 
 
 def test_places_are_checked_before_any_work(tmp_path: Path) -> None:
@@ -316,12 +398,6 @@ def test_places_are_checked_before_any_work(tmp_path: Path) -> None:
         config(tmp_path / "s", places=("anwser",)).check()
     with pytest.raises(UserError, match="places must name one"):
         config(tmp_path / "t", places=()).check()
-
-
-def test_one_problem_gives_no_intervals_and_no_crash(tmp_path: Path) -> None:
-    page = studied(config(tmp_path / "s", n=1, samples=1))
-    assert "nearer the answer: cannot be said, nearness or holding it does not vary." in page.answer
-    assert render(page)
 
 
 def test_an_empty_explanation_has_no_score() -> None:
@@ -333,27 +409,3 @@ def test_an_empty_explanation_has_no_score() -> None:
 
 def test_pieces_have_seeds_of_their_own() -> None:
     assert len({piece_seed(seed, start) for seed in (0, 1, -1) for start in (0, 32, 64)}) == 9
-
-
-def test_verdicts_name_direction_and_size() -> None:
-    both = [{"right": True}, {"right": False}]
-    nothing = answers_page.nothing_to_compare(both)
-    assert not nothing
-
-    def said(value: float, low: float, high: float) -> str:
-        return answers_page.worse_verdict(nothing, Estimate(value, low, high, 10, 5))
-
-    assert "holds here (" in said(1.3, 1.1, 1.5)
-    assert "the direction holds here, the size does not" in said(2.0, 1.8, 2.2)
-    assert "wrong ones reconstruct better" in said(0.8, 0.7, 0.9)
-    assert "cannot be said here" in said(1.2, 0.9, 1.5)
-    assert "does not hold here" in said(1.0, 0.9, 1.1)
-
-
-def test_classes_are_checked_on_the_held_out_half_or_on_ones_own_texts(tmp_path: Path) -> None:
-    bundled = answers_analysis.check_classes(None)
-    assert len({record["texts"] for record in bundled}) == 2
-    assert bundled[0]["texts"].startswith("held out")
-    (tmp_path / "l.jsonl").write_text('{"text": "So it is.", "label": "fine"}\n')
-    own = answers_analysis.check_classes(str(tmp_path / "l.jsonl"))
-    assert {record["texts"] for record in own} == {"all (1)"}

@@ -1,4 +1,4 @@
-"""Problems are read, worked and cut behind their answer, and places are where their names say."""
+"""Problems are read or made, worked and cut behind their answer, and places are where their names say."""
 
 import json
 import lzma
@@ -14,15 +14,19 @@ from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_tokenizer
 from thinkaloud.models import lm
 from thinkaloud.studies.answers import Answers
+from thinkaloud.studies.graded import graded
+from thinkaloud.studies.numbers import numbers
 from thinkaloud.studies.problems import (
+    ASKED,
     BORDER,
     Problem,
     Solution,
-    _solution,
     answer_in,
     load_problems,
+    parsed,
     place_of,
     solve,
+    token_ends,
 )
 
 POCKET = Path(__file__).parent.parent.parent / "models" / "pocket" / "base"
@@ -38,7 +42,7 @@ def worked(text: str, prompt: str = "Q?", cut: bool = False) -> Solution:
     tokenizer = letters()
     asked = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     written = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return _solution(Problem("p", prompt, Decimal(12)), asked, written, cut, tokenizer)
+    return parsed(Problem("p", prompt, Decimal(12), prompt), asked, written, cut, tokenizer)
 
 
 def jsonl(path: Path, *records: Any) -> str:
@@ -57,9 +61,48 @@ def test_gsm8k_and_plain_answers_are_read(tmp_path: Path) -> None:
     found = load_problems(name, 10, 0, tiny.tokenizer(chat=False))
     assert [problem.gold for problem in found] == [1234, 7, 12]
     assert [problem.id for problem in found] == ["p-1", "p-2", "p-4"]
-    assert found[0].prompt == "How many?\n"
-    chat = load_problems(name, 10, 0, tiny.tokenizer())
+    assert [problem.steps for problem in found] == [1, None, None]
+    assert found[0].prompt == f"How many? {ASKED}\n"
+    assert found[0].question == "How many?"
+    chat = load_problems(name, 10, 0, tiny.tokenizer(), instruction="")
     assert chat[0].prompt == f"{tiny.BOS}{tiny.USER}How many?{tiny.END}{tiny.ASSISTANT}"
+
+
+def test_a_system_message_and_an_instruction_are_put(tmp_path: Path) -> None:
+    name = jsonl(tmp_path / "p.jsonl", {"question": "How many?", "answer": 7})
+    plain = load_problems(name, 1, 0, tiny.tokenizer(chat=False), "Be brief.", "In digits.")[0]
+    assert plain.prompt == "Be brief.\n\nHow many? In digits.\n"
+    refused = tiny.tokenizer()
+    refused.chat_template = "{{ raise_exception('no system') if messages[0]['role'] == 'system' }}"
+    with pytest.raises(UserError, match=r"refuses the prompt \(no system\): leave --system out"):
+        load_problems(name, 1, 0, refused, "Be brief.")
+    with pytest.raises(UserError, match="put as they are"):
+        Answers(out="x", problems="pocket", system="Be brief.").check()
+    Answers(out="x", system="Be brief.").check()
+
+
+def test_made_problems_come_out_as_they_say() -> None:
+    made = list(graded(60, 0))
+    assert [one.steps for one in made] == [1, 2, 3] * 20
+    assert made == list(graded(60, 0))
+    assert made != list(graded(60, 1))
+    for one in made:
+        for question, working in ((one.question, one.working), *one.examples):
+            lines, border = working.split("\n")
+            steps = [step.split(": ")[1].rstrip(".") for step in lines.split(". ")]
+            assert len(steps) == one.steps
+            for step in steps:
+                sum_, result = step.split(" = ")
+                a, op, b = sum_.split()
+                assert int(a) + int(b) * {"+": 1, "-": -1}[op] == int(result) > 0
+            assert border == f"#### {steps[-1].split()[-1]}"
+            # Neither in the question nor a step's: naming it is naming the answer.
+            assert answer_in(working)[0] not in numbers(question)  # type: ignore[index]
+        assert all(Decimal(one.answer) not in numbers(q) | numbers(w) for q, w in one.examples)
+        assert answer_in(one.working)[0] == one.answer  # type: ignore[index]
+    (problem,) = load_problems("graded", 1, 0, tiny.tokenizer())
+    assert problem.prompt.index(made[0].examples[0][1]) < problem.prompt.index(made[0].question)
+    assert problem.given == numbers(made[0].question)
 
 
 def test_compressed_and_drawn_alike(tmp_path: Path) -> None:
@@ -95,7 +138,15 @@ def test_no_such_file() -> None:
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("3 + 4 = 7\n#### 7 and 9", 7), ("so 12 then 15.", 15), ("#### ", None), ("none", None), ("5 #### x 6 #### 8", 6)],
+    [
+        ("3 + 4 = 7\n#### 7 and 9", 7),
+        ("so 12 then 15.", 15),
+        ("#### ", None),
+        ("none", None),
+        ("5 #### x 6 #### 8", 6),
+        ("<think>#### 3, or 4</think>It is 5.", 5),
+        ("<think>so 12", None),
+    ],
 )
 def test_the_answer_of_a_solution(text: str, answer: int | None) -> None:
     found = answer_in(text)
@@ -124,6 +175,47 @@ def test_places_of_a_solution() -> None:
     assert solution.right
 
 
+def test_sentences_first_mentions_and_thinking_are_places() -> None:
+    text = "Now 3 + 9 = 12. So it is. \n#### 12"
+    solution, shift = worked(text), len("Q?")
+    assert solution.place("first mention") == text.index("12") + shift
+    assert solution.place("first mention-1") == text.index("12") + shift - 1
+    assert solution.place("sentence 1 start") == shift
+    assert solution.place("sentence 1 end") == text.index(".") + shift
+    assert solution.place("sentence 2 start") == text.index("So") + shift
+    assert solution.place("sentence -1 end") == solution.place("answer end") == len(text) - 1 + shift
+    assert solution.place("sentence 4 end") is None
+    assert solution.place("sentence -4 start") is None
+    assert solution.place("think start") is None
+    names = ["sentence ends", "answer"]
+    assert solution.expanded(names) == [*(f"sentence {k} end" for k in (1, 2, 3)), "answer"]
+
+    text = "<think>3 or 4, #### 3</think>It is 12"
+    thought = worked(text)
+    assert (thought.answer, thought.border) == (12, None)
+    assert thought.place("think start") == text.index(">") + shift
+    assert thought.place("think end") == text.index("</think>") + len("</think>") - 1 + shift
+    opened = worked("3 or 4</think>#### 12", "Q?<think>\n")
+    assert opened.place("think start") == len("Q?<think>\n") - 1
+    assert opened.answer == 12
+    assert worked("3 or 4", "Q?<think>\n").outcome == "none"
+
+
+def test_outcomes() -> None:
+    texts = {"#### 12": "right", "#### 13": "wrong", "who knows": "none"}
+    assert {text: worked(text).outcome for text in texts} == texts
+    assert worked("it is 12", cut=True).outcome == "cut"
+    assert worked("<think>#### 12", cut=True).outcome == "cut"
+    assert worked("#### 12 and so on", cut=True).outcome == "right"
+
+
+@pytest.mark.parametrize("text", ["Zoë has 3 – or 4 – 🦆 ducks.\n\n#### 12", "  two  spaces"])
+def test_tokens_end_where_the_text_has_grown_to(text: str) -> None:
+    tokenizer = load_tokenizer(POCKET)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert token_ends(ids, tokenizer) == [len(tokenizer.decode(ids[: i + 1])) for i in range(len(ids))]
+
+
 def test_a_solution_without_an_answer_has_no_place_near_it() -> None:
     solution = worked("who knows")
     assert solution.answer is None
@@ -133,7 +225,9 @@ def test_a_solution_without_an_answer_has_no_place_near_it() -> None:
     assert solution.place("question end") == 1
 
 
-@pytest.mark.parametrize("name", ["", "answers", "answer -2", "answer+", "border--1", "question"])
+@pytest.mark.parametrize(
+    "name", ["", "answers", "answer -2", "answer+", "border--1", "question", "sentence 0 end", "sentence end"]
+)
 def test_what_is_no_place(name: str) -> None:
     with pytest.raises(UserError, match="no place"):
         place_of(name)

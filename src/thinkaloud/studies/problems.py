@@ -3,11 +3,13 @@
 import json
 import lzma
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -15,47 +17,83 @@ from torch import Tensor
 
 from thinkaloud import families
 from thinkaloud.activations.forward import vectors_at
+from thinkaloud.activations.tokens import Reader
 from thinkaloud.chat import chat_text
 from thinkaloud.errors import UserError
+from thinkaloud.explanation import split_parts
 from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
-from thinkaloud.studies.numbers import spans
+from thinkaloud.studies.graded import graded
+from thinkaloud.studies.numbers import numbers, spans
 
-BORDER = "####"
-_PLACE = re.compile(r"(question end|border|answer|answer end|solution)(?:([+-])(\d+))?")
+BORDER, THINK, THOUGHT = "####", "<think>", "</think>"
+ASKED = f"Give the answer at the end, as {BORDER} <number>."
+MADE = ("graded", "pocket")
+_PLACE = re.compile(
+    r"(question end|solution|think start|think end|first mention|border|answer end|answer|"
+    r"sentence -?[1-9]\d* (?:start|end))(?:([+-])(\d+))?"
+)
+_EVERY = {"sentence starts": "start", "sentence ends": "end"}
+
+Outcome = Literal["right", "wrong", "cut", "none"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A question as M is given it (whole text up to where its solution begins), and the right answer."""
+    """A question as M is given it (whole text up to where its solution begins), and the right answer.
+
+    `question` is the problem alone, without examples and instructions, `working` how it may be solved, `steps` in how
+    many steps, where that is known.
+    """
 
     id: str
     prompt: str
     gold: Decimal
+    question: str = ""
+    working: str = ""
+    steps: int | None = None
+
+    @cached_property
+    def given(self) -> set[Decimal]:
+        """The numbers of the question."""
+        return numbers(self.question)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A problem with what M wrote: token ids of prompt and solution, and where its answer stands among them.
+    """A problem with what M wrote: token ids of prompt and solution, and where things stand among them.
 
-    `answer` is the first number behind ####; without a ####, the last one that M names. None where there is none, and
-    where M was cut off before it came to a ####: what it had named by then is no answer. `span` are the first and
-    last of the answer's tokens, `border` is the last token of ####, all as indices into `ids`.
+    `answer` is the first number behind ####; without a ####, the last one that M names; of M's thinking neither counts.
+    None where there is none, and where M was cut off before it came to a ####: what it had named by then is no answer.
+    All others are indices into `ids`: `span` the first and last of the answer's tokens, `border` the last token of
+    ####, `think` the last tokens of <think> and </think>, `sentences` the first and last token of each, `mentions`
+    those of the first time that a number is written.
     """
 
     problem: Problem
     ids: tuple[int, ...]
     prompt_tokens: int
     text: str
+    cut: bool
     answer: Decimal | None
     span: tuple[int, int] | None
     border: int | None
+    think: tuple[int | None, int | None] = (None, None)
+    sentences: tuple[tuple[int, int], ...] = ()
+    mentions: Mapping[Decimal, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def right(self) -> bool:
         return self.answer == self.problem.gold
+
+    @property
+    def outcome(self) -> Outcome:
+        """Right or wrong; `cut` at the limit before it came to an answer; `none` where it ended without one."""
+        if self.answer is None:
+            return "cut" if self.cut else "none"
+        return "right" if self.right else "wrong"
 
     def place(self, name: str) -> int | None:
         """The index of a named place, None where this solution has none there; UserError for what is no place."""
@@ -63,32 +101,78 @@ class Solution:
         if base == "solution":
             at: int | None = (self.prompt_tokens if sign != "-" else len(self.ids)) + offset
         else:
-            first, last = self.span or (None, None)
-            named = {"question end": self.prompt_tokens - 1, "border": self.border, "answer": first, "answer end": last}
-            start = named[base]
+            start = self._start(base)
             at = None if start is None else start + offset
-        first_token = {"question end": 0, "solution": self.prompt_tokens}.get(base, self.prompt_tokens - 1)
+        first_token = {"question end": 0, "think start": 0, "solution": self.prompt_tokens}.get(
+            base, self.prompt_tokens - 1
+        )
         inside = at is not None and first_token <= at < len(self.ids)
         return at if inside else None
+
+    def expanded(self, names: Sequence[str]) -> list[str]:
+        """The names of single places, each once: for `sentence starts` those of every sentence."""
+        count = range(1, len(self.sentences) + 1)
+        each = ([f"sentence {k} {_EVERY[n]}" for k in count] if n in _EVERY else [n] for n in names)
+        return list(dict.fromkeys(name for some in each for name in some))
+
+    def _start(self, base: str) -> int | None:
+        if base.startswith("sentence"):
+            _, k, edge = base.split()
+            at = int(k) - (int(k) > 0)
+            inside = -len(self.sentences) <= at < len(self.sentences)
+            return self.sentences[at][edge == "end"] if inside else None
+        (answer, answer_end), (mention, _) = (
+            self.span or (None, None),
+            self.mentions.get(self.answer, (None, None)) if self.answer is not None else (None, None),
+        )
+        return {
+            "question end": self.prompt_tokens - 1,
+            "think start": self.think[0],
+            "think end": self.think[1],
+            "first mention": mention,
+            "border": self.border,
+            "answer": answer,
+            "answer end": answer_end,
+        }[base]
 
 
 def place_of(name: str) -> tuple[str, str | None, int]:
     """What a place is counted from, the sign of its offset, if it has one, and the offset; UserError for no place."""
+    if name in _EVERY:
+        return name, None, 0
     match = _PLACE.fullmatch(name)
     if not match:
         raise UserError(
-            f"no place {name!r}: expected question end, solution+k, solution-k, border, answer or answer end, "
+            f"no place {name!r}: expected question end, think start, think end, sentence starts, sentence ends, "
+            "sentence K start, sentence K end, solution+k, solution-k, first mention, border, answer or answer end, "
             "perhaps with an offset as in answer-2"
         )
     base, sign, digits = match.groups()
     return base, sign, int(f"{sign}{digits}") if sign else 0
 
 
-def load_problems(name: str, n: int, seed: int, tokenizer: Any) -> list[Problem]:
-    """At most `n` problems: held-out ones of the pocket world, or those of a JSONL file."""
+def load_problems(
+    name: str, n: int, seed: int, tokenizer: Any, system: str | None = None, instruction: str | None = None
+) -> list[Problem]:
+    """At most `n` problems: made ones (`graded`), held-out ones of the pocket world, or those of a JSONL file.
+
+    `instruction` stands behind the question; where none is given, the questions of a file ask for `#### <number>`.
+    """
     if name == "pocket":
         return list(_of_the_world(n, seed))
-    found = list(_of_a_file(Path(name), tokenizer))
+    if name == "graded":
+        return [
+            Problem(
+                f"graded-{i}",
+                _asked(tokenizer, made.question, system, instruction, made.examples),
+                Decimal(made.answer),
+                made.question,
+                made.working,
+                made.steps,
+            )
+            for i, made in enumerate(graded(n, seed))
+        ]
+    found = list(_of_a_file(Path(name), tokenizer, system, ASKED if instruction is None else instruction))
     if len(found) > n:
         keep = torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))[:n].sort().values
         found = [found[int(i)] for i in keep]
@@ -97,11 +181,12 @@ def load_problems(name: str, n: int, seed: int, tokenizer: Any) -> list[Problem]
 
 def _of_the_world(n: int, seed: int) -> Iterator[Problem]:
     for i, episode in enumerate(episodes(seed + 2_000_003, n, "heldout", ["problems"])):
-        answer = next(fact.value for fact in episode.facts if fact.name == "answer")
-        yield Problem(f"world-{i}", question_of(episode), Decimal(answer))
+        facts, question = {fact.name: fact.value for fact in episode.facts}, question_of(episode)
+        working = episode.text.removeprefix(question)
+        yield Problem(f"world-{i}", question, Decimal(facts["answer"]), question, working, len(facts) - 1)
 
 
-def _of_a_file(path: Path, tokenizer: Any) -> Iterator[Problem]:
+def _of_a_file(path: Path, tokenizer: Any, system: str | None, instruction: str) -> Iterator[Problem]:
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file:
         lines = [(number, line) for number, line in enumerate(file, 1) if line.strip()]
     if not lines:
@@ -116,20 +201,39 @@ def _of_a_file(path: Path, tokenizer: Any) -> Iterator[Problem]:
         gold = answer_in(answer)
         if gold is None:
             raise UserError(f"{where}: the answer {answer[:60]!r} holds no number")
-        yield Problem(f"{path.stem}-{number}", _asked(question, tokenizer), gold[0])
+        # GSM8K marks each step as <<3*4=12>>.
+        steps = answer.count("<<") or None
+        name = f"{path.name.split('.')[0]}-{number}"
+        yield Problem(name, _asked(tokenizer, question, system, instruction), gold[0], question, answer, steps)
 
 
-def _asked(question: str, tokenizer: Any) -> str:
-    """The question as M reads it: a message if it knows chats, else the text and a new line."""
-    if getattr(tokenizer, "chat_template", None):
-        return chat_text(tokenizer, [{"role": "user", "content": question}], generation_prompt=True)
-    return f"{question}\n"
+def _asked(
+    tokenizer: Any, question: str, system: str | None, instruction: str | None, examples: Sequence[tuple[str, str]] = ()
+) -> str:
+    """The question as M reads it behind worked examples: messages if it knows chats, else texts and new lines."""
+    from jinja2 import TemplateError
+
+    asked = f"{question} {instruction}" if instruction else question
+    if not getattr(tokenizer, "chat_template", None):
+        return "".join([f"{system}\n\n" if system else "", *(f"{q}\n{w}\n\n" for q, w in examples), f"{asked}\n"])
+    turns = [message for q, w in examples for message in (("user", q), ("assistant", w))]
+    messages = [*([("system", system)] if system else []), *turns, ("user", asked)]
+    try:
+        return chat_text(tokenizer, [{"role": r, "content": c} for r, c in messages], generation_prompt=True)
+    except TemplateError as error:
+        raise UserError(f"M's chat template refuses the prompt ({error}): leave --system out, if it is given") from None
 
 
 def answer_in(text: str) -> tuple[Decimal, int, int] | None:
-    """The number a solution comes to, and its place in the text: the first one behind the first ####, else its last."""
-    border = text.find(BORDER)
-    found = [(value, start, end) for start, end, value in spans(text)]
+    """The number a solution comes to, and its place in the text: the first one behind the first ####, else its last.
+
+    What stands before </think> is left out; where thinking does not end, there is no answer.
+    """
+    if THINK in text and THOUGHT not in text:
+        return None
+    thought = text.rfind(THOUGHT) + 1
+    border = text.find(BORDER, thought)
+    found = [(value, start, end) for start, end, value in spans(text) if start >= thought]
     if border >= 0:
         return next((one for one in found if one[1] >= border), None)
     return found[-1] if found else None
@@ -139,7 +243,7 @@ def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: i
     """M's own greedy solutions, each up to its end of text or turn, or to the end of the line that holds its answer."""
     asked = [_encoded(problem, model, tokenizer) for problem in problems]
     written = lm.greedy(model, tokenizer, asked, max_tokens, batch=batch)
-    return [_solution(p, a, w.ids, w.cut, tokenizer) for p, a, w in zip(problems, asked, written, strict=True)]
+    return [parsed(p, a, w.ids, w.cut, tokenizer) for p, a, w in zip(problems, asked, written, strict=True)]
 
 
 def _encoded(problem: Problem, model: Any, tokenizer: Any) -> list[int]:
@@ -151,57 +255,92 @@ def _encoded(problem: Problem, model: Any, tokenizer: Any) -> list[int]:
     return ids
 
 
-def _solution(problem: Problem, asked: list[int], written: list[int], cut: bool, tokenizer: Any) -> Solution:
-    ends = [len(tokenizer.decode(written[: i + 1])) for i in range(len(written))]
-    text = tokenizer.decode(written)
-    found = None if cut and BORDER not in text else answer_in(text)
-    if found and BORDER in text:  # what follows the answer's line is another text
+def parsed(problem: Problem, asked: Sequence[int], written: Sequence[int], cut: bool, tokenizer: Any) -> Solution:
+    """What M wrote behind the prompt `asked`, read as a solution; `cut` says that the limit ended it."""
+    opened = problem.prompt.rstrip().endswith(THINK)  # some templates open the thinking themselves
+    text, ends = tokenizer.decode(written), token_ends(written, tokenizer)
+    thought = text.rfind(THOUGHT)
+    thinks = (opened or THINK in text) and thought < 0
+    found = None if thinks or (cut and text.find(BORDER, thought + 1) < 0) else answer_in(text)
+    if found and text.find(BORDER, thought + 1) >= 0:  # what follows the answer's line is another text
         stop = text.find("\n", found[2])
-        keep = len(written) if stop < 0 else _token_at(ends, stop) + 1
-        written, ends = written[:keep], ends[:keep]
-        text = tokenizer.decode(written)
-    at = text.find(BORDER)
+        if stop >= 0:
+            written = written[: _token_at(ends, stop) + 1]
+            text, ends = tokenizer.decode(written), ends[: len(written)]
+
+    def at(start: int, end: int) -> tuple[int, int]:
+        """The first and last token of a stretch of the text."""
+        return len(asked) + _token_at(ends, start + 1), len(asked) + _token_at(ends, end)
+
+    def behind(mark: str, start: int = 0) -> int | None:
+        place = text.find(mark, start)
+        return at(place, place + len(mark))[1] if place >= 0 else None
+
+    mentions: dict[Decimal, tuple[int, int]] = {}
+    for start, end, value in spans(text):
+        mentions.setdefault(value, at(start, end))
     return Solution(
         problem,
         (*asked, *written),
         len(asked),
         text,
+        cut,
         found[0] if found else None,
-        (len(asked) + _token_at(ends, found[1] + 1), len(asked) + _token_at(ends, found[2])) if found else None,
-        len(asked) + _token_at(ends, at + len(BORDER)) if at >= 0 else None,
+        at(*found[1:]) if found else None,
+        behind(BORDER, thought + 1),
+        (len(asked) - 1 if opened else behind(THINK), behind(THOUGHT)),
+        tuple(at(part.start, part.end) for part in split_parts(text) if part.kind == "sentence"),
+        mentions,
     )
+
+
+def token_ends(ids: Sequence[int], tokenizer: Any) -> list[int]:
+    """How long the text is with each further token."""
+    reader, ends, length = Reader(tokenizer), [], 0
+    for token in ids:
+        length += len(reader.token(token))
+        ends.append(length)
+    if "".join(map(reader.token, ids)) == tokenizer.decode(ids):
+        return ends
+    # Characters of several tokens, or spaces that depend on what is before them.
+    return [len(tokenizer.decode(ids[: i + 1])) for i in range(len(ids))]
 
 
 def _token_at(ends: Sequence[int], character: int) -> int:
     """The first token with which the text has grown to so many characters."""
-    return next(i for i, end in enumerate(ends) if end >= character)
+    return bisect_left(ends, character)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A named place of a solution (its index) that is there: the token of `ids` at which M is read."""
+    """A named place of a solution (its index) that is there: the token of `ids` at which M is read.
+
+    `also` are further names of the same token.
+    """
 
     solution: int
     name: str
     token: int
+    also: tuple[str, ...] = ()
 
 
 def read_places(
     nla: NLA, solutions: Sequence[Solution], names: Sequence[str]
 ) -> tuple[list[Place], Float[Tensor, "n d"]]:
-    """Every named place that there is, solution by solution, and the activation at each. UserError if there is none."""
-    places = [
-        Place(i, name, at)
-        for i, solution in enumerate(solutions)
-        for name in dict.fromkeys(names)
-        if (at := solution.place(name)) is not None
-    ]
+    """Every token that is a named place, solution by solution, and its activation. UserError if there is none."""
+    places = []
+    for i, solution in enumerate(solutions):
+        found: dict[int, list[str]] = {}
+        for name in solution.expanded(names):
+            if (at := solution.place(name)) is not None:
+                found.setdefault(at, []).append(name)
+        places += [Place(i, named[0], at, tuple(named[1:])) for at, named in found.items()]
     if not places:
         raise UserError(
             f"none of the places {', '.join(names)} is in any of {len(solutions)} solutions, of which the first ends "
             f"in {solutions[0].text.strip()[-60:]!r}: name others, or let solutions be longer"
         )
-    wanted = [sorted({place.token for place in places if place.solution == i}) for i in range(len(solutions))]
+    wanted = [sorted(place.token for place in places if place.solution == i) for i in range(len(solutions))]
     vectors = vectors_at(nla.model, nla.site, [s.ids for s in solutions], wanted)
     row = {(i, token): k for k, (i, token) in enumerate((i, t) for i, tokens in enumerate(wanted) for t in tokens)}
     return places, vectors[[row[place.solution, place.token] for place in places]]

@@ -1,248 +1,290 @@
-"""Estimates of the study of answers: from rows of tables to rows of the page.
-
-Rows are those of the table `explanations`, as `with_chance` makes them. Every interval resamples whole problems.
-"""
+"""Estimates of the study of answers: from its tables to results, and its verdicts on published claims."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from math import comb
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
 
 from thinkaloud.evals.degenerate import CLASSES, load_labelled, precision
-from thinkaloud.stats import Estimate, correlation, difference, ratio
-from thinkaloud.studies.frame import Frame
+from thinkaloud.stats import Estimate, Statistic, Values, correlation, difference, mean, pooled, ratio, weighted
+from thinkaloud.studies.answers import Answers
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.results import Results
 
-Records = Sequence[Mapping[str, Any]]
-PUBLISHED_WORSE = 1.3  # MSE of wrong answers over that of right ones, as published
-
-
-def solutions(solved: Records) -> list[dict[str, Any]]:
-    """By right, wrong and none: how many problems, and what M wrote."""
-    kinds: dict[str, list[Mapping[str, Any]]] = {"right": [], "wrong": [], "none": []}
-    for row in solved:
-        kinds["right" if row["right"] else "none" if row["answer"] is None else "wrong"].append(row)
-    return [
-        {
-            "M's answer": name,
-            "problems": len(rows),
-            "with ####": sum(row["border"] is not None for row in rows),
-            "tokens of solution": float(np.mean([len(r["ids"]) - r["prompt_tokens"] for r in rows] or np.nan)),
-            "different answers": len({row["answer"] for row in rows} - {None}),
-        }
-        for name, rows in kinds.items()
-    ]
+HELD, GOLD = "holds M's answer", "holds the right answer"
+OWN, POSSIBLE, READ = "own numbers as little written", "possible results", "numbers it could copy"
+OUTCOMES = ("right", "wrong", "cut", "none")
+SHOWN = 3  # degenerate explanations of each class that stand as examples, of right and of wrong solutions
 
 
-def check_classes(labelled: str | None) -> list[dict[str, Any]]:
-    """Precision of the classes on labelled texts: of the bundled ones the held-out half, and all."""
+def results(config: Answers, folder: Folder) -> Results:
+    """Every number of the page, and the verdicts."""
+    rows = joined(folder)
+    found = Results(config.name, "problem", config.seed)
+    solutions(found, pd.DataFrame(folder.kept("solutions")))
+    rows = rows[rows["outcome"].isin(("right", "wrong"))]
+    each = by_name(rows, config.places)
+    named(found, rows, each)
+    sampled(found, each)
+    reconstruction(found, rows, each)
+    lengths(found, rows, each)
+    classes(found, rows, config.labelled)
+    ablation(found, rows, pd.DataFrame(folder.kept("edited")), config.places)
+    return found
+
+
+def joined(folder: Folder) -> pd.DataFrame:
+    """Explanations with their places and problems, whether they hold M's answer and the right one, and chance."""
+    solved = pd.DataFrame(folder.kept("solutions", but=("ids", "prompt", "text")))
+    places = pd.DataFrame(folder.kept("places", but=("vector",)))
+    rows = pd.DataFrame(folder.kept("explanations")).merge(places, on=["problem", "token"])
+    rows = rows.merge(solved.assign(characters=solved["question"].str.len()), on="problem")
+
+    def share(column: str) -> list[float]:
+        """The share of the numbers in a column that an explanation names."""
+        pairs = zip(rows["numbers"], rows[column], strict=True)
+        return [float(np.isin(list(other), list(own)).mean()) if len(other) else np.nan for own, other in pairs]
+
+    wrapped = rows[["answer", "gold"]].map(lambda n: [n] if isinstance(n, str) else [])
+    rows = rows.assign(answers=wrapped["answer"], golds=wrapped["gold"])
+    held = {HELD: share("answers"), GOLD: share("golds"), OWN: share("own")}
+    rows = rows.assign(**held, **{POSSIBLE: share("possible"), READ: share("read")})
+    rows.loc[rows["standing"] == "written", POSSIBLE] = np.nan  # it is of numbers that are not written
+    return rows.drop(columns=["answers", "golds"])
+
+
+def by_name(rows: pd.DataFrame, places: Sequence[str]) -> pd.DataFrame:
+    """A row for each name of its token, `place`, in the order in which places were asked for."""
+    each = rows.assign(place=rows["names"]).explode("place", ignore_index=True)
+
+    def at(place: str) -> tuple[int, int]:
+        """Where a place was asked for; sentences in their order."""
+        word, *rest = place.split()
+        name = f"sentence {rest[-1]}s" if word == "sentence" and place not in places else place
+        return list(places).index(name), int(rest[0]) if word == "sentence" else 0
+
+    order = sorted(each["place"].unique(), key=at)
+    return each.sort_values("place", key=lambda names: names.map(order.index), kind="stable")
+
+
+def solutions(found: Results, solved: pd.DataFrame) -> None:
+    """By the steps that a problem takes: how M's solutions end."""
+    solved = solved.assign(of=solved["steps"].map(lambda n: "unknown" if pd.isna(n) else str(int(n))))
+    for steps, some in [*solved.sort_values("of").groupby("of"), ("all", solved)]:
+        ends = {name: int((some["outcome"] == name).sum()) for name in OUTCOMES}
+        share = found.estimate(mean(some["outcome"] == "right"), some)
+        length, numbers = (some["ids"].str.len() - some["prompt_tokens"]).mean(), some["answer"].nunique()
+        more = {"with ####": int(some["border"].sum()), "tokens of solution": length, "different answers": numbers}
+        found.row("solutions", {"steps": steps}, {"problems": len(some), "share right": share, **ends, **more})
+
+
+def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
+    """How often explanations name M's answer, above chance: where it is still ahead, and by where it stands."""
+
+    shares: dict[str, Any] = {"explanations": len, HELD: lambda g: mean(g[HELD]), GOLD: lambda g: mean(g[GOLD])}
+    for chance in (OWN, POSSIBLE):
+        shares[f"chance: {chance}"] = lambda g, of=chance: g[of].mean()
+        shares[f"above {chance}"] = lambda g, of=chance: contrast(g[HELD] - g[of])
+    shares[READ] = lambda g: g[READ].mean()
+    ahead, here = rows[rows["standing"] == "ahead"], each[each["standing"] == "ahead"]
+    both = pd.concat([here.assign(M="all"), here.assign(M=here["outcome"])])
+    both["order"] = both.groupby("place", sort=False).ngroup()
+    found.by("named", both.sort_values("order", kind="stable"), {"place": "place", "M is": "M"}, shares)
+    tokens = np.where(each["answer_tokens"] > 2, "3 and more", each["answer_tokens"].fillna(0).astype(int).astype(str))
+    split = each.assign(length=tokens)
+    found.by("standing", split, {"place": "place", "answer is": "standing", "its tokens": "length"}, shares)
+
+    at_end = ahead["names"].map(lambda names: "question end" in names)
+    gain = ahead[HELD] - ahead[POSSIBLE]
+    near = correlation(rankdata(-ahead["before_answer"]), gain, ranks=False)
+    found.test("A1", found.value("near", found.estimate(near, ahead)), part="nearness to the first writing")
+    later = found.estimate(difference(gain, ~at_end), ahead)
+    found.test("A1", found.value("later", later), part="later places against the question's end")
+    for name, group in (("all", ahead), *ahead.groupby("outcome", sort=False)):
+        places = by_name(group, list(dict.fromkeys(each["place"])))
+        for chance in (OWN, POSSIBLE):
+            parts = {
+                str(place): found.estimate(contrast(some[HELD] - some[chance]), some)
+                for place, some in places.groupby("place", sort=False)
+            }
+            whole = pooled(found.estimate(contrast(group[HELD] - group[chance]), group), parts)
+            found.value(f"{name}: {chance}", whole)
+            if name != "all":
+                found.test("A4", whole, part=f"M is {name}, against {chance}")
+    for place in ("border", "answer"):
+        there = each[each["place"] == place]
+        unread = there[there["standing"] != "written"]
+        read = f"M has written it before at {1 - len(unread) / len(there):.0%}" if len(there) else ""
+        for part, some in ((place, there), (f"{place}, not yet written", unread)):
+            gap = found.estimate(difference(some[HELD], some["outcome"] == "right"), some)
+            found.test("A2", gap if len(some) else None, part=part, why=read or f"no solution has the place {place}")
+
+
+def sampled(found: Results, each: pd.DataFrame) -> None:
+    """How often at least one of k sampled explanations names M's answer, and the problem's other numbers, by place.
+
+    Over all subsets of k of the m sampled: 1 − C(m − c, k) / C(m, k) where c of them hold it (Chen et al., Evaluating
+    Large Language Models Trained on Code, 2021). Chance is the mean of the same over the problem's own numbers.
+    """
+    some = each[each["sample"] > 0]
+    records = []
+    for (place, problem), group in some.groupby(["place", "problem"], sort=False):
+        counts, first, m = Counter(n for ns in group["numbers"] for n in set(ns)), group.iloc[0], len(group)
+        for k in range(1, m + 1):
+            any_of_k = [1 - comb(m - counts[n], k) / comb(m, k) for n in [first["answer"], *first["own"]]]
+            chance = float(np.mean(any_of_k[1:])) if any_of_k[1:] else np.nan
+            records.append((place, problem, k, any_of_k[0], chance, float(first["standing"] == "written")))
+    drawn = pd.DataFrame(records, columns=["place", "problem", "samples", "held", "chance", "written"])
+    quantities: dict[str, Any] = {
+        "at least one holds it": lambda g: mean(g["held"]),
+        "chance": lambda g: g["chance"].mean(),
+        "above chance": lambda g: contrast(g["held"] - g["chance"]),
+        "written before": lambda g: g["written"].mean(),
+    }
+    if len(drawn):
+        found.by("samples", drawn, {"place": "place", "samples": "samples"}, quantities)
+    most = drawn["samples"].max() if len(drawn) else 0
+    wide = drawn.pivot_table(index="problem", columns=["place", "samples"], values="held")
+    if most < 2 or not {"border", "answer"} <= set(drawn["place"]):
+        found.test("A3", why="it takes both places and two samples or more")
+        return
+    gaps = wide["answer"] - wide["border"]
+    grown = (gaps[most] - gaps[1]).rename("grown").reset_index()
+    growth = found.estimate(contrast(grown["grown"]), grown)
+    found.test("A3", growth, part=f"answer − border with {most} samples, less with one")
+
+
+def reconstruction(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
+    """Whether wrong solutions reconstruct worse, by place and over all, as it is and at the same difficulty."""
+    wrong = {"MSE wrong ∕ right": lambda g: ratio(g["mse"], g["outcome"] == "wrong"), "adjusted": harder}
+    sides = {f"FVE {name}": lambda g, name=name: mean(g["fve"].where(g["outcome"] == name)) for name in OUTCOMES[:2]}
+    each, rows = (some.merge(_at_question_end(rows), how="left", on="problem") for some in (each, rows))
+    found.by("reconstruction", each, {"place": "place"}, {**sides, **wrong})
+    level = rows.assign(mse=relative(rows, "mse"))
+    for name, of in (("as it is", wrong["MSE wrong ∕ right"]), ("adjusted for the question's difficulty", harder)):
+        worse = found.value("worse" if name == "as it is" else "adjusted", found.estimate(of(level), level))
+        found.test("A9", worse, part=name)
+
+
+def harder(rows: pd.DataFrame) -> Statistic:
+    """MSE of wrong solutions over that of right ones at the same steps, length and MSE at the question's end."""
+    known = ["steps", "characters", "question_mse"]
+    at_end = rows["names"].map(lambda names: "question end" in names)
+    return adjusted(rows["mse"].where(~at_end), rows["outcome"] == "wrong", rows[known].astype(float))
+
+
+def adjusted(values: Values, where: Values, by: pd.DataFrame) -> Statistic:
+    """The ratio of means where `where` is true and not, by a linear regression on it and the columns `by`.
+
+    Columns that are nowhere known or all alike are left out.
+    """
+    y, here = np.asarray(values, dtype=float), np.asarray(where, dtype=bool)
+    by = by.loc[:, by.nunique() > 1]
+    known = np.isfinite(y) & np.isfinite(by).all(axis=1).to_numpy()
+    z = ((by - by.mean()) / by.std()).to_numpy()
+    x = np.where(known[:, None], np.column_stack([np.ones(len(y)), here, z]), 0.0)
+    q = x.shape[1]
+    products = (x[:, :, None] * x[:, None, :]).reshape(len(x), q * q)
+
+    def of(sums: np.ndarray) -> np.ndarray:
+        xx, xy = sums[..., : q * q].reshape(*sums.shape[:-1], q, q), sums[..., q * q :]
+        ridge = 1e-9 * xx[..., :1, :1] * np.eye(q)  # columns may be alike in a resample
+        gap = np.linalg.solve(xx + ridge, xy[..., None])[..., 1, 0]
+        return 1 + gap / ((xy[..., 0] - gap * xx[..., 0, 1]) / xx[..., 0, 0])
+
+    rows = np.concatenate([products, x * np.where(known, y, 0.0)[:, None]], axis=1)
+    return Statistic(rows, of, np.stack([known & here, known & ~here], axis=1), "log", null=1.0)
+
+
+def lengths(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
+    """Tokens of explanations, and how much more they vary where M is wrong: over all, over samples of a vector."""
+
+    def spread(some: pd.DataFrame, tokens: pd.Series) -> Statistic:
+        middle = tokens.groupby([some["outcome"], some["names"].str[0]]).transform("median")
+        return ratio((tokens - middle).abs(), some["outcome"] == "wrong")
+
+    def of_samples(some: pd.DataFrame, tokens: pd.Series) -> Statistic:
+        own = tokens.where(some["sample"] > 0).groupby([some["problem"], some["token"]])
+        return ratio(own.transform("std").where(some["sample"] == 1), some["outcome"] == "wrong")
+
+    kinds = {"deviation wrong ∕ right": spread, "SD of samples wrong ∕ right": of_samples}
+    sides = {f"tokens {n}": lambda g, n=n: mean(g["tokens"].where(g["outcome"] == n)) for n in OUTCOMES[:2]}
+    quantities = {name: lambda g, of=of: of(g, g["tokens"]) for name, of in kinds.items()}
+    cut = {"cut at the limit": lambda g: mean(g["finish"] == "cut")}
+    found.by("lengths", each, {"place": "place"}, {**sides, **quantities, **cut})
+    level = relative(rows, "tokens")
+    for name, of in kinds.items():
+        found.test("A5", found.value(name, found.estimate(of(rows, level), rows)), part=name)
+
+
+def classes(found: Results, rows: pd.DataFrame, labelled: str | None) -> None:
+    """By class: its share where M is right and wrong, its FVE, examples; and how far the rules can be trusted."""
+    right, wrong = (rows["outcome"] == name for name in OUTCOMES[:2])
+
+    def share(of: pd.Series) -> dict[str, Estimate]:
+        groups = {"greedy": rows["sample"] == 0, "sampled": rows["sample"] > 0, "M right": right, "M wrong": wrong}
+        shares = {name: found.estimate(mean(of[here]), rows[here]) for name, here in groups.items()}
+        return {**shares, "wrong − right": found.estimate(difference(of, wrong), rows)}
+
+    for name in CLASSES:
+        own = rows["class"] == name
+        fve = found.estimate(mean(rows["fve"].where(own)), rows)
+        found.row("classes", {"class": name}, {"explanations": int(own.sum()), **share(own), "FVE": fve})
+        if name != "fine":
+            for outcome, some in rows[own].groupby("outcome"):
+                for _, row in some.groupby("text", sort=False).head(1).head(SHOWN).iterrows():
+                    where = {"class": name, "M is": outcome, "place": row["names"][0], "problem": row["problem"]}
+                    found.row("degenerate", where, {"FVE": row["fve"], "explanation": row["text"]})
+    broken = share(rows["class"] != "fine")
+    found.test("A7", found.value("broken", broken["M right"]), part="share where M is right")
+    found.test("A7", broken["wrong − right"], part="wrong − right", direction=1, published=None)
     some = {"all": load_labelled(labelled, split=None)}
     if labelled is None:
         some = {"held out": load_labelled(), **some}
-    return [{"texts": f"{name} ({len(rows)})", **record} for name, rows in some.items() for record in precision(rows)]
+    for name, texts in some.items():
+        for record in precision(texts):
+            found.row("checked", {"texts": f"{name} ({len(texts)})", "class": record.pop("class")}, record)
 
 
-def with_chance(explained: Records) -> Frame:
-    """The rows with the share of other problems' answers that the explanation names: what it would hold by chance.
-
-    Other problems may have the same answer. That is part of chance: if all answers were alike, naming one would say
-    nothing of the problem.
-    """
-    rows = Frame.of(explained, "problem").assign(answered=[row["model_answer"] is not None for row in explained])
-    for name, answer in (("model_chance", "model_answer"), ("gold_chance", "gold")):
-        answers = {row["problem"]: row[answer] for row in explained if row[answer] is not None}
-        chances = [_chance(set(row["numbers"]), answers, row["problem"]) for row in explained]
-        rows = rows.assign(**{name: chances})
-    return rows
-
-
-def shares(rows: Frame) -> list[dict[str, Any]]:
-    """By place and by right and wrong: the share of explanations that hold M's answer and the gold one, and chance."""
-    out = []
-    for place, group, some in by_place(rows):
-        answered = some.at(answered=True)
-        out.append(
-            {
-                "place": place,
-                "M is": group,
-                "problems": some.distinct("problem"),
-                "holds M's answer": answered.mean("holds_model_answer"),
-                "chance": answered.mean("model_chance").value,
-                "above chance": answered.mean(answered["holds_model_answer"] - answered["model_chance"]),
-                "holds the gold answer": some.mean("holds_gold"),
-                "chance of gold": some.mean("gold_chance").value,
-            }
-        )
-    return out
+def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: Sequence[str]) -> None:
+    """What it costs to take the answer out, put another number, or take another one out, by place and outcome."""
+    if edited.empty:
+        for place in ("border", "answer"):
+            found.test("A10", part=place, why="no explanation holds M's answer")
+        return
+    keys = ["problem", "token", "sample"]
+    known = rows[[*keys, "names", "outcome"]]
+    edited = edited.assign(cost=edited["mse"] - edited["mse_before"]).merge(known, on=keys)
+    each = by_name(edited, places)
+    sides = {f"cost {n}": lambda g, n=n: mean(g["cost"].where(g["outcome"] == n)) for n in OUTCOMES[:2]}
+    gap = {"right − wrong": lambda g: difference(g["cost"], g["outcome"] == "right")}
+    shown = {"explanations": len, "MSE before": lambda g: g["mse_before"].mean(), "cost": lambda g: mean(g["cost"])}
+    found.by("edits", each.sort_values("edit"), {"edit": "edit", "place": "place"}, {**shown, **sides, **gap})
+    wide = edited.pivot_table(index=keys, columns="edit", values="cost").reset_index()
+    if {"answer removed", "other number removed"} <= set(wide):
+        found.value("against", found.estimate(mean(wide["answer removed"] - wide["other number removed"]), wide))
+    found.value("empty", int((edited["text"] == "").sum()))
+    removed = each[each["edit"] == "answer removed"]
+    for place, how in (("border", {"direction": 1}), ("answer", {"direction": 0, "published": 0.0})):
+        some = removed[removed["place"] == place]
+        found.test("A10", found.estimate(gap["right − wrong"](some), some) if len(some) else None, part=place, **how)
 
 
-def by_samples(rows: Frame) -> list[dict[str, Any]]:
-    """By place and number of sampled explanations k: how often at least one of k holds M's answer, and chance.
-
-    Over all subsets of k of the m sampled: 1 − C(m − c, k) / C(m, k) where c of them hold it (Chen et al., Evaluating
-    Large Language Models Trained on Code, 2021). Chance is the same for the other problems' answers.
-    """
-    sampled = rows.where(rows["answered"] & (rows["sample"] > 0))
-    answers = dict(zip(sampled["problem"], sampled["model_answer"], strict=True))
-    out = []
-    for place, here in sampled.by("place"):
-        named = {
-            problem: (len(some), Counter(number for numbers in some["numbers"] for number in set(numbers)))
-            for problem, some in here.by("problem")
-        }
-        for k in range(1, max(sampled["sample"]) + 1):
-            records = []
-            for problem, (m, counts) in named.items():
-                any_of_k = {number: _any_of(m, count, k) for number, count in counts.items()}
-                others = [any_of_k.get(answer, 0.0) for other, answer in answers.items() if other != problem]
-                chance = float(np.mean(others or np.nan))
-                records.append({"problem": problem, "held": any_of_k.get(answers[problem], 0.0), "chance": chance})
-            found = Frame.of(records, "problem")
-            out.append(
-                {
-                    "place": place,
-                    "samples": k,
-                    "at least one holds it": found.mean("held"),
-                    "chance": found.mean("chance").value,
-                    "above chance": found.mean(found["held"] - found["chance"]),
-                }
-            )
-    return out
+def contrast(values: pd.Series) -> Statistic:
+    """The mean of differences of shares; never taken for a share itself, though all of them may be 0 or 1."""
+    return weighted(values, np.ones(len(values)))
 
 
-def nearness(rows: Frame) -> Estimate:
-    """Correlation of how near a place is before the answer (its rank) with holding M's answer, chance taken off.
-
-    Not of ranks on both sides: where more numbers are named, chance is higher, and the many explanations that do not
-    hold the answer would rank lower for it. From the answer's first token on places are left out: M has read it there.
-    """
-    return _with_nearness(rows, rows["holds_model_answer"] - rows["model_chance"])
+def relative(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Values over the mean of their place: else a solution that lacks a place would weigh the others more."""
+    return rows[column] / rows[column].groupby(rows["names"].str[0]).transform("mean")
 
 
-def nearness_with_chance(rows: Frame) -> Estimate:
-    """The same with chance left in: it also rises where explanations name more numbers of any kind."""
-    return _with_nearness(rows, rows["holds_model_answer"])
-
-
-def reconstruction(rows: Frame) -> list[dict[str, Any]]:
-    """By place: FVE where M is right and wrong, their difference, and the ratio of their MSEs."""
-    out = []
-    for place, here in rows.by("place"):
-        right, wrong = here.at(right=True), here.at(right=False)
-        out.append(
-            {
-                "place": place,
-                "problems right": right.distinct("problem"),
-                "problems wrong": wrong.distinct("problem"),
-                "FVE right": right.mean("fve"),
-                "FVE wrong": wrong.mean("fve"),
-                "wrong − right": here.estimate(difference(here["fve"], ~here["right"])),
-                "MSE wrong ∕ right": here.estimate(ratio(here["mse"], ~here["right"])),
-            }
-        )
-    return out
-
-
-def worse_when_wrong(rows: Frame) -> Estimate:
-    """MSE of wrong solutions over that of right ones, each relative to the mean of its place.
-
-    Else a solution that lacks a place, as one without an answer does, would weigh the other places more.
-    """
-    levels = {place: np.nanmean(some["mse"]) for place, some in rows.by("place")}
-    return rows.estimate(ratio(rows["mse"] / [levels[place] for place in rows["place"]], ~rows["right"]))
-
-
-def lengths(rows: Frame) -> list[dict[str, Any]]:
-    """By place and by right and wrong: tokens of explanations, their spread over all and over samples of one vector."""
-    out = []
-    for place, group, some in by_place(rows):
-        if group == "all":
-            continue
-        sampled = some.where(some["sample"] > 0).by("problem")
-        spread = [
-            {"problem": problem, "SD": float(np.std(own["tokens"], ddof=1))} for problem, own in sampled if len(own) > 1
-        ]
-        out.append(
-            {
-                "place": place,
-                "M is": group,
-                "tokens": some.mean("tokens"),
-                "SD": float(np.std(some["tokens"])),
-                "SD of one vector's samples": Frame.of(spread, "problem").mean("SD"),
-                "cut at the limit": some.mean(some["finish"] == "cut"),
-                "one sentence or none": some.mean(some["sentences"] <= 1),
-            }
-        )
-    return out
-
-
-def classes(rows: Frame) -> list[dict[str, Any]]:
-    """By class: its share among greedy and sampled explanations, where M is right and wrong, and its FVE."""
-    groups = {
-        "greedy": rows.at(sample=0),
-        "sampled": rows.where(rows["sample"] > 0),
-        "right": rows.at(right=True),
-        "wrong": rows.at(right=False),
-    }
-    out = []
-    for name in CLASSES:
-        own = rows.at(**{"class": name})
-        shares = {kind: some.mean(some["class"] == name) for kind, some in groups.items()}
-        out.append({"class": name, "explanations": len(own), **shares, "FVE": own.mean("fve")})
-    return out
-
-
-def changes(edited: Records) -> list[dict[str, Any]]:
-    """By edit, place and right and wrong: FVE before, and by how much it changes."""
-    return [
-        {
-            "edit": edit,
-            "place": place,
-            "M is": group,
-            "explanations": len(rows),
-            "FVE before": rows.mean("fve_before"),
-            "change": rows.mean(rows["fve"] - rows["fve_before"]),
-        }
-        for edit, some in Frame.of(edited, "problem").by("edit")
-        for place, group, rows in (*by_place(some), *by_group("every place", some))
-    ]
-
-
-def against_other_number(edited: Records) -> Estimate:
-    """Change in FVE from taking the answer out less that from taking another number out of the same explanation."""
-    removed, other = (
-        {(r["problem"], r["place"], r["sample"]): r["fve"] - r["fve_before"] for r in edited if r["edit"] == edit}
-        for edit in ("answer removed", "other number removed")
-    )
-    gaps = [{"problem": key[0], "gap": removed[key] - other[key]} for key in removed if key in other]
-    return Frame.of(gaps, "problem").mean("gap")
-
-
-def by_place(rows: Frame) -> Iterator[tuple[str, str, Frame]]:
-    """(place, group, rows) in the order of their first row; a group without rows is left out."""
-    for place, here in rows.by("place"):
-        yield from by_group(place, here)
-
-
-def by_group(place: str, rows: Frame) -> Iterator[tuple[str, str, Frame]]:
-    """The rows of a place, and those where M is right and wrong."""
-    for group, some in (("all", rows), ("right", rows.at(right=True)), ("wrong", rows.at(right=False))):
-        if len(some):
-            yield place, group, some
-
-
-def _chance(named: set[str], answers: Mapping[str, str], own: str) -> float:
-    return float(np.mean([answer in named for problem, answer in answers.items() if problem != own] or np.nan))
-
-
-def _with_nearness(rows: Frame, values: np.ndarray) -> Estimate:
-    from scipy.stats import rankdata
-
-    before = rows["before_answer"] > 0
-    near = rankdata(-rows["before_answer"][before])
-    return rows.where(before).estimate(correlation(near, values[before], ranks=False))
-
-
-def _any_of(m: int, c: int, k: int) -> float:
-    return 1 - comb(m - c, k) / comb(m, k) if k <= m else float("nan")
+def _at_question_end(rows: pd.DataFrame) -> pd.Series:
+    """The mean MSE of each problem's explanations at the question's end."""
+    at_end = rows["names"].map(lambda names: "question end" in names)
+    return rows[at_end].groupby("problem")["mse"].mean().rename("question_mse")

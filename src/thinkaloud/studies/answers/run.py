@@ -3,10 +3,10 @@
 M works problems whose answers are known; activations are read at named places of its solutions, explained, scored, and
 scored again with the answer taken out of the explanation or another number put for it. Tables, in this order:
 
-solutions     a problem a row: what M wrote, its answer, the gold answer, and where the answer stands
-places        a row for each place of each solution, with its vector
+solutions     a problem a row: what M wrote, its answer, the gold answer, and how it ended
+places        a row for each token of each solution that is a named place, its vector, and the numbers that make chance
 explanations  one greedy explanation (sample 0) of each place, and the sampled ones
-edited        explanations that hold M's answer, changed, with their scores before and after
+edited        explanations that hold M's answer, changed, with their MSE before and after
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,12 @@ from thinkaloud.evals.degenerate import classify, load_labelled
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
+from thinkaloud.studies.answers.analysis import HELD, joined
+from thinkaloud.studies.answers.chance import others, standing, written
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, replaced, spans
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import Problem, Solution, load_problems, read_places, solve
+from thinkaloud.studies.problems import Problem, Solution, load_problems, parsed, place_of, read_places, solve
 
 Record = dict[str, Any]
 
@@ -40,7 +42,7 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results, or go on with them."""
     load_labelled(config.labelled, split=None)
     tokenizer = nla.model_tokenizer
-    problems = load_problems(config.problems, config.n, config.seed, tokenizer)
+    problems = load_problems(config.problems, config.n, config.seed, tokenizer, config.system, config.instruction)
     solved = folder.pieces(
         "solutions",
         len(problems),
@@ -48,7 +50,7 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
         lambda some: solutions_table(solve(nla.model, tokenizer, problems[some], config.solution_tokens)),
         watch,
     ).to_pylist()
-    found = folder.table("places", lambda: places_table(solved, list(dict.fromkeys(config.places)), nla, tokenizer))
+    found = folder.table("places", lambda: places_table(solved, config.places, nla))
     places = found.drop_columns(["vector"]).to_pylist()
     vectors = torch.from_numpy(np.stack(found["vector"].to_numpy()))
     baseline = nla.baseline_for(vectors, [p["problem"] for p in places], "these places")
@@ -58,31 +60,33 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
         EXPLAINED,
         lambda some: rows(explanations(places[some], vectors[some], nla, baseline, config, some.start)),
         watch,
-    ).to_pylist()
-    at = {(place["problem"], place["place"]): i for i, place in enumerate(places)}
-    jobs = edits(explained, config.seed)
+    )
+    at = {(place["problem"], place["token"]): i for i, place in enumerate(places)}
+    jobs = edits(joined(folder).to_dict("records"), config.seed)
 
     def edited(some: slice) -> pa.Table:
-        targets = vectors[[at[job["problem"], job["place"]] for job in jobs[some]]]
+        targets = vectors[[at[job["problem"], job["token"]] for job in jobs[some]]]
         after = text_mse(nla.reconstruct, [job["text"] for job in jobs[some]], targets).tolist()
-        return rows(
-            [{**job, "fve": fve(mse, baseline), "mse": mse} for job, mse in zip(jobs[some], after, strict=True)]
-        )
+        return rows([{**job, "mse": mse} for job, mse in zip(jobs[some], after, strict=True)])
 
     if jobs:  # else no explanation holds M's answer, and there is no such table
         folder.pieces("edited", len(jobs), EDITED, edited, watch)
+    there = {place_of(name)[0] for p in places for name in p["names"]}
+    there |= {f"sentence {name.split()[-1]}s" for name in there if name.startswith("sentence")}
+    absent = [name for name in config.places if place_of(name)[0] not in there]
     facts = {
         "Pair": nla.name,
         "Site": str(nla.site),
         "Problems": f"{config.problems}, {len(solved)} worked, solutions of at most {config.solution_tokens} tokens, "
         "greedy",
-        "Places": ", ".join(dict.fromkeys(config.places)),
+        "Places": ", ".join(config.places),
+        **({"Places that no solution has": ", ".join(absent)} if absent else {}),
         "Explanations": f"{len(explained):,}: one greedy and {config.samples} at temperature {config.temperature:g} at "
-        f"each place, at most {config.max_tokens} tokens",
+        f"each of {len(places):,} tokens, at most {config.max_tokens} tokens",
         "Baseline of FVE": str(baseline),
         "Seed": str(config.seed),
     }
-    folder.keep(facts, examples(explained, solved, places, tokenizer))
+    folder.keep(facts, examples(explained.to_pylist(), solved, places, tokenizer))
 
 
 def examples(
@@ -91,12 +95,13 @@ def examples(
     """Greedy explanations at the quartiles of FVE, each with what M had read and written up to its place."""
     greedy = [row for row in explained if row["sample"] == 0]
     ids = {row["problem"]: row["ids"] for row in solved}
-    index = {(place["problem"], place["place"]): place["index"] for place in places}
+    names = {(place["problem"], place["token"]): ", ".join(place["names"]) for place in places}
     reader = Reader(tokenizer)
 
     def example(row: Record) -> Example:
-        read = ids[row["problem"]][: index[row["problem"], row["place"]] + 1]
-        return Example.of(reader.prefix(read), reader.token(read[-1]), row["text"], row["fve"], row["place"])
+        read = ids[row["problem"]][: row["token"] + 1]
+        note = names[row["problem"], row["token"]]
+        return Example.of(reader.prefix(read), reader.token(read[-1]), row["text"], row["fve"], note)
 
     return [example(greedy[i]) for i in at_quartiles(row["fve"] for row in greedy)]
 
@@ -108,38 +113,43 @@ def solutions_table(solved: Sequence[Solution]) -> pa.Table:
             {
                 "problem": s.problem.id,
                 "prompt": s.problem.prompt,
+                "question": s.problem.question,
+                "working": s.problem.working,
+                "steps": s.problem.steps,
                 "gold": written(s.problem.gold),
                 "ids": list(s.ids),
                 "prompt_tokens": s.prompt_tokens,
+                "cut": s.cut,
                 "text": s.text,
                 "answer": None if s.answer is None else written(s.answer),
-                "first": s.span[0] if s.span else None,
-                "last": s.span[1] if s.span else None,
-                "border": s.border,
-                "right": s.right,
+                "answer_tokens": None if s.span is None else s.span[1] - s.span[0] + 1,
+                "border": s.border is not None,
+                "outcome": s.outcome,
             }
             for s in solved
         ]
     )
 
 
-def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA, tokenizer: Any) -> pa.Table:
+def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> pa.Table:
     """The places that the solutions have, each with its activation; UserError if none has any."""
-    places, vectors = read_places(nla, [_solution(row) for row in solved], names)
-    found = [(solved[place.solution], place) for place in places]
-    records = [
-        {
-            "problem": row["problem"],
-            "place": place.name,
-            "index": place.token,
-            "token": tokenizer.decode([row["ids"][place.token]]),
-            "before_answer": None if row["first"] is None else row["first"] - place.token,
-            "model_answer": row["answer"],
-            "gold": row["gold"],
-            "right": row["right"],
-        }
-        for row, place in found
-    ]
+    solutions = [_solution(row, nla.model_tokenizer) for row in solved]
+    places, vectors = read_places(nla, solutions, names)
+    records = []
+    for place in places:
+        solution = solutions[place.solution]
+        # How far it is to the answer's first token, where M first writes it.
+        first = None if solution.answer is None else solution.mentions[solution.answer][0]
+        records.append(
+            {
+                "problem": solution.problem.id,
+                "token": place.token,
+                "names": [place.name, *place.also],
+                "standing": standing(solution, place.token),
+                "before_answer": None if first is None else first - place.token,
+                **others(solution, place.token),
+            }
+        )
     flat = pa.array(vectors.numpy().reshape(-1), pa.float32())
     return rows(records).append_column("vector", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
 
@@ -162,57 +172,49 @@ def explanations(
     ]
     each = vectors.repeat_interleave(config.samples + 1, dim=0)
     errors = text_mse(nla.reconstruct, [explanation.text for *_, explanation in made], each).tolist()
-    out = []
-    for (place, sample, explanation), mse in zip(made, errors, strict=True):
-        named = sorted(map(written, numbers(explanation.text)))
-        out.append(
-            {
-                **{key: place[key] for key in ("problem", "place", "before_answer", "model_answer", "gold", "right")},
-                "sample": sample,
-                "text": explanation.text,
-                "finish": explanation.finish,
-                "tokens": len(explanation.token_ids),
-                "sentences": sum(part.kind == "sentence" for part in explanation.parts),
-                "fve": fve(mse, baseline),
-                "mse": mse,
-                "numbers": named,
-                "holds_model_answer": place["model_answer"] in named,
-                "holds_gold": place["gold"] in named,
-                "class": classify(explanation.text),
-            }
-        )
-    return out
+    return [
+        {
+            "problem": place["problem"],
+            "token": place["token"],
+            "sample": sample,
+            "text": explanation.text,
+            "finish": explanation.finish,
+            "tokens": len(explanation.token_ids),
+            "fve": fve(mse, baseline),
+            "mse": mse,
+            "numbers": sorted(map(written, numbers(explanation.text))),
+            "class": classify(explanation.text),
+        }
+        for (place, sample, explanation), mse in zip(made, errors, strict=True)
+    ]
 
 
-def edits(explained: Sequence[Record], seed: int) -> list[Record]:
-    """The explanations that hold M's answer, with every instance of it taken out, or another problem's answer put.
+def edits(explained: Sequence[Mapping[str, Any]], seed: int) -> list[Record]:
+    """The explanations that hold M's answer, with every instance of it taken out, or another number of the problem put.
 
     The control is another number of the same explanation taken out, where there is one that is no answer.
     """
-    answers = sorted({row["model_answer"] for row in explained if row["model_answer"] is not None})
     generator = np.random.default_rng(seed)
     out: list[Record] = []
     for row in explained:
-        if not row["holds_model_answer"]:
+        if row[HELD] != 1:
             continue
-        answer, text = row["model_answer"], row["text"]
-        others = [a for a in answers if a not in row["numbers"]] or [written(max(map(Decimal, row["numbers"])) + 1)]
-        put = others[int(generator.integers(len(others)))]
-        rest = [n for n in row["numbers"] if n not in (answer, row["gold"])]
+        answer, text, named = row["answer"], row["text"], list(row["numbers"])
+        spare = [n for n in (*row["own"], *row["read"]) if n not in named] or [written(max(map(Decimal, named)) + 1)]
+        put = spare[int(generator.integers(len(spare)))]
+        rest = [n for n in named if n not in (answer, row["gold"])]
         taken = rest[int(generator.integers(len(rest)))] if rest else None
         changes = [(EDITS[0], answer, ""), (EDITS[1], answer, put), *([(EDITS[2], taken, "")] if taken else [])]
-        kept = {key: row[key] for key in ("problem", "place", "sample", "right")}
         for edit, number, by in changes:
             value = Decimal(number)
             out.append(
                 {
-                    **kept,
+                    **{key: row[key] for key in ("problem", "token", "sample")},
                     "edit": edit,
                     "number": number,
                     "by": by,
                     "instances": sum(found == value for *_, found in spans(text)),
                     "text": replaced(text, value, by).strip(),
-                    "fve_before": row["fve"],
                     "mse_before": row["mse"],
                 }
             )
@@ -224,13 +226,9 @@ def piece_seed(seed: int, start: int) -> int:
     return int(np.random.SeedSequence([abs(seed), seed < 0, start]).generate_state(1)[0])
 
 
-def written(value: Decimal) -> str:
-    """A number in digits, without an exponent."""
-    return format(value, "f")
-
-
-def _solution(row: Mapping[str, Any]) -> Solution:
-    problem = Problem(row["problem"], row["prompt"], Decimal(row["gold"]))
-    span = None if row["first"] is None else (row["first"], row["last"])
-    answer = None if row["answer"] is None else Decimal(row["answer"])
-    return Solution(problem, tuple(row["ids"]), row["prompt_tokens"], row["text"], answer, span, row["border"])
+def _solution(row: Mapping[str, Any], tokenizer: Any) -> Solution:
+    problem = Problem(
+        row["problem"], row["prompt"], Decimal(row["gold"]), row["question"], row["working"], row["steps"]
+    )
+    asked, said = row["ids"][: row["prompt_tokens"]], row["ids"][row["prompt_tokens"] :]
+    return parsed(problem, asked, said, row["cut"], tokenizer)
