@@ -175,7 +175,14 @@ def test_classes_of_sentences(sentence: str, found: list[str]) -> None:
 
 
 def config(out: Path, **changes: Any) -> Anchors:
-    small = {"n": 2, "rollouts": 3, "max_tokens": 80, "solution_tokens": 40, "places": ("answer", "answer end")}
+    small = {
+        "problems": "pocket",
+        "n": 2,
+        "rollouts": 3,
+        "max_tokens": 80,
+        "solution_tokens": 40,
+        "places": ("answer", "answer end"),
+    }
     return Anchors(**{"out": str(out), **small, **changes})
 
 

@@ -100,8 +100,8 @@ def quartiles(found: Results, every: Frame) -> None:
         name = f"counterfactual_{outcome}"
         known = every.dropna(subset=[name, "loss"])
         known = known[known["other"] > 0]
-        cut: Any = pd.qcut(known[name], 4, duplicates="drop") if known[name].nunique() > 1 else None
-        for k, (_, group) in enumerate(known.groupby(cut, observed=True) if cut is not None else ()):
+        cut: Any = pd.qcut(known[name], 4, duplicates="drop") if known[name].nunique() > 1 else known[name]
+        for k, (_, group) in enumerate(known.groupby(cut, observed=True)):
             span = f"{group[name].min():.2f} to {group[name].max():.2f}".replace("-", "−")
             labels = {"outcome": OUTCOMES[outcome], "group": k + 1, "importance": span}
             loss = found.estimate(mean(group["loss"]), group)
@@ -132,8 +132,8 @@ def ranges(found: Results, every: Frame) -> None:
 
 def order(found: Results, every: Frame) -> None:
     """Whether the first or the last sentence is the most important, and how evenly importance is spread; A6, A11."""
-    last = every[every["of"] > 1].assign(last=every["sentence"] == every["of"] - 1)
-    free, wrong = every[~every["own"]].assign(first=every["sentence"] == 0), last[~last["right"]]
+    ends = every.assign(first=every["sentence"] == 0, last=every["sentence"] == every["of"] - 1)
+    free, wrong = ends[~ends["own"]], ends[(ends["of"] > 1) & ~ends["right"]]
     apart = f"the last one is a {LAST} in {int(wrong[wrong['last']]['own'].sum())} of {int(wrong['last'].sum())}"
     for claim, part, some, which, outcome, why in (
         ("A6", f"first less others but a {LAST}, gold answer", free, "first", "gold", ""),

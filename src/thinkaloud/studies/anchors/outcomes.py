@@ -1,6 +1,5 @@
 """Outcomes of a text: whether it holds the gold answer and M's own, and how well it rebuilds a vector."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,14 +15,14 @@ SAYS = {(0.0, 0.0): "neither", (1.0, 0.0): "the gold answer", (0.0, 1.0): "M's a
 
 
 def holds(row: Mapping[str, Any], text: str) -> dict[str, float]:
-    """Whether a text holds the answers `gold` and `model` of a row; NaN for one that is not known."""
+    """Whether a text holds the answers `gold` and `model` of a row."""
     held = numbers(text)
-    return {name: math.nan if row[name] is None else float(parse(row[name]) in held) for name in ("gold", "model")}
+    return {name: float(parse(row[name]) in held) for name in ("gold", "model")}
 
 
 def says(held: Mapping[str, float]) -> str:
     """Which of the two answers a text holds, in words."""
-    return SAYS[held["gold"], 0.0 if math.isnan(held["model"]) else held["model"]]
+    return SAYS[held["gold"], held["model"]]
 
 
 def fves(nla: NLA, texts: Sequence[str], vectors: Float[Tensor, "n d"], baseline: Baseline) -> list[float]:

@@ -25,7 +25,7 @@ from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends, w
 from thinkaloud.studies.anchors.similarity import similarities
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import Place, Solution, load_problems, read_places, solve
+from thinkaloud.studies.problems import Solution, load_problems, read_places, solve
 
 PIECE = 4  # explanations or solutions whose continuations are sampled in one batch
 
@@ -36,8 +36,12 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
 
     def solutions() -> list[Solution]:
         if not worked:
-            problems = load_problems(config.problems, config.n, config.seed, nla.model_tokenizer)
-            worked.extend(solve(nla.model, nla.model_tokenizer, problems, config.solution_tokens))
+            asked = (nla.model_tokenizer, config.system, config.instruction)
+            problems = load_problems(config.problems, config.n, config.seed, *asked)
+            every = solve(nla.model, nla.model_tokenizer, problems, config.solution_tokens)
+            worked.extend(one for one in every if one.answer is not None)
+        if not worked:
+            raise UserError(f"M came to no answer within {config.solution_tokens} tokens in any of {config.n} problems")
         return worked
 
     explained = folder.table("explanations", lambda: rows(_explanations(config, nla, solutions()))).to_pylist()
@@ -66,7 +70,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
         "Pair": nla.name,
         "Site": str(nla.site),
         "Baseline": str(baseline),
-        "Problems": f"{config.problems}, {config.n} at most; {len(traced)} came to an answer, "
+        "Problems": f"{config.problems}, {config.n} at most; {len(traced)} in which M came to an answer, "
         f"{sum(row['right'] for row in traced)} rightly",
         "Explanations": f"{len(some)} that close, of {len(explained)}, at temperature {config.temperature:g}",
         "Continuations": f"{len(rollouts):,} of explanations, {len(traces):,} of solutions: {config.rollouts} of every "
@@ -87,32 +91,23 @@ def _explanations(config: Anchors, nla: NLA, solutions: Sequence[Solution]) -> l
     """
     reader, tokenizer = Reader(nla.model_tokenizer), nla.tokenizer
     places, vectors = read_places(nla, solutions, config.places)
-    once = distinct(places)
     sampling = Sampling(config.temperature, config.max_tokens, config.seed)
-    said = [row[0] for row in nla.verbalizer.explain(vectors[once], 1, sampling)]
+    said = [row[0] for row in nla.verbalizer.explain(vectors, 1, sampling)]
     records = []
-    for i, one in zip(once, said, strict=True):
-        place, solution = places[i], solutions[places[i].solution]
+    for place, vector, one in zip(places, vectors, said, strict=True):
+        solution = solutions[place.solution]
         found = sentence_ends(one.text, one.token_ids, tokenizer)
         lone = len(found) == 1 or (len(found) > 1 and "\n" in one.text[found[-2].end : found[-1].start])
-        record = {"problem": solution.problem.id, "place": place.name, "right": solution.right}
-        record |= {"gold": str(solution.problem.gold), "solution": solution.text}
-        record |= {"model": None if solution.answer is None else str(solution.answer)}
+        record = {"problem": solution.problem.id, "place": place.name, "also": list(place.also)}
+        record |= {"right": solution.right}
+        record |= {"gold": str(solution.problem.gold), "model": str(solution.answer), "solution": solution.text}
         record |= {"prefix": reader.prefix(solution.ids[: place.token + 1])}
         record |= {"token": reader.token(solution.ids[place.token])}
         record |= {"text": one.text, "finish": one.finish, "token_ids": list(one.token_ids)}
         record |= {"sentences": [one.text[s.start : s.end] for s in found], "ends": [s.tokens for s in found]}
         own = [lone and k == len(found) - 1 for k in range(len(found))]
-        records.append(record | {"own": own, "vector": vectors[i].tolist()})
+        records.append(record | {"own": own, "vector": vector.tolist()})
     return records
-
-
-def distinct(places: Sequence[Place]) -> list[int]:
-    """The indices of places, each token once: one that has two names goes by the first."""
-    first: dict[tuple[int, int], int] = {}
-    for i, place in enumerate(places):
-        first.setdefault((place.solution, place.token), i)
-    return list(first.values())
 
 
 def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, seed: int) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ PLACE = "M's solution"
 
 
 def traces(nla: NLA, solutions: Sequence[Solution]) -> list[dict[str, Any]]:
-    """Each solution that comes to an answer: its sentences, and where they end among its own tokens.
+    """Each solution: its sentences, and where they end among its own tokens.
 
     `own` are the sentences from the one on that states the answer: their effect is what they say themselves.
     """
@@ -34,7 +34,7 @@ def traces(nla: NLA, solutions: Sequence[Solution]) -> list[dict[str, Any]]:
     for solution in solutions:
         ids, found = list(solution.ids[solution.prompt_tokens :]), answer_in(solution.text)
         sentences = sentence_ends(solution.text, ids, nla.model_tokenizer)
-        if solution.answer is None or found is None or not sentences:
+        if found is None or not sentences:
             continue
         record = {"problem": solution.problem.id, "place": PLACE, "right": solution.right, "text": solution.text}
         record |= {"gold": str(solution.problem.gold), "model": str(solution.answer), "token_ids": ids}
