@@ -273,17 +273,18 @@ def test_the_page_holds_what_was_planted(tmp_path: Path) -> None:
     assert by_place["FVE", "2"]["counterfactual"].low > 0.25
     assert by_place["FVE", "2"]["counterfactual"].value == pytest.approx(0.35, abs=0.05), "half of 0.5, half of 0.2"
     assert by_place["FVE", LAST]["counterfactual"].value == pytest.approx(0, abs=0.05)
-    assert "FVE" not in by_place.get(("M's answer, behind the sentence", "2"), {}).get("deletion", {})
+    assert "deletion" not in by_place["M's answer, behind the sentence", "2"]
+    assert by_place["FVE", "2"]["squared, without noise"].value == pytest.approx((0.5**2 + 0.2**2) / 2, abs=0.03)
+    assert abs(by_place["FVE", "1"]["squared, without noise"].value) < 0.02
     classes = {(row["outcome"], row["class"]): row for row in found["classes"]}
-    apart = classes["FVE", "c1"]["right − wrong"] if ("FVE", "c1") in classes else None
-    assert apart is None, "classes are found in the words, not taken from the data"
+    assert ("FVE", "c1") not in classes, "classes are found in the words"
     assert classes["FVE", "every sentence"]["right − wrong"].low > 0
     solutions = {row["sentence"]: row for row in found["solutions"]}
     assert solutions["2"]["comes to M's answer"].low > 0.2
     assert solutions["2"]["KL of answers"].low > solutions["1"]["KL of answers"].high
     parts = {part["part"]: part for claim in found.claims() for part in claim["parts"]}
-    assert parts["first less others but a whole last line, FVE"]["verdict"] == "does not hold"
-    assert parts["mean importance for M's answer, threshold 0.8"]["verdict"] == "holds"
+    assert parts["first less others but a whole last line, FVE, squared"]["verdict"] == "does not hold"
+    assert parts["mean KL, threshold 0.8"]["verdict"] == "holds"
     assert [claim["id"] for claim in found.claims()] == ["A6", "A8", "A11", "A12"]
     assert "Figure 3" in page
     assert found.values["last_of"] == 60
@@ -325,7 +326,7 @@ def test_explanations_of_one_sentence(tmp_path: Path) -> None:
     found, page = worked(tmp_path, data)
     assert {row["sentence"] for row in found["positions"]} == {LAST}
     assert found.values["last_counterfactual"].low > 0.3
-    assert np.isnan(found.values["model"].value)
+    assert np.isnan(found.values["kl"].value)
     assert "24 of 24 explanations" in " ".join(page.split())
 
 

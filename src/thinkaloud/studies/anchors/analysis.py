@@ -1,7 +1,9 @@
 """Estimates of the study of anchors: importance by sentence, place, class and threshold, and of M's own solutions.
 
 Means of counterfactual importance are weighted by how many other sentences were drawn: a sentence in whose place hardly
-another ever comes says little of what another would do.
+another ever comes says little of what another would do. The sentences of an explanation are themselves sampled, as those
+drawn in their places are, so differences are zero on average however much a sentence decides: how much is told by
+KL divergences, and by the product of the differences of two halves of the rollouts, whose mean is the squared effect.
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ SHOWN = {**OUTCOMES, "kl": "KL, both answers"}
 AFTER = {"after_model": "M's answer, behind the sentence", "after_gold": "the gold answer, behind the sentence"}
 LAST = "whole last line"
 METHODS = {"counterfactual": "counterfactual", "plain": "plain resampling", "deletion": "deletion"}
+METHODS |= {"square": "squared, without noise"}
 FEW = 3  # explanations below which a position has no row
 EDGES = {"lowest": 0.0, "5 %": 0.05, "95 %": 0.95, "highest": 1.0}
 
@@ -40,9 +43,13 @@ def results(config: Anchors, folder: Folder) -> Results:
         return every.assign(loss=1 - every["whole_fve"], at=_positions(every))
 
     swept = {threshold: at(threshold) for threshold in sorted({config.threshold, *config.thresholds})}
+    halves = [at(config.threshold, rollouts[rollouts["sample"] % 2 == half]) for half in (0, 1)]
+    for outcome in (*OUTCOMES, *AFTER):
+        first, second = (half[f"counterfactual_{outcome}"] for half in halves)
+        swept[config.threshold][f"square_{outcome}"] = first * second
     of_explanations(found, swept[config.threshold])
     thresholds(found, swept, config.threshold)
-    noise(found, *(at(config.threshold, rollouts[rollouts["sample"] % 2 == half]) for half in (0, 1)))
+    noise(found, *halves)
     traced, drawn, alike, spoken = (
         pd.DataFrame(folder.kept(f"trace{name}", but=["text", "token_ids", "prompt_ids"]))
         for name in ("s", "_rollouts", "_similarity", "_said")
@@ -59,7 +66,8 @@ def of_explanations(found: Results, every: Frame) -> None:
         found.value(f"last_{method}", found.estimate(importance(last, "fve", method), last))
     found.value("last_known", int((last["other"] > 0).sum()))
     found.value("last_of", len(last))
-    found.value("model", found.estimate(importance(free, "model"), free))
+    for name, some in (("kl", free), ("kl_first", free[free["sentence"] == 0])):
+        found.value(name, found.estimate(importance(some, "kl"), some))
     counts = {"sentences": len, "another drawn in": lambda g: int((g["other"] > 0).sum())}
     for outcome, name in {**SHOWN, **AFTER}.items():
         methods = [method for method in METHODS if f"{method}_{outcome}" in every]
@@ -96,19 +104,19 @@ def classes(found: Results, every: Frame) -> None:
 
 def quartiles(found: Results, every: Frame) -> None:
     """The reconstruction loss of explanations by quartile of a sentence's importance for holding an answer."""
-    for outcome in ("model", "gold"):
+    for outcome in ("model", "gold", "kl"):
         name = f"counterfactual_{outcome}"
         known = every.dropna(subset=[name, "loss"])
         known = known[known["other"] > 0]
         cut: Any = pd.qcut(known[name], 4, duplicates="drop") if known[name].nunique() > 1 else known[name]
         for k, (_, group) in enumerate(known.groupby(cut, observed=True)):
             span = f"{group[name].min():.2f} to {group[name].max():.2f}".replace("-", "−")
-            labels = {"outcome": OUTCOMES[outcome], "group": k + 1, "importance": span}
+            labels = {"outcome": SHOWN[outcome], "group": k + 1, "importance": span}
             loss = found.estimate(mean(group["loss"]), group)
             found.row("quartiles", labels, {"MSE ∕ V": loss, "sentences": len(group)})
         rank = found.estimate(correlation(known[name], known["loss"]), known)
-        found.row("ranks", {"outcome": OUTCOMES[outcome]}, {"rank correlation with the loss": rank})
-        found.test("A8", rank, part=f"rank correlation, {OUTCOMES[outcome]}")
+        found.row("ranks", {"outcome": SHOWN[outcome]}, {"rank correlation with the loss": rank})
+        found.test("A8", rank, part=f"rank correlation, {SHOWN[outcome]}")
 
 
 def ranges(found: Results, every: Frame) -> None:
@@ -135,12 +143,14 @@ def order(found: Results, every: Frame) -> None:
     ends = every.assign(first=every["sentence"] == 0, last=every["sentence"] == every["of"] - 1)
     free, wrong = ends[~ends["own"]], ends[(ends["of"] > 1) & ~ends["right"]]
     apart = f"the last one is a {LAST} in {int(wrong[wrong['last']]['own'].sum())} of {int(wrong['last'].sum())}"
-    for claim, part, some, which, outcome, why in (
-        ("A6", f"first less others but a {LAST}, gold answer", free, "first", "gold", ""),
-        ("A6", "last less others where M is wrong, M's answer", wrong, "last", "model", apart),
-        ("A11", f"first less others but a {LAST}, FVE", free, "first", "fve", ""),
+    for claim, part, some, which, column, why in (
+        ("A6", f"first less others but a {LAST}, gold answer", free, "first", "counterfactual_gold", ""),
+        ("A6", f"first less others but a {LAST}, gold answer, squared", free, "first", "square_gold", ""),
+        ("A6", "last less others where M is wrong, M's answer", wrong, "last", "counterfactual_model", apart),
+        ("A6", "last less others where M is wrong, M's answer, squared", wrong, "last", "square_model", apart),
+        ("A11", f"first less others but a {LAST}, FVE, squared", free, "first", "square_fve", ""),
     ):
-        statistic = contrast(some[f"counterfactual_{outcome}"], some["other"], some[which])
+        statistic = contrast(some[column], some["other"], some[which])
         found.test(claim, found.estimate(statistic, some), part=part, why=why)
     spread_out = every.groupby([*KEY[:2], "right"]).apply(_evenness, include_groups=False).dropna()
     spread_out = spread_out.rename("evenness").reset_index()
@@ -160,8 +170,8 @@ def thresholds(found: Results, swept: dict[float, Frame], main: float) -> None:
         numbers = {"resamples that are others": share, "sentences with none": int((every["other"] == 0).sum()), **means}
         numbers[f"rank correlation with {main:g}, FVE"] = found.estimate(ranks, free)
         found.row("thresholds", {"threshold": threshold}, numbers)
-        part = f"mean importance for M's answer, threshold {threshold:g}"
-        found.test("A12", means[OUTCOMES["model"]], part=part, why="classes by rule stand for clusters")
+        part = f"mean KL, threshold {threshold:g}"
+        found.test("A12", means[SHOWN["kl"]], part=part, why="classes by rule stand for clusters")
 
 
 def noise(found: Results, first: Frame, second: Frame) -> None:
@@ -228,9 +238,9 @@ def contrast(values: Values, weights: Values, where: Values) -> Statistic:
 
 
 def importance(some: Frame, outcome: str, method: str = "counterfactual") -> Statistic:
-    """The mean importance of these sentences; the counterfactual one weighted by draws."""
+    """The mean importance of these sentences, weighted by draws where it is of other sentences alone."""
     values = some[f"{method}_{outcome}"]
-    return weighted(values * some["other"], some["other"]) if method == "counterfactual" else mean(values)
+    return mean(values) if method in ("plain", "deletion") else weighted(values * some["other"], some["other"])
 
 
 def _positions(every: Frame, own: str = LAST) -> Frame:

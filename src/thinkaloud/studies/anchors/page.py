@@ -23,7 +23,7 @@ def _positions(figure: Any, found: Read) -> None:
     axes = figure.subplots(1, len(OUTCOMES))
     for axis, name in zip(axes, OUTCOMES.values(), strict=True):
         rows = [row for row in found["positions"] if row["outcome"] == name]
-        how = zip(METHODS.values(), COLOURS, strict=True)
+        how = zip(list(METHODS.values())[:3], COLOURS, strict=True)
         series = {label: (colour, {row["sentence"]: row[label] for row in rows}) for label, colour in how}
         plots.beside(axis, [row["sentence"] for row in rows], series, 0.18)
         axis.axhline(0, color=plots.GREY, lw=0.8)
