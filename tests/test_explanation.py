@@ -90,13 +90,13 @@ def test_how_text_is_split(text: str, paragraphs: list[str], sentences: list[str
 
 
 def test_parts_are_in_reading_order() -> None:
-    parts = Explanation("A. B.\n\nC", "", (), (), "closed").parts
+    parts = Explanation("Aa. B?\n\nC", "", (), (), "closed").parts
     assert parts == (
-        Part("paragraph", 0, 5),
-        Part("sentence", 0, 2),
-        Part("sentence", 3, 5),
-        Part("paragraph", 7, 8),
-        Part("sentence", 7, 8),
+        Part("paragraph", 0, 6),
+        Part("sentence", 0, 3),
+        Part("sentence", 4, 6),
+        Part("paragraph", 8, 9),
+        Part("sentence", 8, 9),
     )
 
 

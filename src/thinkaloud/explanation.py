@@ -1,16 +1,14 @@
 """`Explanation`: text, finish reason, token log-probabilities, and parts with character spans."""
 
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from thinkaloud import sentences
 from thinkaloud.contract import CLOSE, OPEN
 
 Finish = Literal["closed", "cut", "eos"]
 
-# A sentence ends at . ! ? or … with its closing quotes or brackets before white space, or at a line break.
-_SENTENCE = re.compile(r"[^\n]+?(?:[.!?…]+[\"')\]’”]*(?=\s)|(?=\n)|$)", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 
@@ -82,14 +80,10 @@ def split_parts(text: str) -> tuple[Part, ...]:
     """Paragraphs (parted by blank lines) and sentences of `text`, with spans that hold no white space at their ends."""
     gaps = [(match.start(), match.end()) for match in _BLANK_LINE.finditer(text)]
     starts, ends = [0, *(end for _, end in gaps)], [*(start for start, _ in gaps), len(text)]
-    paragraphs = _trimmed("paragraph", text, zip(starts, ends, strict=True))
-    sentences = _trimmed("sentence", text, (match.span() for match in _SENTENCE.finditer(text)))
-    return tuple(sorted([*paragraphs, *sentences], key=lambda part: (part.start, part.kind == "sentence")))
-
-
-def _trimmed(kind: Literal["paragraph", "sentence"], text: str, spans: Iterable[tuple[int, int]]) -> Iterator[Part]:
-    """Parts at `spans` without white space at their ends; what was white space alone is none."""
-    for start, end in spans:
-        piece = text[start:end]
-        if piece.strip():
-            yield Part(kind, start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
+    paragraphs = [
+        Part("paragraph", start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
+        for start, end in zip(starts, ends, strict=True)
+        if (piece := text[start:end]).strip()
+    ]
+    said = [Part("sentence", *span) for span in sentences.spans(text)]
+    return tuple(sorted([*paragraphs, *said], key=lambda part: (part.start, part.kind == "sentence")))
