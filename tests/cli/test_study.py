@@ -122,16 +122,19 @@ OUTSIDE = '''
 from dataclasses import dataclass
 from typing import ClassVar
 
-from thinkaloud.stats import estimate, mean
+import pandas as pd
+
+from thinkaloud.stats import mean
 from thinkaloud.studies.config import Study, study
 from thinkaloud.studies.folder import rows
 from thinkaloud.studies.page import told
+from thinkaloud.studies.results import Results
 
 PAGE = """
 {% set title %}How long?{% endset %}
 {% set question %}How long is what is said?{% endset %}
-{% set answer %}{{ shown(words) }} words & no more.{% endset %}
-{% call section("Words", table) %}The words of each explanation.{% endcall %}
+{% set answer %}{{ shown(values.words) }} words &amp; no more.{% endset %}
+{% call section("Words") %}The words of each explanation. {{ table("said") }}{% endcall %}
 {% call limits() %}What they mean.{% endcall %}
 """
 
@@ -152,10 +155,15 @@ class Brevity(Study):
         folder.table("said", lambda: rows(said))
         folder.keep({"Pair": nla.name})
 
+    def analyse(self, folder):
+        said = pd.DataFrame(folder.kept("said"))
+        found = Results(self.name, cluster="position")
+        found.value("words", found.estimate(mean(said["words"]), said))
+        found.by("said", said, {"position": "position"}, {"words": lambda own: int(own["words"].sum())})
+        return found
+
     def page(self, folder):
-        said = folder.kept("said")
-        words = estimate(mean([row["words"] for row in said]), [row["position"] for row in said])
-        return told(PAGE, folder, words=words, table=said)
+        return told(PAGE, folder)
 '''
 
 

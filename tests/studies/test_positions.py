@@ -1,22 +1,24 @@
 """Persistence and first mentions are what they are in constructed texts whose truth is known, and a run resumes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from thinkaloud import NLA, Baseline, UserError
-from thinkaloud.stats import estimate
+from thinkaloud import NLA, UserError
+from thinkaloud.stats import Estimate, Statistic
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.frame import Frame
 from thinkaloud.studies.page import render
 from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions import run as positions
-from thinkaloud.studies.positions.analysis import bin_of, fve_of, share
+from thinkaloud.studies.positions.analysis import along, bin_of
+from thinkaloud.studies.positions.analysis import facts_named as facts_table
 from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import (
     NEVER,
@@ -30,6 +32,7 @@ from thinkaloud.studies.positions.mentions import (
     words_named,
 )
 from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, half_life, kept, vectors_kept
+from thinkaloud.studies.results import Read, Results
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -51,9 +54,31 @@ def text_of(id: str, text: str, facts: Sequence[Known] = (), family: str = "f") 
     return Text(id, family, text, places, tokens, ends, places, facts)
 
 
-def of(records: Records, claim: str, k: int | None = None) -> Frame:
+def of(records: Records, claim: str, k: int | None = None) -> pd.DataFrame:
     """The records of a kind of claim, at one distance if it is given."""
-    return Frame.of([r for r in records if r["claim"] == claim and k in (None, r["k"])], "id")
+    return pd.DataFrame([r for r in records if r["claim"] == claim and k in (None, r["k"])])
+
+
+def found(statistic: Callable[..., Statistic], records: pd.DataFrame, *more: str) -> Estimate:
+    """A statistic of records with its interval over texts."""
+    return Results("positions").estimate(statistic(records, *more), records)
+
+
+def written(make: Callable[[Results], None]) -> Read:
+    """Results as they come out of their file."""
+    results = Results("positions")
+    make(results)
+    with TemporaryDirectory() as folder:
+        results.write(Path(folder))
+        return Read(Path(folder))
+
+
+def table_of(facts: Records) -> list[dict[str, Any]]:
+    return written(lambda results: facts_table(results, pd.DataFrame(facts), pd.DataFrame()))["facts"]
+
+
+def life(records: pd.DataFrame, reach: int) -> Estimate:
+    return half_life(records, reach, Results("positions"))
 
 
 @pytest.fixture
@@ -70,20 +95,20 @@ def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_n
     three: list[dict[str, Any]],
 ) -> None:
     records = claims_kept(three, reach=6)
-    shares = [kept(of(records, "topic", k)) for k in range(1, 7)]
+    shares = [found(kept, of(records, "topic", k)) for k in range(1, 7)]
     assert [one.value for one in shares] == pytest.approx([0.75, 0.5, 0.25, 0, 0, 0])
     assert shares[0].n == 6 * 25
-    assert [kept(of(records, "topic", k), "chance").value for k in range(1, 7)] == [0] * 6
-    life = half_life(of(records, "topic"), 6)
-    assert (life.value, life.low, life.high) == pytest.approx((2.5, 2.5, 2.5))
+    assert [found(kept, of(records, "topic", k), "chance").value for k in range(1, 7)] == [0] * 6
+    half = life(of(records, "topic"), 6)
+    assert (half.value, half.low, half.high) == pytest.approx((2.5, 2, 3))  # bounds are whole distances
 
 
 def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[dict[str, Any]]) -> None:
     records = claims_kept(three, reach=3)
     same = of(records, "kind of text", 1)
-    assert (kept(same).value, kept(same, "chance").value, kept(same, "kin").value) == (1, 1, 1)
-    assert above(same).value == 0
-    assert np.isnan(half_life(of(records, "kind of text"), 3).value)
+    assert (found(kept, same).value, found(kept, same, "chance").value, found(kept, same, "kin").value) == (1, 1, 1)
+    assert found(above, same).value == 0
+    assert np.isnan(life(of(records, "kind of text"), 3).value)
     assert not len(of(records, "number", 1))
 
 
@@ -97,8 +122,8 @@ def test_claims_drawn_alike_for_every_text_and_position_are_not_kept_beyond_chan
     ]
     records = claims_kept(spoken, reach=3)
     for k in (1, 2, 3):
-        assert kept(of(records, "topic", k)).value == pytest.approx(4 / 12, abs=0.05)
-        assert above(of(records, "topic", k)).sign == 0
+        assert found(kept, of(records, "topic", k)).value == pytest.approx(4 / 12, abs=0.05)
+        assert found(above, of(records, "topic", k)).sign == 0
 
 
 def test_chance_is_of_other_texts_at_the_later_position_and_kin_of_the_same_family() -> None:
@@ -110,7 +135,7 @@ def test_chance_is_of_other_texts_at_the_later_position_and_kin_of_the_same_fami
         said("c", 1, "Prose about plums.", family="y"),
         said("d", 2, "Prose about apples.", family="x"),
     ]
-    record = of(claims_kept(spoken, 1), "topic", 1).at(id="a")
+    record = of(claims_kept(spoken, 1), "topic", 1).set_index("id").loc["a"]
     assert (record["kept"], record["chance"], record["kin"]) == (0, 0.5, 1)  # b and c stand at 1, d does not
 
 
@@ -123,24 +148,24 @@ def test_several_samples_are_compared_among_themselves_at_distance_nought() -> N
     ]
     records = claims_kept(spoken, 2)
     # Sample 0 has two topics, of which sample 1 has one; sample 1 has one, which sample 0 has too.
-    assert kept(of(records, "topic", 0)).value == pytest.approx((0.5 + 1) / 2)
-    assert kept(of(records, "topic", 1)).value == pytest.approx((0.5 + 1) / 2)
-    assert half_life(of(records, "topic"), 2).value == 2  # never falls: the reach
+    assert found(kept, of(records, "topic", 0)).value == pytest.approx((0.5 + 1) / 2)
+    assert found(kept, of(records, "topic", 1)).value == pytest.approx((0.5 + 1) / 2)
+    assert life(of(records, "topic"), 2).value == 2  # never falls: the reach
 
 
 def test_one_text_has_no_chance_level(three: list[dict[str, Any]]) -> None:
     alone = [one for one in three if one["id"] == "t0"]
     records = claims_kept(alone, 3)
-    assert kept(of(records, "topic", 1)).value == 0.75
-    assert np.isnan(kept(of(records, "topic", 1), "chance").value)
-    assert np.isnan(above(of(records, "topic", 1)).value)
-    assert np.isnan(half_life(of(records, "topic"), 3).value)
+    assert found(kept, of(records, "topic", 1)).value == 0.75
+    assert np.isnan(found(kept, of(records, "topic", 1), "chance").value)
+    assert np.isnan(found(above, of(records, "topic", 1)).value)
+    assert np.isnan(life(of(records, "topic"), 3).value)
 
 
 def test_empty_explanations_and_single_positions_persist_in_nothing() -> None:
     assert claims_kept([said("a", 0, ""), said("a", 1, "Prose about rain.")], 2) == []
     assert claims_kept([said("a", 5, "Prose about rain.")], 2) == []
-    record = of(claims_kept([said("a", 0, "Prose about rain."), said("a", 1, "")], 2), "topic", 1)
+    record = of(claims_kept([said("a", 0, "Prose about rain."), said("a", 1, "")], 2), "topic", 1).iloc[0]
     assert (record["kept"], record["n_kept"]) == (0, 1)  # what is not said any more is not kept
 
 
@@ -159,8 +184,8 @@ def test_cosines_of_vectors_are_those_of_plain_loops() -> None:
         for i, j in pairs
         if sum(p == keys[j][2] for _, _, p in keys) > 1
     ]
-    assert kept(of(records, VECTOR, 2)).value == pytest.approx(np.mean([cos[pair] for pair in pairs]), abs=1e-5)
-    assert kept(of(records, VECTOR, 2), "chance").value == pytest.approx(np.mean(others), abs=1e-5)
+    assert found(kept, of(records, VECTOR, 2)).value == pytest.approx(np.mean([cos[pair] for pair in pairs]), abs=1e-5)
+    assert found(kept, of(records, VECTOR, 2), "chance").value == pytest.approx(np.mean(others), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +224,7 @@ def test_a_fact_named_five_tokens_before_it_is_stated() -> None:
     at = {row["to_stated"]: row["named"] for row in moments}
     assert sorted(at) == list(range(-8, 6))
     assert [to for to, named in at.items() if named] == [-5, 1]
-    assert share(Frame.of(facts, "id"), "before", less="chance").value == 1
+    assert table_of(facts)[0]["difference"].value == 1
 
 
 def test_a_mention_before_the_text_settles_the_fact_or_after_it_states_it_is_not_early() -> None:
@@ -219,9 +244,11 @@ def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> No
         spoken += [said(f"t{t}", p, f"Prose about {generator.choice(values)}.") for p in range(12)]
     facts, _ = facts_named(texts, spoken)
     expected = 1 - (7 / 8) ** 8
-    assert share(Frame.of(facts, "id"), "before").value == pytest.approx(expected, abs=0.15)
-    assert share(Frame.of(facts, "id"), "chance").value == pytest.approx(expected, abs=0.08)
-    assert share(Frame.of(facts, "id"), "before", less="chance").sign == 0
+    (row,) = table_of(facts)
+    assert row["named before"].value == pytest.approx(expected, abs=0.15)
+    assert row["chance"].value == pytest.approx(expected, abs=0.08)
+    assert row["difference"].sign == 0
+    assert (row["difference"].clusters, row["facts"]) == (64, 64)
 
 
 def test_a_fact_never_stated_is_followed_to_the_end_and_one_in_the_text_already_is_marked() -> None:
@@ -286,18 +313,38 @@ def test_when(named: int | None, name: str) -> None:
     assert when(named, 10) == name
 
 
-def test_fve_and_bins() -> None:
-    baseline = Baseline(0.5, 10, 2, "x")
-    found = fve_of(Frame.of([said("a", 0, "", mse=0.25), said("b", 0, "", mse=0.75)], "id"), baseline)
-    assert (found.value, found.low, found.high) == pytest.approx((0, -0.5, 0.5))
+def test_fve_by_bin_and_kind_of_text() -> None:
+    spoken = pd.DataFrame([said(id, p, "", family=id[0]) for id in ("a1", "b1", "b2") for p in (0, 2, 3)])
+    spoken["fve"] = [0.5, 0.5, 0.7, 0.1, 0.2, 0.3, 0.3, 0.4, 0.5]
+    tables = written(lambda results: along(results, spoken))
+    assert {row["tokens from the start"]: row["FVE"].value for row in tables["along"]} == pytest.approx(
+        {"0": 0.3, "2–3": 2.6 / 6}
+    )
+    assert [(row["kind of text"], row["texts"], row["explanations"]) for row in tables["kinds"]] == [
+        ("a", 1, 3),
+        ("b", 2, 6),
+    ]
+    assert tables["kinds"][1]["FVE"].value == pytest.approx(0.3)
     assert [bin_of(p) for p in (0, 1, 2, 3, 4, 7, 8, 100)] == ["0", "1", "2–3", "2–3", "4–7", "4–7", "8–15", "64–127"]
 
 
-def test_a_share_leaves_out_what_is_not_known() -> None:
-    records = [{"id": "a", "x": True, "c": None}, {"id": "b", "x": False, "c": 0.5}, {"id": "c", "x": None, "c": 0.1}]
-    rows = Frame.of(records, "id")
-    assert (share(rows, "x").value, share(rows, "x", less="c").value) == (0.5, -0.5)
-    assert share(rows, "x") == estimate(lambda w: float(w @ [1, 0] / w.sum()), ["a", "b"])
+def test_what_is_named_beyond_chance_in_one_kind_and_below_it_in_another_has_no_common_number() -> None:
+    head = {"stands": False, "stated": 9, "settled": 1, "named": 2, "places": 3, "once_said": True, "fact": "animal"}
+    facts = [
+        {**head, "id": f"{family}{t}", "family": family, "before": t % 20 != 0 if family == "b" else t % 20 == 0}
+        | {"chance": 0.5}
+        for family in ("a", "b")
+        for t in range(40)
+    ]
+    tables = written(lambda results: facts_table(results, pd.DataFrame(facts), pd.DataFrame()))
+    assert tables.values["P1 more"].note == "not pooled: above zero in b: animal, below in a: animal"
+    assert np.isnan(tables.values["P1 more"].value)
+    (claim, _) = tables.claims()
+    assert [(part["part"], part["verdict"]) for part in claim["parts"]] == [
+        ("a: animal", "does not hold"),
+        ("b: animal", "holds"),
+    ]
+    assert claim["verdict"] == "does not hold"
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +356,7 @@ def study(nla: NLA, out: Path, **changes: Any) -> str:
     config = Positions(out=str(out), **{"n": 6, "longest": 12, "max_tokens": 40, "reach": 3, **changes})
     folder = Folder(out, "positions", config.asked())
     config.run(folder, nla, lambda *now: None)
+    config.analyse(folder).write(folder.out)
     return render(config.page(folder))
 
 

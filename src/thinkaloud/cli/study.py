@@ -62,6 +62,7 @@ def main(asked: Asked[Any]) -> int:
     study.check()
     from thinkaloud.studies.folder import Folder
     from thinkaloud.studies.page import render
+    from thinkaloud.studies.results import FILE
 
     sources = {} if asked.redraw else {"sources": study.sources()}
     # Tables cannot be made anew without the model.
@@ -73,8 +74,12 @@ def main(asked: Asked[Any]) -> int:
         nla = NLA.from_pretrained(study.nla, device=study.device)
         with stages() as watch:
             study.run(folder, nla, watch)
+    if asked.redraw:
+        folder.results()  # refused where nothing was finished
+    if not (asked.redraw and (folder.out / FILE).is_file()):
+        study.analyse(folder).write(folder.out)
     page = study.page(folder)
-    written = folder.page(render(page))
+    written = folder.page(render(page, study.command()))
     tables = ", ".join(sorted(path.stem for path in (folder.out / "tables").glob("*.parquet")))
     put(f" {page.title}", "", f" {page.answer}", "", f" tables  {tables}")
     print(f" page    {written}")  # a path is not broken into lines

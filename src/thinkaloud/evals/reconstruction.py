@@ -23,7 +23,7 @@ OWN, WRITTEN, SHUFFLED = "AV → AR", "written explanation → AR", "shuffled pa
 class Line:
     """One way of rebuilding `n` vectors of `n_docs` documents: its mean FVE, cosine and direction MSE.
 
-    `low` and `high` bound the FVE by a 95 % bootstrap over documents, V taken as known; NaN for a single document.
+    `low` and `high` bound the FVE by a 95 % interval over documents, V taken as known; NaN for a single document.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Line:
     @classmethod
     def of(cls, name: str, scores: Scores, docs: Sequence[Any]) -> "Line":
         """The line of `scores`, whose rows belong to the documents `docs`."""
-        error = estimate(mean([score.mse for score in scores]), docs, n=2000)
+        error = estimate(mean([score.mse for score in scores]), docs)
         bounds = fve(error.high, scores.baseline), fve(error.low, scores.baseline)
         return cls(name, scores.fve, *bounds, scores.cos, scores.mse, len(scores), len(set(docs)))
 

@@ -34,9 +34,8 @@ def render(template: str, **context: Any) -> str:
 
 
 def prose(template: str, **context: Any) -> Any:
-    """What a template of plain text makes, as its `str`, and what it sets, as attributes; nothing in it is escaped."""
-    plain = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return plain.from_string(template).make_module(context)
+    """What a template of a page's parts makes, as its `str`, and what it sets, as attributes."""
+    return environment().from_string(template).make_module(context)
 
 
 def asset(name: str) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 
 from thinkaloud.stats import Estimate
 
-BLUE, ORANGE, GREY = "#1b6ca8", "#d9822b", "#8a949e"
+BLUE, ORANGE, GREY = "#2f7fc1", "#d9822b", "#8a949e"
+PALETTE = ("#c8553d", "#5b8e3e", "#8a5fb0", "#b8860b", "#0f8b8d", "#b0578d")
 INK = "#010203"  # stands for the page's own colour until a figure is written
 
 
@@ -85,3 +86,20 @@ def band(axes: Any, xs: Iterable[float], found: Sequence[Estimate], label: str, 
     (line,) = axes.plot(xs, [one.value for one in found], style, label=label, **{"linewidth": 1.4, **how})
     low, high = [one.low for one in found], [one.high for one in found]
     axes.fill_between(xs, low, high, color=line.get_color(), alpha=0.18, lw=0)
+
+
+def panels(figure: Any, n: int, across: int) -> list[Any]:
+    """Axes of `n` panels that share both scales, at most `across` in a row."""
+    rows = -(-n // across)
+    grid = np.atleast_1d(figure.subplots(rows, -(-n // rows), sharex=True, sharey=True)).ravel()
+    for axes in grid[n:]:
+        axes.axis("off")
+    return list(grid[:n])
+
+
+def shared(figure: Any, across: str, up: str, columns: int) -> None:
+    """The labels and the legend of panels that share their axes."""
+    figure.supxlabel(across, fontsize=9)
+    if up:
+        figure.supylabel(up, fontsize=9)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=columns)

@@ -1,6 +1,7 @@
 """Options that studies share, and the registry of studies; free of torch."""
 
 import json
+import shlex
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from thinkaloud.pair.nla import NLA
     from thinkaloud.studies.folder import Folder, Watch
     from thinkaloud.studies.page import Page
+    from thinkaloud.studies.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The options of a study, and what it does: `run` makes tables with the pair, `page` draws them without it.
+    """The options of a study, and what it does: `run` makes tables with the pair, `analyse` numbers of the
+    tables, `page` draws them without it.
 
     `@study` registers one. Its docstring's first line is its help, `presets` are named values of its options.
     """
@@ -69,9 +72,30 @@ class Study:
         """Make the study's tables and results, or go on with them. A package does so in its module `run`."""
         import_module(f"{type(self).__module__}.run").run(self, folder, nla, watch)
 
+    def analyse(self, folder: "Folder") -> "Results":
+        """Every number of the page, from the tables, without a model: by `results` in a package's module `analysis`."""
+        from thinkaloud.studies.results import Results
+
+        make = getattr(import_module(f"{type(self).__module__}.analysis"), "results", None)
+        return make(self, folder) if make else Results(self.name)
+
     def page(self, folder: "Folder") -> "Page":
-        """The page, from what `run` left in the folder. A package makes it in its module `page`."""
+        """The page, from results.parquet. A package makes it in its module `page`."""
         return import_module(f"{type(self).__module__}.page").page(self, folder)
+
+    def command(self) -> str:
+        """The command that makes this study again: what differs from the defaults."""
+        words = ["thinkaloud", "study", self.name]
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name in ("out", "device") or value == option.default:
+                continue
+            flag = "--" + option.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(flag if value else flag.replace("--", "--no-", 1))
+            else:
+                words += [flag, *map(str, value if isinstance(value, tuple) else (value,))]
+        return shlex.join([*words, "--out", "DIR"])
 
 
 study: Registry[type[Study]] = Registry("study", "thinkaloud.studies", folders=True)

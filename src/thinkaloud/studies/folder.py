@@ -2,7 +2,8 @@
 
 study.json        what was asked
 tables/NAME.parquet
-results.json      what the page says beside the tables: the pair, the site, the baseline, examples
+results.parquet   every number that the page shows (see results.py)
+results.json      what the page says beside them: the pair, the site, the baseline, examples
 work/             pieces of long steps, until their table is whole
 figures/NAME.svg
 index.html
@@ -12,6 +13,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from thinkaloud import ledger
 from thinkaloud.atomic import write_json, write_text, write_whole
 from thinkaloud.errors import UserError
 from thinkaloud.render import plots
+from thinkaloud.training.provenance import provenance
 
 CONFIG, RESULTS = "study.json", "results.json"
 
@@ -50,6 +53,7 @@ class Folder:
             (self.out / part).mkdir(parents=True, exist_ok=True)
         for option, tables in analysis.items():
             if ledger.first_difference({option: before.get(option)}, ledger.plain({option: now.get(option)})):
+                (self.out / "results.parquet").unlink(missing_ok=True)
                 for table in tables:
                     (self.out / "tables" / f"{table}.parquet").unlink(missing_ok=True)
         write_json(path, ledger.plain({**before, **now} if begun else now))
@@ -69,9 +73,20 @@ class Folder:
         return pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n not in but]).to_pylist()
 
     def keep(self, facts: Mapping[str, str], examples: Sequence[Any] = (), **more: Any) -> None:
-        """Write what the page needs beside the tables: facts, examples (dataclasses), and anything else."""
-        found = {"facts": dict(facts), "examples": [asdict(one) for one in examples], **more}
+        """Write what the page needs beside the numbers: facts, examples (dataclasses), and anything else."""
+        found = {"facts": {**facts, **self._made()}, "examples": [asdict(one) for one in examples], **more}
         write_text(self.out / RESULTS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+    def _made(self) -> dict[str, str]:
+        """Of which weights, when and by which code the study was made first."""
+        if (self.out / RESULTS).is_file():
+            before = self.results()["facts"]
+            return {name: before[name] for name in ("Weights", "Date", "Code") if name in before}
+        found, sources = provenance(), ledger.read(self.out / CONFIG).get("sources", {})
+        weights = {"Weights": ", ".join(f"{part} {value[:12]}" for part, value in sources.items())} if sources else {}
+        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+        commit = f"commit {found['commit'][:12]}, " if found["commit"] else ""
+        return {**weights, "Date": f"{date.today():%Y-%m-%d}", "Code": commit + versions}
 
     def results(self) -> dict[str, Any]:
         """What was kept; UserError where the study has not come so far."""

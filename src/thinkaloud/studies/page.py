@@ -1,19 +1,23 @@
 """A study as one page: sections, each saying what it shows and what it does not."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import count
+from types import MappingProxyType
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from thinkaloud.render.page import prose
+from thinkaloud.render.page import environment, prose
 from thinkaloud.render.page import render as fill
 from thinkaloud.render.text import minus
 from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.results import FILE, Read
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 SHORT = 24  # characters of a cell that is not broken into lines
 CONTEXT = 240  # characters of the text before the token of an example
 EXAMPLES = (0.25, 0.5, 0.75)  # quantiles of FVE that stand as examples
@@ -60,7 +64,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Page:
-    """A study's page. `facts` are what it rests on: pair, site, data, how many, seed, time."""
+    """A study's page. `facts` are what it rests on: pair, site, data, how many, seed, command, date, commit.
+
+    `claims` are those of public studies with their verdicts, as `Read.claims` gives them.
+    """
 
     title: str
     question: str
@@ -69,40 +76,85 @@ class Page:
     sections: Sequence[Section]
     examples: Sequence[Example] = ()
     script: str = field(default="", repr=False)
+    claims: Sequence[Mapping[str, Any]] = ()
+    data: str = ""
 
 
-def told(template: str | None, folder: Folder, script: str = "", **found: Any) -> Page:
-    """The page that a template makes of what was found: `page.jinja` of the package named, or the text itself.
+def told(
+    template: str | None,
+    folder: Folder,
+    figures: Mapping[str, Callable[[Any, Read], None]] = _NONE,
+    script: str = "",
+    **found: Any,
+) -> Page:
+    """The page that a template makes of the results in `folder`: `page.jinja` of the package named, or the text itself.
 
-    Facts and examples are those that were kept as results in `folder`. The template sets title, question and answer. A
-    block `call section(title, table, figure, verdict, markup)` says what a section shows, `call limits()` after it what
-    it does not.
+    Facts and examples are those that were kept there. The template sets title, question and answer. A block `call
+    section(title)` says what a section shows, `call limits()` after it what it does not. In them stand `table(name,
+    caption)`, a table of the results or records; `figure(name, caption, size)`, drawn by `figures[name]` and numbered
+    as they come; `values`, the single values; `shown(x)`, a number in prose.
     """
-    results, drafts = folder.results(), list[dict[str, Any]]()
+    kept, drafts, numbers = folder.results(), list[dict[str, Any]](), count(1)
+    results = Read(folder.out)
+    parts = environment().get_template("parts.html").module
 
     def section(
-        title: str, table: Any = (), figure: str = "", verdict: str = "", markup: str = "", *, caller: Any
+        title: str,
+        table: Any = (),
+        figure: str = "",
+        verdict: str = "",
+        markup: str = "",
+        caption: str = "",
+        *,
+        caller: Any,
     ) -> str:
-        drafts.append({"title": title, "shows": _line(caller()), "table": table, "figure": figure})
-        drafts[-1] |= {"verdict": _line(verdict), "markup": markup}
+        drafts.append({"title": title, "shows": Markup(caller().strip()), "table": table})
+        drafts[-1] |= {
+            "figure": figure and _figure(figure, caption or title),
+            "verdict": _words(verdict),
+            "markup": markup,
+        }
         return ""
 
     def limits(*, caller: Any) -> str:
-        drafts[-1]["shows_not"] = _line(caller())
+        drafts[-1]["shows_not"] = Markup(caller().strip())
         return ""
+
+    def table(of: str | Sequence[Mapping[str, Any]], caption: str = "") -> Any:
+        records = results[of] if isinstance(of, str) else of
+        return parts.table(records, _cell, caption)
+
+    def _figure(drawn: str, caption: str) -> Any:
+        return parts.figure(Markup(drawn), next(numbers), caption)
+
+    def figure(name: str, caption: str, size: tuple[float, float] = (7.2, 3.4)) -> Any:
+        return _figure(folder.figure(name, figures[name], results, size=size), caption)
 
     text = template or ""
     if "{" not in text:
         text = files(text).joinpath("page.jinja").read_text(encoding="utf-8")
-    said = prose(text, section=section, limits=limits, shown=lambda value: minus(str(value)), **found)
-    title, question, answer = (_line(getattr(said, name)) for name in ("title", "question", "answer"))
-    examples = [Example(**example) for example in results.get("examples", ())]
-    return Page(title, question, answer, results["facts"], [Section(**draft) for draft in drafts], examples, script)
+    said = prose(
+        text,
+        section=section,
+        limits=limits,
+        shown=lambda value: minus(str(value)),
+        table=table,
+        figure=figure,
+        results=results,
+        values=results.values,
+        **found,
+    )
+    title, question, answer = (
+        Markup(_words(getattr(said, name))).unescape() for name in ("title", "question", "answer")
+    )
+    examples = [Example(**example) for example in kept.get("examples", ())]
+    sections = [Section(**draft) for draft in drafts]
+    return Page(title, question, answer, kept["facts"], sections, examples, script, results.claims(), FILE)
 
 
-def _line(text: str) -> str:
+def _words(text: str) -> Markup:
     """The words of a template's paragraph, however it breaks them into lines."""
-    return " ".join(text.split())
+    return Markup(" ".join(escape(text).split()))
 
 
 def at_quartiles(fves: Iterable[float | None]) -> list[int]:
@@ -112,25 +164,29 @@ def at_quartiles(fves: Iterable[float | None]) -> list[int]:
     return list(dict.fromkeys(ranked[round(q * (len(ranked) - 1))] for q in EXAMPLES)) if ranked else []
 
 
-def render(page: Page) -> str:
-    """The page as one HTML file: no network, no other file."""
-    return fill("study.html", title=page.title, page=page, chosen=CHOSEN, cell=_cell, fve=_fve, markup=Markup)
+def render(page: Page, command: str = "") -> str:
+    """The page as one HTML file: no network, no other file but the data that it links to."""
+    return fill(
+        "study.html", title=page.title, page=page, command=command, chosen=CHOSEN, cell=_cell, fve=_fve, markup=Markup
+    )
 
 
 def _fve(value: float) -> str:
     return minus(f"{value:.2f}")
 
 
-def _cell(value: Any) -> tuple[str, str, str]:
-    """A table's cell: its class, its text, and the bounds of an interval."""
+def _cell(value: Any) -> tuple[str, str, str, str]:
+    """A table's cell: its class, its text, the bounds of an interval, and what is to be known of them."""
     if isinstance(value, Estimate):
         number, _, bounds = minus(str(value)).partition(" (")
-        return "num", number, bounds and f"({bounds}"
+        kind = "num few" if value.few else "num"
+        why = value.note or (value.method and f"{value.n:,} rows of {value.clusters:,} clusters, {value.method}")
+        return kind, number, bounds and f"({bounds}", why
     if isinstance(value, bool):
-        return "", "yes" if value else "no", ""
+        return "", "yes" if value else "no", "", ""
     if isinstance(value, int):
-        return "num", minus(f"{value:,}"), ""
+        return "num", minus(f"{value:,}"), "", ""
     if isinstance(value, float):
-        return "num", minus(f"{value:.3f}") if math.isfinite(value) else "–", ""
+        return "num", minus(f"{value:.3f}") if math.isfinite(value) else "–", "", ""
     text = "" if value is None else str(value)
-    return "short" if len(text) <= SHORT else "", text, ""
+    return "short" if len(text) <= SHORT else "", text, "", ""

@@ -1,28 +1,57 @@
-"""Tables of the study of positions: FVE along texts, persistence, first mentions."""
+"""Numbers of the study of positions: FVE along texts, persistence, first mentions."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from thinkaloud.baseline import Baseline
 from thinkaloud.pair.scores import fve
-from thinkaloud.stats import Estimate, mean
-from thinkaloud.studies.frame import Frame
+from thinkaloud.stats import Statistic, mean, pooled
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.positions import Positions
+from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import KINDS_OF_WORDS, NEVER, WHEN
 from thinkaloud.studies.positions.persistence import CURVES, above, half_life, kept
+from thinkaloud.studies.results import Results
+
+AROUND = range(-12, 7)  # tokens around a statement
+EARLY = list(WHEN)[:2]
+PARTS = {"of the first 8 tokens": (0, 8), "of tokens 8 to 31": (8, 32), "of later ones": (32, 10**9)}
 
 
-def fve_of(said: Frame, baseline: Baseline) -> Estimate:
-    """FVE over some explanations: 1 − mean MSE ∕ V."""
-    error = mean(said["mse"])
-    return said.estimate(lambda w: fve(error(w), baseline))
+def results(config: Positions, folder: Folder) -> Results:
+    """Every number of the page."""
+    found = Results(config.name, seed=config.seed)
+    baseline = Baseline.from_dict(folder.results()["baseline"])
+    said = pd.DataFrame(folder.kept("readings", but=["vector"]))
+    said["fve"] = [fve(mse, baseline) for mse in said["mse"]]
+    along(found, said)
+    persists(found, pd.DataFrame(folder.kept("persistence")), config.reach)
+    facts_named(found, pd.DataFrame(folder.kept("facts")), pd.DataFrame(folder.kept("moments")))
+    words_named(found, pd.DataFrame(folder.kept("words")))
+    return found
 
 
-def share(records: Frame, name: str, less: str = "") -> Estimate:
-    """The mean of a column (less that of another) over the records that have it."""
-    some = records.known(name, less or name)
-    return some.mean(some[name].astype(float) - (some[less] if less else 0.0))
+def along(found: Results, said: pd.DataFrame) -> None:
+    """FVE by how many tokens stand before the one that is read, and by kind of text."""
+    ordered = said.sort_values("position", kind="stable")
+    ordered["bin"] = ordered["position"].map(bin_of)
+    counts = {"texts": lambda g: g["id"].nunique(), "explanations": len, "FVE": _mean("fve")}
+    found.by("along", ordered, {"tokens from the start": "bin"}, counts)
+    found.by("along by kind", ordered, {"bin": "bin", "kind": "family"}, {"FVE": _mean("fve")})
+    parts = {
+        name: lambda g, low=low, high=high: mean(g["fve"].where(g["position"].between(low, high - 1)))
+        for name, (low, high) in PARTS.items()
+    }
+    found.by("kinds", said.sort_values("family", kind="stable"), {"kind of text": "family"}, counts | parts)
+    whole = found.estimate(mean(said["fve"]), said)
+    found.value(
+        "whole", pooled(whole, {str(name): found.estimate(mean(g["fve"]), g) for name, g in said.groupby("family")})
+    )
+    found.value("texts", said["id"].nunique())
 
 
 def bin_of(position: int) -> str:
@@ -33,115 +62,108 @@ def bin_of(position: int) -> str:
     return f"{low}–{2 * low - 1}"
 
 
-def bins(said: Frame) -> Iterator[tuple[str, Frame]]:
-    """Explanations by the bin of their position, from the start of the text on."""
-    ordered = said.where(np.argsort(said["position"], kind="stable"))
-    return ordered.assign(bin=map(bin_of, ordered["position"].tolist())).by("bin")
-
-
-def along(said: Frame, baseline: Baseline) -> list[dict[str, Any]]:
-    """FVE by how many tokens stand before the one that is read."""
-    return [
-        {
-            "tokens from the start": name,
-            "texts": some.distinct("id"),
-            "explanations": len(some),
-            "FVE": fve_of(some, baseline),
+def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
+    """By kind of claim: what is kept so many tokens on, by chance too, and its half-life."""
+    next_: dict[str, Any] = {}
+    for kind in CURVES if len(persistence) else ():
+        here = persistence[persistence["claim"] == kind]
+        at = {int(k): some for k, some in here.groupby("k")}
+        for k, some in at.items():
+            curve = {"kept": kept(some)} | {name: kept(some, name) for name in ("chance", "kin")}
+            found.row("curves", {"claim": kind, "k": k}, {n: found.estimate(s, some) for n, s in curve.items()})
+        if 1 not in at:
+            continue
+        columns = {
+            "kept 1 on": (1, kept),
+            "beyond other texts": (1, above),
+            "beyond its kind": (1, lambda some: above(some, "kin")),
+            f"beyond other texts {reach} on": (reach, above),
         }
-        for name, some in bins(said)
-    ]
+        row = {n: found.estimate(of(at[k]), at[k]) if k in at else None for n, (k, of) in columns.items()}
+        found.row("persists", {"claim": kind}, row | {"half-life (tokens)": half_life(here, reach, found)})
+        if kind in KINDS and np.isfinite(row["beyond other texts"].value):
+            next_[kind] = row["beyond other texts"]
+    ranked = sorted(next_, key=lambda kind: next_[kind].value)
+    for name, kind in zip(("least", "most"), (ranked[0], ranked[-1]) if ranked else (), strict=False):
+        found.value(f"{name} kept", kind)
+        found.value(f"{name} kept by", next_[kind])
 
 
-def by_family(said: Frame, baseline: Baseline) -> list[dict[str, Any]]:
-    """FVE by kind of text, over all tokens and over the first, the next and the later ones."""
-    parts = {
-        "FVE": (0, np.inf),
-        "of the first 8 tokens": (0, 8),
-        "of tokens 8 to 31": (8, 32),
-        "of later ones": (32, np.inf),
-    }
-    return [
-        {"kind of text": family, "texts": some.distinct("id"), "explanations": len(some)}
-        | {
-            name: fve_of(some.where((some["position"] >= low) & (some["position"] < high)), baseline)
-            for name, (low, high) in parts.items()
-        }
-        for family, some in sorted(said.by("family"))
-    ]
-
-
-def persists(persistence: Frame, reach: int) -> list[dict[str, Any]]:
-    """By kind of claim: what is kept one token on, by chance too, and far on; and its half-life."""
-    table = []
-    for kind in CURVES:
-        here = persistence.at(claim=kind)
-        if len(next_ := here.at(k=1)):
-            table.append(
-                {
-                    "claim": kind,
-                    "kept 1 on": kept(next_),
-                    "beyond other texts": above(next_),
-                    "beyond its kind": above(next_, "kin"),
-                    f"beyond other texts {reach} on": above(here.at(k=reach)),
-                    "half-life (tokens)": _tokens(half_life(here, reach), reach),
-                }
-            )
-    return table
-
-
-def facts_table(facts: Frame) -> list[dict[str, Any]]:
+def facts_named(found: Results, facts: pd.DataFrame, moments: pd.DataFrame) -> None:
     """By fact, whether it is stated, and whether the text has its value already: when explanations name it."""
+    if len(facts) == 0:
+        return found.test("P1", why="the facts of these texts are not known")
     facts = facts.assign(
-        group=zip(facts["family"], facts["fact"], np.isfinite(facts["stated"]), facts["stands"], strict=True),
+        label=facts["family"] + ": " + facts["fact"] + np.where(facts["stated"].isna(), " (not stated)", ""),
+        more=_numbers(facts["before"]) - _numbers(facts["chance"]),
         delay=facts["named"] - facts["settled"],
-        ahead=np.where(facts["before"] == 1, facts["stated"] - facts["named"], np.nan),
-    )
-    return [
-        {
-            "fact": f"{family}: {fact}" if stated else f"{family}: {fact} (not stated)",
-            "in the text already": bool(stands),
-            "facts": len(some),
-            "named before": share(some, "before"),
-            "chance": share(some, "chance"),
-            "difference": share(some, "before", less="chance"),
-            "delay": share(some, "delay"),
-            "ahead": share(some, "ahead"),
-            "named once said": share(some, "once_said"),
-        }
-        for (family, fact, stated, stands), some in sorted(facts.by("group"))
-    ]
+        ahead=(facts["stated"] - facts["named"]).where(facts["before"].eq(True)),
+    ).sort_values(["label", "stands"], kind="stable")
+    columns = {
+        "named before": "before",
+        "chance": "chance",
+        "difference": "more",
+        "delay": "delay",
+        "ahead": "ahead",
+        "named once said": "once_said",
+    }
+    by = {"fact": "label", "in the text already": "stands"}
+    found.by("facts", facts, by, {"facts": len} | {name: _mean(column) for name, column in columns.items()})
+    if len(moments):
+        near = moments[moments["to_stated"].isin(AROUND)].sort_values(["family", "to_stated"], kind="stable")
+        by = {"family": "family", "tokens": "to_stated"}
+        found.by("moments", near, by, {"its own value": _mean("named"), "values of other episodes": _mean("chance")})
+    fresh = facts[~facts["stands"] & facts["stated"].notna() & (facts["places"] > 0) & facts["chance"].notna()]
+    _beyond_chance(found, "P1", fresh, "label", "facts that were settled, not yet said, and differ from text to text")
+    return None
 
 
-def words_table(words: Frame) -> list[dict[str, Any]]:
+def words_named(found: Results, words: pd.DataFrame) -> None:
     """By kind of word: when explanations first have it against when the text does, and by chance."""
-    table = []
-    for kind in KINDS_OF_WORDS:
-        here = words.at(kind=kind)
-        for name in (*WHEN, NEVER) if len(here) else ():
-            some = here.assign(found=here["when"] == name, chance=[levels[name] for levels in here["chance"]])
-            table.append(
-                {
-                    "": kind,
-                    "first named": name,
-                    "words": len(some),
-                    "share": share(some, "found"),
-                    "chance": share(some, "chance"),
-                    "difference": share(some, "found", less="chance"),
-                }
-            )
-    return table
+    if len(words) == 0:
+        return found.test("P2", why="no names, numbers or rarer words")
+    for kind, name in product(KINDS_OF_WORDS, (*WHEN, NEVER)):
+        here = words[words["kind"] == kind]
+        if len(here):
+            row = {"share": here["when"] == name, "chance": _chance(here, [name])}
+            row["difference"] = row["share"].astype(float) - row["chance"]
+            estimates = {column: found.estimate(mean(values), here) for column, values in row.items()}
+            found.row("words", {"": kind, "first named": name}, {"words": len(here), **estimates})
+    early = words.assign(before=words["when"].isin(EARLY), chance=_chance(words, EARLY))
+    early["more"] = early["before"].astype(float) - early["chance"]
+    _beyond_chance(found, "P2", early[early["chance"].notna()], "kind", "words that other texts lack")
+    return None
 
 
-def early(words: Frame) -> Frame:
-    """Whether words were named before the text had them, and by chance."""
-    before = list(WHEN)[:2]
-    levels = np.array([[chance[name] for name in before] for chance in words["chance"]], dtype=np.float64)
-    return words.assign(early=[when in before for when in words["when"]], chance=levels.reshape(-1, 2).sum(axis=1))
+def _beyond_chance(found: Results, claim: str, some: pd.DataFrame, by: str, what: str) -> None:
+    """Test whether things are named before the text has them more often than by chance: each kind, and all of them."""
+    if len(some) == 0:
+        return found.test(claim, why=f"there were no {what}")
+    parts = {str(name): found.estimate(mean(g["more"]), g) for name, g in some.groupby(by, sort=False)}
+    for part, one in parts.items():
+        found.test(claim, one, part)
+    for name, column in (("early", "before"), ("early by chance", "chance")):
+        found.value(f"{claim} {name}", found.estimate(mean(_numbers(some[column])), some))
+    found.value(f"{claim} more", pooled(found.estimate(mean(some["more"]), some), parts))
+    return None
 
 
-def _tokens(found: Estimate, reach: int) -> str:
-    """A half-life, with what lies beyond the reach said to."""
-    if not np.isfinite(found.value):
-        return "–"
-    value, low, high = (f"over {reach}" if x >= reach else f"{x:.1f}" for x in (found.value, found.low, found.high))
-    return f"{value} ({low} to {high})" if np.isfinite(found.low) else value
+def _mean(column: str) -> Any:
+    def of(group: pd.DataFrame) -> Statistic:
+        return mean(_numbers(group[column]))
+
+    return of
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """True, False and missing as 1, 0 and NaN."""
+    return pd.to_numeric(column.astype("Float64") if column.dtype == object else column).astype(float)
+
+
+def _chance(words: pd.DataFrame, names: list[str]) -> pd.Series:
+    """By chance: the share of other texts that first have the word then; NaN where there is none."""
+
+    def of(levels: Mapping[str, float | None]) -> float:
+        return sum(np.nan if levels[name] is None else levels[name] for name in names)
+
+    return words["chance"].map(of).astype(float)

@@ -5,16 +5,16 @@ distance from its own start holds them. Everything is summed by text, as whole t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy import sparse
 
-from thinkaloud.stats import Estimate
-from thinkaloud.studies.frame import Frame
+from thinkaloud.stats import NAN, Estimate, Statistic, estimate, weighted
 from thinkaloud.studies.positions.claims import KINDS, claims
+from thinkaloud.studies.results import Results
 
 VECTOR = "vector (cosine)"
 CURVES = (*KINDS, VECTOR)
@@ -91,46 +91,55 @@ def _groups(said: Records, held: Any, *names: str) -> tuple[np.ndarray, Any, np.
     return group, members @ held, np.bincount(group)
 
 
-def kept(records: Frame, of: str = "kept") -> Estimate:
+def kept(records: pd.DataFrame, of: str = "kept") -> Statistic:
     """The mean of `of` over all positions of these records (one kind, one k)."""
-    return _rate(records, records[of], records[f"n_{of}"])
+    return weighted(records[of], records[f"n_{of}"])
 
 
-def above(records: Frame, of: str = "chance") -> Estimate:
+def above(records: pd.DataFrame, of: str = "chance") -> Statistic:
     """The share kept less a chance level, over the positions that have one."""
-    return _rate(records, records[f"own_{of}"] - records[of], records[f"n_{of}"])
+    return weighted(records[f"own_{of}"] - records[of], records[f"n_{of}"])
 
 
-def half_life(records: Frame, reach: int) -> Estimate:
+def half_life(records: pd.DataFrame, reach: int, found: Results) -> Estimate:
     """The distance at which what is kept beyond chance (other texts) is half of what it is one token on (one kind).
 
-    Between whole distances it is interpolated; `reach` where it stays above half, and the bounds are cut there too. NaN
-    where nothing is known to be kept beyond chance one token on.
+    Between whole distances it is interpolated, and `reach` where it stays above half. The bounds are the last distance
+    before which all are clearly above half, and the first that is clearly below. NaN where nothing is known to be kept
+    beyond chance one token on.
     """
-    if above(records.at(k=1)).sign < 1:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
-    texts, row = np.unique(records["id"].astype(str), return_inverse=True)
-    more, counts = np.zeros((2, len(texts), reach + 1))
-    np.add.at(more, (row, records["k"]), records["own_chance"] - records["chance"])
-    np.add.at(counts, (row, records["k"]), records["n_chance"])
-    found = Frame({records.cluster: texts}, records.cluster, records.seed).estimate(
-        lambda w: _halved(((w @ more) / (w @ counts))[1:])
+    start = records[records["k"] == 1]
+    if not len(start) or not _clear(found.estimate(above(start), start)) > 0:
+        return Estimate(NAN, NAN, NAN, 0, 0)
+    more = (
+        (records["own_chance"] - records["chance"]).groupby([records["id"], records["k"]]).sum().unstack(fill_value=0)
     )
-    return replace(found, n=int(counts.sum()))
+    counts = records["n_chance"].groupby([records["id"], records["k"]]).sum().unstack(fill_value=0)
+    value, low, high = float(reach), 1.0, float(reach)
+    before, gaps = NAN, {}
+    for k in range(1, reach + 1):
+        if k in more and counts[k].sum() > 0:
+            sums = np.stack([more[k], counts[k], more[1], counts[1]], axis=1)
+            half = Statistic(sums, _less_half, np.ones((len(sums), 1), dtype=bool), null=0.0)
+            gaps[k] = estimate(half, more.index.to_numpy(), seed=found.seed)
+    for k, gap in gaps.items():
+        if gap.value <= 0:
+            value = k if k - 1 not in gaps else k - 1 + before / (before - gap.value)
+            break
+        before = gap.value
+    signs = {k: _clear(gap) for k, gap in gaps.items()}
+    low = float(next((k - 1 for k, sign in signs.items() if sign < 1), reach)) or 1.0
+    high = float(next((k for k, sign in signs.items() if sign < 0), reach))
+    n = int(counts.to_numpy().sum())
+    return Estimate(
+        value, low, high, n, len(more), "inversion of bootstrap-t", note="" if high < reach else "as far as was looked"
+    )
 
 
-def _halved(curve: np.ndarray) -> float:
-    """Where a curve over 1, 2, 3 … first reaches half of its start; its last place where it does not."""
-    if not (np.isfinite(curve).all() and curve[0] > 0):
-        return float("nan")
-    half = curve[0] / 2
-    below = np.flatnonzero(curve <= half)
-    if not len(below):
-        return float(len(curve))
-    i = int(below[0])
-    return i + float((curve[i - 1] - half) / (curve[i - 1] - curve[i]))
+def _clear(found: Estimate) -> float:
+    """On which side of zero it clearly lies; where all texts are alike there is no interval, and no doubt."""
+    return np.sign(found.value) if np.isnan(found.low) else found.sign
 
 
-def _rate(records: Frame, sums: np.ndarray, counts: np.ndarray) -> Estimate:
-    found = records.estimate(lambda w: float((w @ sums) / (w @ counts)) if w @ counts else float("nan"))
-    return replace(found, n=int(counts.sum()))
+def _less_half(sums: np.ndarray) -> Any:
+    return sums[..., 0] / sums[..., 1] - 0.5 * sums[..., 2] / sums[..., 3]

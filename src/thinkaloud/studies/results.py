@@ -1,0 +1,166 @@
+"""Results of a study: every number that its page shows, in one long table, results.parquet, and verdicts on claims.
+
+A row is one number (or word) of a table: `table`, `row` and `labels` (JSON) say where it stands, `quantity` what it is,
+`value`, `low`, `high`, `n`, `clusters`, `method`, `p` and `note` are its estimate. Rows of the table `claims` have the
+claim's id, null and published values, Holm's p and the verdict beside it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from thinkaloud.atomic import write_whole
+from thinkaloud.stats import Estimate, Statistic, estimate
+from thinkaloud.studies.verdicts import Finding, claims, judged, worst
+
+FILE = "results.parquet"
+CLAIMS = "claims"
+COUNT, NUMBER, TEXT, YES = "count", "number", "text", "yes or no"
+_ESTIMATE = [field.name for field in fields(Estimate)]
+_CLAIM = ["null", "direction", "published", "p_holm", "verdict", "why"]
+COLUMNS = ["study", "table", "row", "labels", "quantity", *_ESTIMATE, "text", *_CLAIM]
+
+Quantity = Callable[[pd.DataFrame], Any]
+
+
+class Results:
+    """The tables of a study, made row by row or read from its folder.
+
+    `cluster` names the column whose rows are resampled together: the document, text or problem.
+    """
+
+    def __init__(self, study: str, cluster: str = "id", seed: int = 0) -> None:
+        self.study, self.cluster, self.seed = study, cluster, seed
+        self._tables: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+        self._findings: list[Finding] = []
+
+    def estimate(self, statistic: Statistic, of: pd.DataFrame, null: float | None = None) -> Estimate:
+        """A statistic of the rows of `of`, with its interval over clusters; `null` is what its p is of."""
+        return estimate(statistic, of[self.cluster].to_numpy(), seed=self.seed, null=null)
+
+    def row(self, table: str, labels: Mapping[str, Any], quantities: Mapping[str, Any]) -> None:
+        """Add a row: what it is of, and its numbers: estimates, counts, words; None for a cell without any."""
+        self._tables.setdefault(table, []).append((dict(labels), dict(quantities)))
+
+    def by(
+        self, table: str, of: pd.DataFrame, by: Mapping[str, str], quantities: Mapping[str, Quantity], **labels: Any
+    ) -> None:
+        """Add a row for each group of the rows of `of` that are alike in the columns `by` (label: column), in order.
+
+        A quantity is a function of the group's rows: a `Statistic` is estimated, anything else is shown as it is.
+        """
+        for key, group in of.groupby(list(by.values()), sort=False, observed=True):
+            found = {name: make(group) for name, make in quantities.items()}
+            self.row(
+                table,
+                {**labels, **dict(zip(by, key, strict=True))},
+                {n: self.estimate(v, group) if isinstance(v, Statistic) else v for n, v in found.items()},
+            )
+
+    def value(self, name: str, found: Any) -> Any:
+        """Keep a single number for the text of the page; it is returned as well."""
+        self.row("values", {"": name}, {"value": found})
+        return found
+
+    def test(self, claim: str, found: Estimate | None = None, part: str = "", why: str = "", **other: Any) -> None:
+        """Test a claim, or a `part` of it; where it cannot be, `why`. `other`: its null, direction and published value,
+        where they are not those of claims.yaml.
+        """
+        known = claims()[claim]
+        base = {"null": known.null, "direction": known.direction, "published": known.published}
+        self._findings.append(Finding(claim, found, part, why, **{**base, **other}))
+
+    def write(self, folder: Path) -> None:
+        """Write results.parquet, with a verdict for every claim that claims.yaml gives to this study."""
+        tested = {finding.claim for finding in self._findings}
+        for claim in claims().values():
+            if claim.study == self.study and claim.id not in tested:
+                self.test(claim.id, why="not tested")
+        findings = sorted(self._findings, key=lambda finding: list(claims()).index(finding.claim))
+        lines = [
+            self._line(table, i, labels, name, value)
+            for table, rows in self._tables.items()
+            for i, (labels, quantities) in enumerate(rows)
+            for name, value in quantities.items()
+        ]
+        for i, (finding, (verdict, p, why)) in enumerate(zip(findings, judged(findings), strict=True)):
+            line = self._line(CLAIMS, i, {"claim": finding.claim, "part": finding.part}, "tested", finding.found)
+            more = {"null": finding.null, "direction": finding.direction, "published": finding.published}
+            lines.append(line | more | {"p_holm": p, "verdict": verdict, "why": why})
+        frame = pd.DataFrame(lines, columns=COLUMNS)
+        for name in ("value", "low", "high", "p", "null", "published", "p_holm"):
+            frame[name] = frame[name].astype("float64")
+        for name in ("row", "n", "clusters", "direction"):
+            frame[name] = frame[name].astype("Int64")
+        for name in ("study", "table", "labels", "quantity", "method", "note", "text", "verdict", "why"):
+            frame[name] = frame[name].astype("string")
+        write_whole(folder / FILE, lambda file: frame.to_parquet(file, index=False))
+
+    def _line(self, table: str, row: int, labels: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+        line = {"study": self.study, "table": table, "row": row, "quantity": name}
+        line["labels"] = json.dumps(labels, ensure_ascii=False, default=_plain)
+        if isinstance(value, Estimate):
+            return line | {field: getattr(value, field) for field in _ESTIMATE}
+        if isinstance(value, (bool, np.bool_)):
+            return line | {"value": float(value), "method": YES}
+        if isinstance(value, (int, np.integer)):
+            return line | {"value": float(value), "method": COUNT}
+        if isinstance(value, (float, np.floating)):
+            return line | {"value": float(value), "method": NUMBER}
+        return line if value is None else line | {"text": str(value), "method": TEXT}
+
+
+class Read:
+    """The results of a study as written: tables by name, single values, and the claims; empty without a file."""
+
+    def __init__(self, folder: Path) -> None:
+        there = (folder / FILE).is_file()
+        self.frame = frame = pd.read_parquet(folder / FILE) if there else pd.DataFrame(columns=COLUMNS)
+        self._tables: dict[str, list[dict[str, Any]]] = {}
+        for line in frame[frame["table"] != CLAIMS].to_dict("records"):
+            rows = self._tables.setdefault(line["table"], [])
+            if line["row"] == len(rows):
+                rows.append(json.loads(line["labels"]))
+            rows[-1][line["quantity"]] = _cell(line)
+        self.values: dict[str, Any] = {row[""]: row["value"] for row in self._tables.pop("values", [])}
+
+    def __getitem__(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table, each its labels and then its quantities; none for a table that was not made."""
+        return self._tables.get(table, [])
+
+    def claims(self) -> list[dict[str, Any]]:
+        """The claims that this study is asked about, each with its parts and the verdict on all of them."""
+        out: dict[str, dict[str, Any]] = {}
+        for line in self.frame[self.frame["table"] == CLAIMS].to_dict("records"):
+            labels = json.loads(line["labels"])
+            claim = claims()[labels["claim"]]
+            one = out.setdefault(claim.id, {"id": claim.id, "claim": claim.claim, "source": claim.source, "parts": []})
+            told = {name: None if pd.isna(line[name]) else line[name] for name in _CLAIM}
+            one["parts"].append({"part": labels["part"], "found": _cell(line), **told})
+        return [{**one, "verdict": worst(part["verdict"] for part in one["parts"])} for one in out.values()]
+
+
+def _cell(line: Mapping[str, Any]) -> Any:
+    method = "" if pd.isna(line["method"]) else line["method"]
+    if method in (COUNT, NUMBER, YES, TEXT):
+        return {COUNT: _int, NUMBER: float, YES: bool, TEXT: str}[method](line["text" if method == TEXT else "value"])
+    if pd.isna(line["n"]):
+        return None
+    return Estimate(**{name: _known(line[name]) for name in _ESTIMATE})
+
+
+def _known(value: Any) -> Any:
+    return value if isinstance(value, (str, float)) else "" if value is pd.NA or value is None else int(value)
+
+
+def _int(value: float) -> int:
+    return round(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)
