@@ -93,6 +93,7 @@ KINDS: dict[str, tuple[float, int, Draw]] = {
     "mean": (0.0, 1, lambda g, ids: mean(level(g, ids))),
     "mean of sums by row": (0.0, 1, lambda g, ids: weighted(level(g, ids), np.ones(len(ids)))),
     "mean, skewed": (2 * math.exp(0.08), 1, lambda g, ids: mean(skewed(g, ids))),
+    "share 0.05 less chance": (0.04, 1, lambda g, ids: mean(ones(g, ids, 0.05) - 0.02 * g.random(len(ids)))),
     "difference between clusters": (0.5, 2, mean_difference(between)),
     "difference within clusters": (0.5, 1, mean_difference(within)),
     "ratio between clusters": (1.3, 2, error_ratio(between)),
@@ -253,7 +254,7 @@ def test_copies_of_rows_make_no_interval_narrower() -> None:
 
 def test_what_cannot_be_known_is_not_said() -> None:
     one = estimate(mean([1.0, 3.0]), ["a", "a"])
-    assert (one.value, one.n, one.clusters, one.sign, one.few) == (2.0, 2, 1, 0, False)
+    assert (one.value, one.n, one.clusters, one.sign, one.few) == (2.0, 2, 1, 0, True)
     assert math.isnan(one.low)
     assert str(one) == "2.000"
     assert "one document or problem" in one.note
@@ -290,6 +291,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 def test_it_reads_as_a_value_with_bounds_and_maps_to_another_scale() -> None:
     found = Estimate(0.5, -0.25, 1.25, 10, 5)
     assert str(found) == "0.500 (-0.250 to 1.250)"
+    assert str(Estimate(12.25, 3.5, 21, 10, 5)) == "12.2 (3.5 to 21.0)"
     mapped = found.mapped(lambda mse: 1 - mse)
     assert (mapped.value, mapped.low, mapped.high) == (0.5, -0.25, 1.25)
 

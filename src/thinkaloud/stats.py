@@ -25,6 +25,8 @@ from thinkaloud.errors import UserError
 ENOUGH = 20
 """Clusters (of a comparison: on each side) below which an interval is marked and no verdict is given."""
 MANY, REPLICATES = 500, 1999
+REACH = 5.0
+"""Standard errors beyond which no bound lies: where few clusters are not alike, replicates without them run wild."""
 LEVEL = 0.95
 NAN = float("nan")
 
@@ -52,8 +54,10 @@ class Estimate:
     def __str__(self) -> str:
         if not np.isfinite(self.value):
             return "–"
-        bounds = f" ({self.low:.3f} to {self.high:.3f})" if np.isfinite(self.low) and np.isfinite(self.high) else ""
-        return f"{self.value:.3f}{bounds}"
+        value, low, high = (
+            f"{x:.3f}" if abs(self.value) < 10 else f"{x:.1f}" for x in (self.value, self.low, self.high)
+        )
+        return f"{value} ({low} to {high})" if np.isfinite(self.low) and np.isfinite(self.high) else value
 
     @property
     def sign(self) -> int:
@@ -62,8 +66,8 @@ class Estimate:
 
     @property
     def few(self) -> bool:
-        """Whether the interval rests on fewer than ENOUGH clusters."""
-        return bool(np.isfinite(self.low)) and self.clusters < ENOUGH
+        """Whether it rests on fewer than ENOUGH clusters."""
+        return self.clusters < ENOUGH
 
     def mapped(self, of: Callable[[float], float]) -> "Estimate":
         """A monotone function of it: FVE from an MSE."""
@@ -216,7 +220,7 @@ def _studentised(statistic: Statistic, sums: np.ndarray, replicates: int, seed: 
     gradient = np.imag(to(statistic.of(moved))) / step
     spread = np.sqrt(np.einsum("bp,bpq,bq->b", gradient, products, gradient) * count / df)
     t = (to(statistic.of(drawn)) - centre) / spread
-    t = np.sort(t[np.isfinite(t)])
+    t = np.clip(t[np.isfinite(t)], -REACH, REACH)
 
     def at(alpha: float) -> tuple[float, float]:
         low, high = np.quantile(t, [alpha / 2, 1 - alpha / 2])

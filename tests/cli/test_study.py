@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import spearmanr
 
 from thinkaloud import NLA
 from thinkaloud.cli import main
@@ -14,7 +15,10 @@ from thinkaloud.cli.study import parse
 from thinkaloud.errors import UserError
 from thinkaloud.studies.anchors import Anchors
 from thinkaloud.studies.config import study as STUDIES
+from thinkaloud.studies.results import Read
 from thinkaloud.studies.survey import Survey
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_small_study_from_the_command_line(
@@ -72,7 +76,7 @@ def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path: Pa
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (["nothing"], "no study 'nothing': expected one of anchors, answers, positions, survey"),
+        (["nothing"], "no study 'nothing': expected one of "),
         (["anchors", "--config", "no.json", "--out", "o"], "no file no.json"),
         (["anchors", "--limit", "0", "--out", "o"], "n must be 1 or more, found 0"),
         (["anchors", "--temperature", "0", "--out", "o"], "temperature must be above 0, found 0.0"),
@@ -116,73 +120,41 @@ def test_bad_problems_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
         assert line in capsys.readouterr().err
 
 
-OUTSIDE = '''
-"""How long explanations are."""
-
-from dataclasses import dataclass
-from typing import ClassVar
-
-import pandas as pd
-
-from thinkaloud.stats import mean
-from thinkaloud.studies.config import Study, study
-from thinkaloud.studies.folder import rows
-from thinkaloud.studies.page import told
-from thinkaloud.studies.results import Results
-
-PAGE = """
-{% set title %}How long?{% endset %}
-{% set question %}How long is what is said?{% endset %}
-{% set answer %}{{ shown(values.words) }} words &amp; no more.{% endset %}
-{% call section("Words") %}The words of each explanation. {{ table("said") }}{% endcall %}
-{% call limits() %}What they mean.{% endcall %}
-"""
-
-
-@study
-@dataclass(frozen=True, kw_only=True)
-class Brevity(Study):
-    """How long are explanations?"""
-
-    name: ClassVar[str] = "brevity"
-
-    text: str = "The sea was calm that night."
-    """The text."""
-
-    def run(self, folder, nla, watch):
-        reading = nla.read(self.text, max_tokens=self.max_tokens)
-        said = [{"position": p.position, "words": len(p.explanations[0].text.split())} for p in reading]
-        folder.table("said", lambda: rows(said))
-        folder.keep({"Pair": nla.name})
-
-    def analyse(self, folder):
-        said = pd.DataFrame(folder.kept("said"))
-        found = Results(self.name, cluster="position")
-        found.value("words", found.estimate(mean(said["words"]), said))
-        found.by("said", said, {"position": "position"}, {"words": lambda own: int(own["words"].sum())})
-        return found
-
-    def page(self, folder):
-        return told(PAGE, folder)
-'''
-
-
 def test_a_new_study_is_one_file(tmp_path: Path) -> None:
-    (tmp_path / "brevity.py").write_text(OUTSIDE)
+    """The worked example of docs, by the command, from its pair to its page."""
+    out = tmp_path / "out"
 
     def run(*more: str) -> str:
-        command = [sys.executable, "-m", "thinkaloud.cli", "study", str(tmp_path / "brevity.py"), "--max-tokens", "20"]
-        command += ["--device", "cpu", "--out", str(tmp_path / "out"), *more]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        command = [
+            sys.executable,
+            "-m",
+            "thinkaloud.cli",
+            "study",
+            "docs/example_study.py",
+            "--limit",
+            "4",
+            "--each",
+            "3",
+        ]
+        command += ["--max-tokens", "60", "--device", "cpu", "--out", str(out), *more]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
     printed = run()
-    assert "How long?" in printed
-    page = (tmp_path / "out" / "index.html").read_text()
-    table = pq.read_table(tmp_path / "out" / "tables" / "said.parquet").to_pylist()
-    assert f"{sum(row['words'] for row in table) / len(table):.3f}" in page
-    assert "words &amp; no more." in page
-    assert page.count("<td") == 2 * len(table)
+    assert "Its rank correlation with" in printed
+    rows = pq.read_table(out / "tables" / "readings.parquet").to_pylist()
+    assert len(rows) == 4 * 3
+    results = Read(out)
+    assert results.values["whole"].value == pytest.approx(sum(row["fve"] for row in rows) / 12)
+    assert results.values["sure"].value == pytest.approx(
+        spearmanr([row["sure"] for row in rows], [row["fve"] for row in rows]).statistic
+    )
+    assert [row["tokens"] for row in results["quarters"]] == [3] * 8
+    page = (out / "index.html").read_text()
+    assert "<b>Figure 1.</b> FVE in each quarter" in page
+    assert "thinkaloud study example_study.py --max-tokens 60 --n 4 --each 3 --out DIR" in page
+    assert page.count("num few") == 8, "four texts are few, and the page marks it"
     assert run("--redraw") == printed
+    assert (out / "index.html").read_text() == page
 
 
 def test_a_file_that_registers_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -337,12 +337,12 @@ def test_what_is_named_beyond_chance_in_one_kind_and_below_it_in_another_has_no_
         for t in range(40)
     ]
     tables = written(lambda results: facts_table(results, pd.DataFrame(facts), pd.DataFrame()))
-    assert tables.values["P1 more"].note == "not pooled: above zero in b: animal, below in a: animal"
+    assert tables.values["P1 more"].note == "not pooled: above zero in b, below in a"
     assert np.isnan(tables.values["P1 more"].value)
     (claim, _) = tables.claims()
     assert [(part["part"], part["verdict"]) for part in claim["parts"]] == [
-        ("a: animal", "does not hold"),
-        ("b: animal", "holds"),
+        ("a", "does not hold"),
+        ("b", "holds"),
     ]
     assert claim["verdict"] == "does not hold"
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -85,7 +86,12 @@ class Study:
 
     def command(self) -> str:
         """The command that makes this study again: what differs from the defaults."""
-        words = ["thinkaloud", "study", self.name]
+        file = sys.modules[type(self).__module__].__file__ or ""
+        words = [
+            "thinkaloud",
+            "study",
+            self.name if type(self).__module__.startswith("thinkaloud.") else Path(file).name,
+        ]
         for option in fields(self):
             value = getattr(self, option.name)
             if option.name in ("out", "device") or value == option.default:

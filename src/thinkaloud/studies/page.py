@@ -96,7 +96,7 @@ def told(
     """
     kept, drafts, numbers = folder.results(), list[dict[str, Any]](), count(1)
     results = Read(folder.out)
-    parts = environment().get_template("parts.html").module
+    parts: Any = environment().get_template("parts.html").module
 
     def section(
         title: str,

@@ -48,7 +48,7 @@ class Results:
         self._tables.setdefault(table, []).append((dict(labels), dict(quantities)))
 
     def by(
-        self, table: str, of: pd.DataFrame, by: Mapping[str, str], quantities: Mapping[str, Quantity], **labels: Any
+        self, table: str, of: pd.DataFrame, by: Mapping[str, str], quantities: Mapping[str, Quantity], /, **labels: Any
     ) -> None:
         """Add a row for each group of the rows of `of` that are alike in the columns `by` (label: column), in order.
 

@@ -1,6 +1,5 @@
 """Numbers of the study of positions: FVE along texts, persistence, first mentions."""
 
-from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -81,8 +80,9 @@ def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
         }
         row = {n: found.estimate(of(at[k]), at[k]) if k in at else None for n, (k, of) in columns.items()}
         found.row("persists", {"claim": kind}, row | {"half-life (tokens)": half_life(here, reach, found)})
-        if kind in KINDS and np.isfinite(row["beyond other texts"].value):
-            next_[kind] = row["beyond other texts"]
+        beyond = row["beyond other texts"]
+        if kind in KINDS and beyond is not None and np.isfinite(beyond.value):
+            next_[kind] = beyond
     ranked = sorted(next_, key=lambda kind: next_[kind].value)
     for name, kind in zip(("least", "most"), (ranked[0], ranked[-1]) if ranked else (), strict=False):
         found.value(f"{name} kept", kind)
@@ -114,7 +114,7 @@ def facts_named(found: Results, facts: pd.DataFrame, moments: pd.DataFrame) -> N
         by = {"family": "family", "tokens": "to_stated"}
         found.by("moments", near, by, {"its own value": _mean("named"), "values of other episodes": _mean("chance")})
     fresh = facts[~facts["stands"] & facts["stated"].notna() & (facts["places"] > 0) & facts["chance"].notna()]
-    _beyond_chance(found, "P1", fresh, "label", "facts that were settled, not yet said, and differ from text to text")
+    _beyond_chance(found, "P1", fresh, "family", "facts that were settled, not yet said, and differ from text to text")
     return None
 
 
@@ -157,13 +157,9 @@ def _mean(column: str) -> Any:
 
 def _numbers(column: pd.Series) -> pd.Series:
     """True, False and missing as 1, 0 and NaN."""
-    return pd.to_numeric(column.astype("Float64") if column.dtype == object else column).astype(float)
+    return column.astype("Float64" if column.dtype == object else float).astype(float)
 
 
 def _chance(words: pd.DataFrame, names: list[str]) -> pd.Series:
     """By chance: the share of other texts that first have the word then; NaN where there is none."""
-
-    def of(levels: Mapping[str, float | None]) -> float:
-        return sum(np.nan if levels[name] is None else levels[name] for name in names)
-
-    return words["chance"].map(of).astype(float)
+    return pd.DataFrame(list(words["chance"]), index=words.index)[names].astype(float).sum(axis=1, skipna=False)
