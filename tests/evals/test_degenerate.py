@@ -1,7 +1,8 @@
 """Loops, debris, other scripts and page furniture are told from prose; how often, on texts labelled by hand."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinkaloud.errors import UserError
-from thinkaloud.evals.degenerate import CLASSES, classify, load_labelled, precision
+from thinkaloud.evals.degenerate import (
+    CLASSES,
+    classify,
+    disorder,
+    glued,
+    half_words,
+    load_labelled,
+    precision,
+    stretch,
+)
 
 ORDINARY = (
     "Third-person narrative, about the forest, the forest and the forest.\n"
@@ -49,21 +59,52 @@ def test_any_text_has_a_class(text: str) -> None:
 
 def test_the_labelled_set_is_large_and_in_two_halves() -> None:
     rows = load_labelled(split=None)
-    assert len(rows) >= 240
+    assert len(rows) >= 900
     assert len({row["text"] for row in rows}) == len(rows)
     assert set(Counter(row["label"] for row in rows)) == set(CLASSES)
-    assert sum(row["source"].startswith("pocket") for row in rows) > len(rows) / 3
+    assert sum(row["source"].startswith(("pocket", "SmolLM2")) for row in rows) > len(rows) / 3
     halves = [load_labelled(split=split) for split in ("dev", "test")]
     assert sum(map(len, halves)) == len(rows)
     assert all(len(half) > 0.45 * len(rows) for half in halves)
+    good = Counter(row["style"] for row in rows if row["label"] == "fine")
+    assert len(good) >= 12
+    assert min(good.values()) >= 25
 
 
 def test_precision_on_the_held_out_half() -> None:
     found = {record["class"]: record for record in precision(load_labelled())}
     for name in CLASSES[1:]:
         assert found[name]["precision"].value > 0.9
-        assert found[name]["recall"].value > 0.7
+        assert found[name]["recall"].value > 0.75
     assert found["fine"]["recall"].value > 0.95
+
+
+def test_good_texts_of_every_style_are_fine() -> None:
+    by_style: defaultdict[str, list[bool]] = defaultdict(list)
+    for row in load_labelled():
+        if row["label"] == "fine":
+            by_style[row["style"]].append(classify(row["text"]) == "fine")
+    wrong = {style: len(right) - sum(right) for style, right in by_style.items()}
+    assert max(wrong.values()) <= 2, wrong  # of 13 to 27 each
+
+
+@pytest.mark.parametrize(
+    ("measure", "text", "low", "high"),
+    [
+        (half_words, "we sat by the river and the boats went by", 0, 0),
+        (half_words, "we sat briaretee the rivelour and teh boastn went by", 0.15, 0.3),
+        (half_words, "see config.yaml_old and `qzx`, at https://exmpl.org/qwrt", 0, 0),
+        (glued, "PyTorch, MongoDB and GitHub", 0, 0.1),
+        (glued, "call getUserName on the OrderService", 0, 0),
+        (glued, "the oneSundiesNow or;ite and suchIndler.then to", 0.15, 1),
+        (disorder, "The old boat lay on the shingle, and the tide came in.", -2, -0.4),
+        (disorder, "lay and the the on boat tide shingle in came the old", 0.05, 2),
+        (stretch, "hydraulic pump seal material inspection interval table", 0, 0),
+        (stretch, "copper gratitude ladder exemption jackets diagonal yearning lantern quarry sip", 0.2, 0.2),
+    ],
+)
+def test_measures_of_what_is_broken(measure: Callable[[str], float], text: str, low: float, high: float) -> None:
+    assert low <= measure(text) <= high
 
 
 def test_precision_counts_what_it_should() -> None:

@@ -1,8 +1,10 @@
 """Paragraphs are found and taken apart, and the ablation finds which of them carries the vector."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from thinkaloud.pair.scores import text_mse
-from thinkaloud.studies.survey.page import judged
-from thinkaloud.studies.survey.paragraphs import Effects, choose, effects, split, variants
+from thinkaloud.studies.results import Read, Results
+from thinkaloud.studies.survey.analysis import parts
+from thinkaloud.studies.survey.paragraphs import choose, effects, split, variants
 
 PIECES = st.lists(st.text("ab .\t", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=5)
 
@@ -78,12 +81,20 @@ DOCUMENTS = [f"d{i // 2}" for i in range(60)]
 VECTORS = torch.randn(60, 16, generator=torch.Generator().manual_seed(0))
 
 
-def ablated(reconstruct: Callable[[Sequence[str]], Tensor]) -> Effects:
+def ablated(reconstruct: Callable[[Sequence[str]], Tensor], folder: Path) -> tuple[Read, dict[str, str]]:
+    """The rows of the page's table, and the verdicts on the parts of the published claim."""
     made = variants(TEXTS, DOCUMENTS, range(60), seed=1)
-    found = text_mse(reconstruct, [r["text"] for r in made], VECTORS[[r["row"] for r in made]])
-    scored = [{**r, "doc_id": DOCUMENTS[r["row"]], "mse": e} for r, e in zip(made, found.tolist(), strict=True)]
-    (effect,) = filter(None, [effects(scored, v=1.0)])
-    return effect
+    errors = text_mse(reconstruct, [r["text"] for r in made], VECTORS[[r["row"] for r in made]])
+    scored = [{**r, "doc_id": DOCUMENTS[r["row"]], "mse": e} for r, e in zip(made, errors.tolist(), strict=True)]
+    found = Results("survey", cluster="doc")
+    parts(found, effects(pd.DataFrame(scored), v=1.0))
+    found.write(folder)
+    read = Read(folder)
+    claim = next(claim for claim in read.claims() if claim["id"] == "B4")
+    return read, {part["part"]: part["verdict"] for part in claim["parts"]}
+
+
+LAST = "last removed less all others removed"
 
 
 def named(text: str, word: str) -> Tensor | None:
@@ -92,56 +103,52 @@ def named(text: str, word: str) -> Tensor | None:
     return VECTORS[int(words[words.index(word) + 1])] if word in words else None
 
 
-def test_it_is_found_where_the_last_paragraph_carries_everything() -> None:
+def test_it_is_found_where_the_last_paragraph_carries_everything(tmp_path: Path) -> None:
     noise = torch.randn(16, generator=torch.Generator().manual_seed(9))
 
     def only_the_last(texts: Sequence[str]) -> Tensor:
         return torch.stack([vector if (vector := named(t, "closing")) is not None else noise for t in texts])
 
-    found = ablated(only_the_last)
-    assert found.explanations == 60
-    assert found.whole.value == pytest.approx(1, abs=1e-5)
-    assert found.removed[3].low > 0.5
-    assert found.replaced[3].low > 0.5
-    assert found.alone[3].value == pytest.approx(1, abs=1e-5)
-    for k in (1, 2):
-        assert found.removed[k].value == pytest.approx(0, abs=1e-5)
-        assert found.replaced[k].value == pytest.approx(0, abs=1e-5)
-        assert found.alone[k].high < 0.5
-    assert found.other.high < 0.5
-    assert judged(found.last_removed.values()) == judged(found.last_replaced.values()) == "holds here"
+    found, verdicts = ablated(only_the_last, tmp_path)
+    assert found.values["ablated"] == 60
+    assert found.values["ablated whole"].value == pytest.approx(1, abs=1e-5)
+    assert found.values["another document's"].high < 0.5
+    *others, last = found["parts"]
+    assert last["paragraph"] == "3 of 3 (last)"
+    assert min(last["FVE lost without it"].low, last["FVE lost with another's"].low) > 0.5
+    assert last["FVE of it alone"].value == pytest.approx(1, abs=1e-5)
+    for row in others:
+        assert row["FVE lost without it"].value == pytest.approx(0, abs=1e-5)
+        assert row["FVE lost with another's"].value == pytest.approx(0, abs=1e-5)
+        assert row["FVE of it alone"].high < 0.5
+    assert verdicts[LAST] == "holds"
 
 
-def test_it_is_found_where_the_first_carries_everything() -> None:
+def test_it_is_found_where_the_first_carries_everything(tmp_path: Path) -> None:
     def only_the_first(texts: Sequence[str]) -> Tensor:
         return torch.stack([vector if (vector := named(t, "opening")) is not None else torch.ones(16) for t in texts])
 
-    found = ablated(only_the_first)
-    assert judged(found.last_removed.values()) == judged(found.last_replaced.values()) == "does not hold here"
-    assert found.last_removed[1].high < 0
+    found, verdicts = ablated(only_the_first, tmp_path)
+    assert found["parts"][0]["FVE lost without it"].low > 0.5
+    assert verdicts[LAST] == "does not hold"
 
 
-def test_intervals_lie_over_zero_where_no_paragraph_matters() -> None:
+def test_intervals_lie_over_zero_where_no_paragraph_matters(tmp_path: Path) -> None:
     dice = np.random.default_rng(3)
 
     def deaf(texts: Sequence[str]) -> Tensor:
         return VECTORS[0] + torch.tensor(dice.normal(size=(len(texts), 16)), dtype=torch.float32)
 
-    found = ablated(deaf)
-    assert [value.sign for value in found.removed.values()] == [0, 0, 0]
-    assert [value.sign for value in found.replaced.values()] == [0, 0, 0]
-    assert judged(found.last_removed.values()) == judged(found.last_replaced.values()) == "cannot be said"
+    found, verdicts = ablated(deaf, tmp_path)
+    assert [row["FVE lost without it"].sign for row in found["parts"]] == [0, 0, 0]
+    assert set(verdicts.values()) <= {"open", "holds in direction only"}
 
 
 def test_explanations_with_another_number_of_paragraphs_are_left_out() -> None:
-    records = [
+    records = pd.DataFrame(
         {"row": i, "doc_id": f"d{i}", "variant": "whole", "place": 0, "of": 2 + (i == 0), "mse": 0.25} for i in range(5)
-    ]
-    found, of_two = effects(records, v=0.5), effects(records[:2], v=0.5)
-    assert found
-    assert of_two
-    assert (found.of, found.explanations) == (2, 4)
-    assert of_two.of == 2, "of equally common numbers the smallest"
-    assert found.whole.value == pytest.approx(0.5)
-    assert found.removed[1].n == 0
-    assert effects([], v=0.5) is None
+    )
+    found = effects(records, v=0.5)
+    assert (found["of"].tolist(), found["whole"].tolist()) == ([2] * 4, [0.5] * 4)
+    assert effects(records[:2], v=0.5)["of"].tolist() == [2], "of equally common numbers the smallest"
+    assert effects(pd.DataFrame(), v=0.5).empty

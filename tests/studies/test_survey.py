@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,13 +22,14 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.render.page import asset
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.frame import Frame
 from thinkaloud.studies.page import Page, Section, render
+from thinkaloud.studies.results import Read, Results
 from thinkaloud.studies.survey import Survey, analysis
 from thinkaloud.studies.survey import run as survey
-from thinkaloud.studies.survey.page import browse, choose, judged
+from thinkaloud.studies.survey.page import browse, choose
 from thinkaloud.studies.survey.published import COLUMNS
-from thinkaloud.studies.survey.run import Chooser, Source, cut, documents, with_own_turns
+from thinkaloud.studies.survey.run import Chooser, Source, cut, documents
+from thinkaloud.studies.survey.turns import with_own_turns
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -37,10 +39,11 @@ def quiet(what: str, done: int, of: int) -> None:
 
 
 def made(out: Path, nla: NLA, **changes: Any) -> tuple[Page, Folder]:
-    fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, "clusters": 3, "browse": 10, **changes}
+    fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, "browse": 10, **changes}
     config = Survey(out=str(out), **fields)
     folder = Folder(out, "survey", config.asked())
     config.run(folder, nla, quiet)
+    config.analyse(folder).write(folder.out)
     return config.page(folder), folder
 
 
@@ -106,27 +109,30 @@ def test_every_section_says_what_it_shows_and_what_not_and_published_claims_are_
     page, folder = done
     titles = [section.title for section in page.sections]
     assert titles == [
-        "Format",
-        "Opening words",
+        "Form",
+        "Openings",
         "Templates",
         "Paragraphs",
         "Token classes",
-        "Classes by deciles of error",
         "Frequency",
         "Position",
-        "Clusters of sentences",
         "Browse",
     ]
     assert all(section.shows and section.shows_not for section in page.sections)
-    verdicts = [section.verdict for section in page.sections if section.verdict]
-    assert len(verdicts) == 2
-    assert all(re.search("holds here|does not hold here|cannot be said", verdict) for verdict in verdicts)
+    claims = {claim["id"]: claim for claim in page.claims}
+    assert list(claims) == ["B1", "B2", "B3", "B4", "B5", "B6", "C2"]
+    assert all(part["why"] for part in claims["B3"]["parts"])
+    assert len(claims["B4"]["parts"]) == 4  # each paragraph's replacement, and the last against the others
+    assert {part["part"] for part in claims["B5"]["parts"]} == {
+        "whitespace less whole word",
+        "punctuation less whole word",
+    }
     assert sorted(p.stem for p in (folder.out / "figures").iterdir()) == [
         "classes",
         "deciles",
         "frequency",
         "lengths",
-        "paragraphs",
+        "parts",
         "position",
     ]
     assert not re.search(
@@ -166,7 +172,8 @@ def test_too_few_texts_and_no_chats_are_said_in_words(pocket: NLA, tmp_path: Pat
     assert page.facts["chats"] == f"left out: none that could be read in {corpus}"
     assert not (folder.out / "dataset" / "chats.parquet").exists()
     assert "chats.parquet" not in (folder.out / "dataset" / "README.md").read_text(encoding="utf-8")
-    assert all("chats" not in row for row in page.sections[0].table)
+    assert all("chats" not in row for row in Read(folder.out)["form"])
+    assert next(claim for claim in page.claims if claim["id"] == "B2")["verdict"] == "not shown"
     render(page)
 
 
@@ -192,16 +199,26 @@ def test_empty_and_single_explanations_are_left_out_and_counted(
     page, folder = made(tmp_path / "out", pocket)
     table = pq.read_table(folder.out / "tables" / "explanations.parquet").to_pylist()
     assert all((r["mse"] is None) == (r["text"] == "") for r in table)
-    ablation = next(section for section in page.sections if section.title == "Paragraphs")
-    assert "16 explanations of one paragraph and 16 empty ones" in ablation.shows
+    found = Read(folder.out)
+    form = {row["measure"]: row for row in found["form"]}
+    shares = {kind: (table_share(table, kind, ""), table_share(table, kind, said[1])) for kind in ("text", "chat")}
+    for kind, name in (("text", "texts"), ("chat", "chats")):
+        full = 1 - shares[kind][0]
+        assert form["empty, share"][name].value == pytest.approx(shares[kind][0])
+        assert form["of one paragraph, share"][name].value == pytest.approx(shares[kind][1] / full)
+    assert found.values["ablated"] <= 5
+    assert "16 " in str(found.values["empty"]) + " "
     render(page)
     said[:] = ["", "", ""]
     page, _ = made(tmp_path / "empty", pocket)
-    assert page.answer == "All 48 explanations are empty."
-    verdicts = [section.verdict for section in page.sections if section.verdict]
-    assert all(verdict.split(": ")[1].startswith("cannot be said") for verdict in verdicts)
-    assert len(verdicts) == 2
+    assert page.answer.startswith("48 explanations , all empty")
+    assert {claim["verdict"] for claim in page.claims} == {"not shown"}
     assert "<h2>Browse</h2>" in render(page)
+
+
+def table_share(rows: list[dict[str, Any]], kind: str, text: str) -> float:
+    own = [row["text"] == text for row in rows if row["kind"] == kind]
+    return sum(own) / len(own)
 
 
 def test_documents_of_the_pocket_world_are_of_the_kind_asked_for_and_each_once() -> None:
@@ -282,77 +299,102 @@ def test_regenerated_turns_are_read(pocket: NLA, tmp_path: Path) -> None:
     assert "M's own" in page.facts["chats"]
 
 
-def constructed(gap: float, n: int = 400) -> Frame:
+def constructed(gap: float, n: int = 400) -> pd.DataFrame:
     """Rows in which whitespace and punctuation rebuild worse than words by `gap`."""
     dice = np.random.default_rng(0)
     kinds = np.array(["whitespace", "punctuation", "whole word", "number"], dtype=object)[np.arange(n) % 4]
     fve = 0.6 - gap * np.isin(kinds, ["whitespace", "punctuation"]) + dice.normal(0, 0.1, n)
     columns = {
         "kind": np.array(["text", "chat"], dtype=object)[np.arange(n) // 4 % 2],
-        "doc": np.array([f"d{i // 4}" for i in range(n)]),
+        "doc": [f"d{i // 4}" for i in range(n)],
         "token_class": kinds,
+        "token": "x",
         "fve": fve,
-        "mse": (1 - fve) * 0.8,
         "position": 4 + np.arange(n) % 200,
         "frequency": np.where(kinds == "number", 2, 50),
-        "text": np.array(["An explanation."] * n, dtype=object),
     }
-    return Frame(columns, "doc")
+    return pd.DataFrame(columns)
+
+
+def read(found: Results, folder: Path) -> tuple[Read, dict[str, dict[str, str]]]:
+    found.write(folder)
+    back = Read(folder)
+    return back, {c["id"]: {part["part"]: part["verdict"] for part in c["parts"]} for c in back.claims()}
 
 
 @pytest.mark.parametrize(
-    ("gap", "verdict"), [(0.2, "holds here"), (-0.2, "does not hold here"), (0.0, "cannot be said")]
+    ("gap", "n", "verdicts"),
+    [(0.2, 400, {"holds"}), (-0.2, 400, {"does not hold"}), (0.0, 400, {"open"}), (0.2, 40, {"not shown"})],
 )
-def test_the_verdict_on_hard_classes_is_that_of_the_truth(gap: float, verdict: str) -> None:
-    found = analysis.contrasts(constructed(gap), ("whitespace", "punctuation"))
-    assert set(found) == {"whole word", "number"}
-    assert judged(found.values(), -1) == verdict
-    for value in found.values():
-        assert value.low < -gap < value.high
+def test_the_verdict_on_hard_classes_is_that_of_the_truth(
+    gap: float, n: int, verdicts: set[str], tmp_path: Path
+) -> None:
+    found = Results("survey", cluster="doc")
+    analysis.tokens(found, constructed(gap, n))
+    _, claims = read(found, tmp_path)
+    assert list(claims["B5"]) == ["whitespace less whole word", "punctuation less whole word"]
+    assert set(claims["B5"].values()) <= verdicts | ({"holds in direction only"} if gap == 0 else set())
 
 
-def test_there_is_no_verdict_on_few_positions() -> None:
-    assert analysis.contrasts(constructed(0.2, n=40), ("whitespace", "punctuation")) == {}
-    assert judged([], -1) == "cannot be said"
-
-
-def test_errors_by_class_decile_frequency_and_position() -> None:
-    columns = constructed(0.3)
-    classes = {r["class"]: r for r in analysis.by_class(columns)}
+def test_errors_by_class_decile_frequency_and_position(tmp_path: Path) -> None:
+    found, rows = Results("survey", cluster="doc"), constructed(0.3)
+    analysis.tokens(found, rows.assign(frequency=rows["frequency"] + rows["fve"] / 100))
+    back, _ = read(found, tmp_path)
+    classes = {r["class"]: r for r in back["classes"]}
     assert sum(r["positions"] for r in classes.values()) == 400
-    assert classes["whitespace"]["FVE less the others'"].high < 0 < classes["number"]["FVE less the others'"].low
-    parts = analysis.deciles(columns)
+    truth = rows.groupby("token_class")["fve"].mean()
+    assert classes["whitespace"]["FVE"].value == pytest.approx(truth["whitespace"])
+    assert classes["whitespace"]["FVE"].high < classes["number"]["FVE"].low
+    parts = back["deciles"]
     assert [r["decile of error"] for r in parts] == list(range(1, 11))
-    assert all(sum(v for k, v in r.items() if k not in ("decile of error", "MSE")) == pytest.approx(1) for r in parts)
     assert parts[0]["whitespace"] < 0.1 < 0.4 < parts[-1]["whitespace"]
-    frequency = analysis.by_frequency(columns)
-    assert [(r["times in the documents"], r["positions"]) for r in frequency] == [("2 to 2", 100), ("50 to 50", 300)]
-    position = analysis.by_position(columns)
-    assert position[0]["position"] == "4 to 7"
-    assert sum(r["positions"] for r in position) == 400
-    alike = columns.assign(frequency=columns["fve"] ** 3)
-    assert analysis.trend(alike, "frequency")["texts"].value == pytest.approx(1)
+    assert sum(r["positions"] for r in back["frequency"]) == sum(r["positions"] for r in back["position"]) == 400
+    assert back["position"][0]["position"] == "4 to 7"
+    assert back.values["position trend"].low < 0 < back.values["position trend"].high
 
 
-def test_form_is_measured_by_kind() -> None:
-    values = {
-        "kind": np.array(["text", "text", "chat", "chat"], dtype=object),
-        "doc": np.array(["a", "b", "c", "d"]),
-        "text": np.array(['A tale, "so".\nIt ends.', "A tale, too", "", "A tale, three\n\nfour"], dtype=object),
-        "tokens": np.array([9.0, 3, 0, 4]),
-        "finish": np.array(["closed", "cut", "eos", "closed"], dtype=object),
-    }
-    columns = Frame(values, "doc")
-    found = {r["measure"]: r for r in analysis.format_table(columns)}
-    assert found["paragraphs"]["texts"].value == 1.5
-    assert found["paragraphs"]["chats"].value == 2  # the empty one has none to count
-    assert found["empty, share"]["chats"].value == 0.5
-    assert found["of one paragraph, share"]["texts"].value == 0.5
-    assert found["cut at the token limit, share"]["texts less chats"].value == 0.5
-    assert found["distinct, share"]["texts"] == 1
-    openings = analysis.openings(columns, words=2)
-    assert [(r["opening"], r["explanations"]) for r in openings] == [("A tale", 3)]
-    assert openings[0]["share of chats"].value == 0.5
+THREE = 'A tale, of the sea.\n"The sea" is quoted.\nEnds on "sea"; next is "and".'
+
+
+def test_form_is_measured_by_kind_and_three_parts_are_seen(tmp_path: Path) -> None:
+    texts = [THREE, "A tale, too", "", "Structured, three\n\nfour"] * 30
+    rows = pd.DataFrame(
+        {
+            "kind": ["text", "text", "chat", "chat"] * 30,
+            "doc": [f"d{i}" for i in range(120)],
+            "text": texts,
+            "finish": ["closed", "cut", "eos", "closed"] * 30,
+            "quotes": [True, False, None, False] * 30,
+            "fve": 0.5,
+        }
+    )
+    found = Results("survey", cluster="doc")
+    analysis.form(found, rows)
+    back, claims = read(found, tmp_path)
+    form = {r["measure"]: r for r in back["form"]}
+    assert form["paragraphs"]["texts"].value == 2
+    assert form["paragraphs"]["chats"].value == 2  # the empty one has none to count
+    assert form["empty, share"]["chats"].value == 0.5
+    assert form["in three parts, share"]["texts"].value == 0.5
+    assert form["cut at the token limit, share"]["chats less texts"].value == -0.5
+    assert claims["B1"][""] == claims["C2"][""] == "does not hold"  # a third of those that are not empty
+    assert claims["B2"][""] == "holds in direction only"  # half of the chats, none of the texts: 0.73 was published
+
+
+def test_templates_and_openings_are_counted_in_explanations(tmp_path: Path) -> None:
+    names = ["Ada", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal", "Ida", "Jo"]
+    texts = [f'A tale of {name} and more.\nEnds on "{name}"; next is a comma.' for name in names] * 4
+    rows = pd.DataFrame({"kind": ["text", "chat"] * 20, "doc": [f"d{i}" for i in range(40)], "text": texts})
+    found = Results("survey", cluster="doc")
+    analysis.common(found, rows, Survey(out="x"))
+    back, _ = read(found, tmp_path)
+    assert {r["template"] for r in back["templates"]} == {"a tale of _ and more", "ends on … next is a comma"}
+    assert back["templates"][-1]["covered so far"] == 1
+    assert {r["mostly"] for r in back["templates"]} == {"1 of 2 (100%)", "2 of 2 (100%)"}
+    assert [(r["words"], r["opening"], r["explanations"]) for r in back["openings"][:2]] == [
+        (1, "A", 40),
+        (2, "A tale", 40),
+    ]
 
 
 def test_a_pair_without_a_baseline_gets_that_of_the_survey(tmp_path: Path) -> None:

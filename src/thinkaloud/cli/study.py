@@ -71,7 +71,7 @@ def main(asked: Asked[Any]) -> int:
     if not asked.redraw:
         from thinkaloud.pair.nla import NLA
 
-        nla = NLA.from_pretrained(study.nla, device=study.device)
+        nla = NLA.from_pretrained(study.nla, device=study.device) if getattr(study, "loads_pair", True) else None
         with stages() as watch:
             study.run(folder, nla, watch)
     if asked.redraw:

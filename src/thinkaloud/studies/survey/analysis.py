@@ -1,196 +1,225 @@
-"""Tables of the survey: the form of explanations by kind of text, and reconstruction by class, frequency and position.
+"""Numbers of the survey: the form of explanations, what paragraphs carry, and reconstruction by token and place."""
 
-Rows are those of the table of explanations, with the document `doc` and the token's `frequency` in what was read.
-"""
-
+import re
 from collections import Counter
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from thinkaloud.baseline import Baseline
 from thinkaloud.evals.prose import quoted, repetition
 from thinkaloud.explanation import split_parts
-from thinkaloud.stats import Estimate, correlation, difference
-from thinkaloud.studies.frame import Frame
-from thinkaloud.studies.survey.clusters import Clustering
-from thinkaloud.studies.survey.paragraphs import split
+from thinkaloud.stats import correlation, difference, mean
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.results import Results
+from thinkaloud.studies.survey import Survey, paragraphs
 from thinkaloud.studies.survey.published import FILES
+from thinkaloud.studies.survey.templates import QUOTATION, mine, openings
 from thinkaloud.studies.survey.tokens import CLASSES
 
-ENOUGH = 30  # positions of a class, below which nothing is said of it
-POSITIONS = (4, 8, 16, 32, 64, 128, 256, 512)
+HARD, EASY = ("whitespace", "punctuation"), "whole word"
+CLUSTERED = 20_000  # at most so many paragraphs or sentences are clustered
+EDGES = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 10**9)
+PARTS = 5  # of about equal size, by frequency
+OPENINGS, COMMONEST = (1, 2, 3), 6
+_EXPECTS = re.compile(r"\b(?:tokens?|next|expect\w*|follow\w*|requir\w*|likely|complet\w*|ends? on)\b", re.IGNORECASE)
 
 
-def measured(texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """A number for each explanation under each name; what only a text can have is NaN for an empty one."""
-    full = np.array([bool(text.strip()) for text in texts])
-    measures = {
-        "paragraphs": lambda text: len(split(text)),
-        "sentences": lambda text: sum(part.kind == "sentence" for part in split_parts(text)),
-        "words": lambda text: len(text.split()),
-        "share in quotation marks": quoted,
-        "repeated word pairs, share": repetition,
-        "of one paragraph, share": lambda text: len(split(text)) == 1,
+def results(config: Survey, folder: Folder) -> Results:
+    """Every number of the page."""
+    found = Results(config.name, cluster="doc", seed=config.seed)
+    rows = pd.DataFrame(folder.kept("explanations"))
+    rows["doc"] = rows["kind"] + "/" + rows["doc_id"]  # documents of the two kinds are told apart
+    rows["fve"] = rows["fve"].astype(float)
+    form(found, rows)
+    common(found, rows, config)
+    baseline = folder.kept("baseline")
+    ablated = pd.DataFrame(folder.kept("ablation"))
+    parts(found, paragraphs.effects(ablated, Baseline.from_dict(baseline[0]).v) if baseline else pd.DataFrame())
+    read = [row["ids"] for name in FILES.values() for row in folder.kept(f"{name}-read")]
+    counts = Counter(token for ids in read for token in ids) or Counter(rows["token"])
+    rows["frequency"] = rows["token_id" if read else "token"].map(counts)
+    tokens(found, rows)
+    counts = rows["kind"].value_counts()
+    found.test("B3", why="what M is thinking beside the surface is not known here")
+    there = " and ".join(f"{counts[kind]:,} rows of {name}" for kind, name in FILES.items() if kind in counts)
+    found.test("B6", why=f"a data set, no finding; this survey's is in dataset/: {there}")
+    return found
+
+
+def form(found: Results, rows: pd.DataFrame) -> None:
+    """Lengths, parts, quotations and endings by kind, and the claims about them."""
+    full = rows["text"].str.strip() != ""
+    split = rows["text"].map(paragraphs.split)
+    sentences = rows["text"].map(_sentences)
+    measures: dict[str, Any] = {
+        "words": rows["text"].str.split().str.len(),
+        "sentences": sentences.map(len),
+        "paragraphs": split.map(len),
+        "of one paragraph, share": split.map(len) == 1,
+        "in three parts, share": [_three(s.parts) for s in split],
+        "share in quotation marks": rows["text"].map(quoted),
+        "repeated word pairs, share": rows["text"].map(repetition),
     }
-    found = {
-        name: np.array([of(text) if there else np.nan for text, there in zip(texts, full, strict=True)], float)
-        for name, of in measures.items()
-    }
-    return {**found, "empty, share": (~full).astype(float)}
+    columns = {name: pd.Series(values, rows.index).astype(float).where(full) for name, values in measures.items()}
+    columns["quotes the text, share"] = rows["quotes"].astype(float)
+    columns["empty, share"] = (~full).astype(float)
+    columns["cut at the token limit, share"] = (rows["finish"] == "cut").where(rows["finish"].notna()).astype(float)
+    for name, values in columns.items():
+        if values.notna().any():
+            found.row("form", {"measure": name}, _by_kind(found, rows, values))
+    of_chats, opened = rows["kind"] == "chat", rows["text"].str.lower().str.startswith("structured").astype(float)
+    found.test("B1", found.estimate(mean(columns["in three parts, share"]), rows, null=0.5), null=0.5)
+    if of_chats.any() and not of_chats.all():
+        found.test("B2", found.estimate(difference(opened, of_chats), rows))
+    else:
+        found.test("B2", why="texts and chats are compared, and only one of them is there")
+    if columns["quotes the text, share"].notna().any():
+        found.test("C2", found.estimate(mean(columns["quotes the text, share"]), rows, null=0.5))
+    else:
+        found.test("C2", why="the texts are not there")
+    for length in rows.assign(words=columns["words"]).loc[full, ["kind", "words"]].groupby("kind"):
+        shares, edges = np.histogram(length[1]["words"], bins=20)
+        for share, low in zip(shares / len(length[1]), edges[:-1], strict=True):
+            found.row("lengths", {"kind": FILES[str(length[0])], "words from": float(low)}, {"share": float(share)})
+    found.value("explanations", len(rows))
+    found.value("empty", int((~full).sum()))
+    found.value("whole", found.estimate(mean(rows["fve"]), rows))
 
 
-def format_table(rows: Frame) -> list[dict[str, Any]]:
-    """Means of every measure by kind, and their difference."""
-    kinds = present(rows)
-    values = measured(rows["text"].tolist())
-    values |= {"tokens": rows["tokens"], "cut at the token limit, share": rows["finish"] == "cut"}
-    out: list[dict[str, Any]] = []
-    for name, numbers in values.items():
-        record: dict[str, Any] = {"measure": name, **by_kind(rows, numbers)}
-        if len(kinds) == 2:
-            record["texts less chats"] = rows.estimate(difference(numbers, rows["kind"] == kinds[0]))
-        out.append(record)
-    some = {kind: rows.at(kind=kind) for kind in kinds}
-    distinct = {FILES[kind]: own.distinct("text") / len(own) for kind, own in some.items()}
-    return [*out, {"measure": "distinct, share", **distinct}]
-
-
-def openings(rows: Frame, words: int = 3, most: int = 12) -> list[dict[str, Any]]:
-    """The commonest openings, without the mark that ends them, and the share of each kind that begins so."""
-    found = np.array([" ".join(text.split()[:words]).rstrip(",.;:") for text in rows["text"]], dtype=object)
-    common = sorted(Counter(o for o in found.tolist() if o).items(), key=lambda item: (-item[1], item[0]))
-    return [{"opening": o, "explanations": n, **shares(rows, found == o)} for o, n in common[:most]]
-
-
-def templates(
-    found: Clustering, shapes: Sequence[str], owners: np.ndarray, places: Sequence[str], rows: Frame
-) -> list[dict[str, Any]]:
-    """Each template of paragraphs: what it is, how many have it, where they mostly stand, and its share by kind.
-
-    `owners` are the rows of the explanations that the paragraphs stand in, `places` where in them they stand.
-    """
-    out: list[dict[str, Any]] = []
-    for cluster in found.clusters:
-        members = cluster.members.tolist()
-        place, n = min(Counter(places[i] for i in members).items(), key=lambda item: (-item[1], item[0]))
-        out.append(
+def common(found: Results, rows: pd.DataFrame, config: Survey) -> None:
+    """The commonest openings, and the templates of paragraphs."""
+    for n in OPENINGS:
+        opening = pd.Series(openings(rows["text"].tolist(), n), rows.index)
+        for one, count in opening[opening != ""].value_counts().head(COMMONEST).items():
+            held = _by_kind(found, rows, (opening == one).astype(float))
+            found.row("openings", {"words": n, "opening": one}, {"explanations": int(count), **held})
+    splits = [paragraphs.split(text).parts for text in rows["text"]]
+    every = [(i, f"{k} of {len(parts)}", part) for i, parts in enumerate(splits) for k, part in enumerate(parts, 1)]
+    some = _some(every, config.seed)
+    covered = 0
+    for template in mine([part for _, _, part in some]):
+        place, n = Counter(some[i][1] for i in template.members).most_common(1)[0]
+        covered += len(template.members)
+        holding = np.isin(np.arange(len(rows)), [some[i][0] for i in template.members]).astype(float)
+        found.row(
+            "templates",
+            {"template": template.text},
             {
-                "nearest to its centre": _short(shapes[cluster.nearest], 200),
-                "paragraphs": len(members),
-                "exactly so": sum(shapes[i] == shapes[cluster.nearest] for i in members),
-                "mostly": f"{place} ({n / len(members):.0%})",
-                **shares(rows, np.isin(np.arange(len(rows)), owners[cluster.members])),
-            }
+                "paragraphs": len(template.members),
+                "covered so far": covered / len(some),
+                "mostly": f"{place} ({n / len(template.members):.0%})",
+                "an example": _short(some[template.members[0]][2]),
+                **_by_kind(found, rows, pd.Series(holding, rows.index)),
+            },
         )
-    return out
+    found.value("paragraphs", len(some))
+    found.value("of paragraphs", len(every))
 
 
-def themes(found: Clustering, sentences: Sequence[str], owners: np.ndarray, rows: Frame) -> list[dict[str, Any]]:
-    """Each cluster of sentences: its most telling words, how many explanations hold it, and FVE with it less without.
+def parts(found: Results, fve: pd.DataFrame) -> None:
+    """What each paragraph carries: FVE lost without it and with another's, and of it alone; claim B4."""
+    if fve.empty:
+        found.test("B4", why="no explanation with paragraphs was rebuilt")
+        return
+    fve = fve.assign(doc=fve["doc_id"])
+    of = int(fve["of"].iloc[0])
 
-    `owners` are the rows of the explanations that the sentences stand in; explanations without one are left out.
-    """
-    numbers = np.unique(owners)
-    some = rows.where(numbers)
-    out = []
-    for cluster in found.clusters:
-        holding = np.isin(numbers, owners[cluster.members])
-        out.append(
-            {
-                "telling words": ", ".join(cluster.words) or "–",
-                "sentences": len(cluster.members),
-                "an example": _short(sentences[cluster.nearest], 140),
-                **shares(some, holding),
-                "FVE with it less without": some.estimate(difference(some["fve"], holding)),
-            }
+    def level(values: pd.Series) -> Any:
+        return found.estimate(mean(values), fve, null=0.0)
+
+    for k in range(1, of + 1):
+        lost = {"FVE lost without it": fve["whole"] - fve[f"without {k}"]}
+        lost |= {"FVE lost with another's": fve["whole"] - fve[f"replaced {k}"]} if f"replaced {k}" in fve else {}
+        name = f"{k} of {of}" + " (last)" * (k == of)
+        numbers = {n: level(v) for n, v in {**lost, "FVE of it alone": fve[f"alone {k}"]}.items()}
+        found.row("parts", {"paragraph": name}, numbers)
+        if len(lost) == 2:
+            found.test(
+                "B4", level(fve[f"without {k}"] - fve[f"replaced {k}"]), part=f"paragraph {k}: replaced less removed"
+            )
+    # Without all before it, the last stands alone.
+    found.test("B4", level(fve[f"alone {of}"] - fve[f"without {of}"]), part="last removed less all others removed")
+    found.value("of", of)
+    found.value("ablated", len(fve))
+    found.value("ablated whole", level(fve["whole"]))
+    if "other" in fve:
+        found.value("another document's", level(fve["other"]))
+
+
+def tokens(found: Results, rows: pd.DataFrame) -> None:
+    """FVE by class, by decile of error, frequency and position; claim B5."""
+    known = rows[rows["fve"].notna()].copy()
+    known["kind"] = known["kind"].map(FILES)
+    counted = {"positions": len, "FVE": lambda g: mean(g["fve"])}
+    counted |= {f"FVE, {kind}": _of_kind(kind) for kind in FILES.values() if (known["kind"] == kind).any()}
+    classed = known[known["token_class"].notna()]
+    classed = classed.sort_values("token_class", key=lambda c: c.map(CLASSES.index), kind="stable")
+    found.by("classes", classed, {"class": "token_class"}, counted)
+    for name in HARD:
+        both = classed[classed["token_class"].isin([name, EASY])]
+        if both["token_class"].nunique() == 2:
+            less = difference(both["fve"], both["token_class"] == name)
+            found.test("B5", found.estimate(less, both), part=f"{name} less {EASY}")
+        else:
+            found.test("B5", part=f"{name} less {EASY}", why="no position of one of them was rebuilt")
+    if len(classed) >= 10:
+        part = pd.qcut(classed["fve"].rank(method="first", ascending=False), 10, labels=range(1, 11))
+        for k, group in classed.groupby(part, observed=True):
+            shares = {name: float((group["token_class"] == name).mean()) for name in classed["token_class"].unique()}
+            found.row("deciles", {"decile of error": int(str(k))}, {"mean FVE": float(group["fve"].mean()), **shares})
+    if known["frequency"].notna().any() and (known["token"] != "").any():
+        count = known["frequency"]
+        bins = np.unique(np.quantile(count, np.arange(1, PARTS) / PARTS))
+        ranges = count.groupby(np.searchsorted(bins, count, side="right"))
+        known["times"] = ranges.transform("min").map("{:,.0f} to ".format) + ranges.transform("max").map(
+            "{:,.0f}".format
         )
+        found.by(
+            "frequency", known.sort_values("frequency", kind="stable"), {"times in the documents": "times"}, counted
+        )
+        found.value("frequency trend", found.estimate(correlation(known["frequency"], known["fve"]), known))
+    if known["position"].notna().any():
+        placed = known.assign(bin=pd.cut(known["position"], EDGES, right=False, labels=_ranges()))
+        placed = placed[placed["bin"].notna()].sort_values("position", kind="stable")
+        found.by("position", placed.astype({"bin": str}), {"position": "bin"}, counted)
+        found.value("position trend", found.estimate(correlation(known["position"], known["fve"]), known))
+
+
+def _sentences(text: str) -> list[str]:
+    return [text[part.start : part.end] for part in split_parts(text) if part.kind == "sentence"]
+
+
+def _three(parts: tuple[str, ...]) -> bool:
+    """Whether there are three parts of one or two sentences, the second with a quotation, the last on what comes."""
+    brief = len(parts) == 3 and all(1 <= len(_sentences(QUOTATION.sub("…", part))) <= 2 for part in parts)
+    return brief and bool(QUOTATION.search(parts[1]) and _EXPECTS.search(parts[2]))
+
+
+def _by_kind(found: Results, rows: pd.DataFrame, values: pd.Series) -> dict[str, Any]:
+    """The mean for texts and for chats, and their difference where both are there."""
+    kinds = [kind for kind in FILES if (rows["kind"] == kind).any()]
+    out = {FILES[k]: found.estimate(mean(values[rows["kind"] == k]), rows[rows["kind"] == k]) for k in kinds}
+    if len(kinds) == 2:
+        out["chats less texts"] = found.estimate(difference(values, rows["kind"] == "chat"), rows)
     return out
 
 
-def by_class(rows: Frame) -> list[dict[str, Any]]:
-    """Every class that occurs: its share of positions, FVE, FVE by kind, and FVE less that of all others."""
-    here = {name: rows["token_class"] == name for name in CLASSES}
-    return [
-        _part(rows, some, "class", name) | {"FVE less the others'": rows.estimate(difference(rows["fve"], some))}
-        for name, some in here.items()
-        if some.any()
-    ]
+def _of_kind(kind: str) -> Any:
+    return lambda g: mean(g["fve"].where(g["kind"] == kind))
 
 
-def deciles(rows: Frame) -> list[dict[str, Any]]:
-    """Positions in ten equal parts by their error, 1 the best rebuilt: the share of each class in each part."""
-    order = np.argsort(np.argsort(rows["mse"], kind="stable"), kind="stable")
-    there = [name for name in CLASSES if name in rows["token_class"]]
-    out: list[dict[str, Any]] = []
-    for k, part in sorted(rows.assign(part=order * 10 // len(order) + 1).by("part")):
-        errors = f"{part['mse'].min():.3f} to {part['mse'].max():.3f}"
-        shares = {name: float((part["token_class"] == name).mean()) for name in there}
-        out.append({"decile of error": k, "MSE": errors, **shares})
-    return out
+def _ranges() -> list[str]:
+    return [f"{low:,} to {high - 1:,}" if high < EDGES[-1] else f"from {low:,}" for low, high in pairwise(EDGES)]
 
 
-def contrasts(rows: Frame, hard: tuple[str, ...]) -> dict[str, Estimate]:
-    """FVE of the classes `hard` together, less that of each other class with enough positions."""
-    of_hard = np.isin(rows["token_class"], hard)
-    out: dict[str, Estimate] = {}
-    for name in CLASSES:
-        other = rows["token_class"] == name
-        if name not in hard and min(of_hard.sum(), other.sum()) >= ENOUGH:
-            both = rows.where(of_hard | other)
-            out[name] = both.estimate(difference(both["fve"], np.isin(both["token_class"], hard)))
-    return out
+def _some(every: list[Any], seed: int) -> list[Any]:
+    """At most CLUSTERED of them, in order."""
+    keep = np.sort(np.random.default_rng(seed).permutation(len(every))[:CLUSTERED])
+    return [every[int(i)] for i in keep]
 
 
-def by_frequency(rows: Frame, parts: int = 5) -> list[dict[str, Any]]:
-    """Positions in about equal parts by how often their token occurs in the documents, rare to frequent."""
-    count = rows["frequency"]
-    inner = np.unique(np.quantile(count, np.arange(1, parts) / parts))
-    part = np.searchsorted(inner, count, side="right")
-    out = []
-    for k in np.unique(part):
-        own = count[part == k]
-        out.append(_part(rows, part == k, "times in the documents", f"{int(own.min()):,} to {int(own.max()):,}"))
-    return out
-
-
-def by_position(rows: Frame) -> list[dict[str, Any]]:
-    """Positions by how far into their document they are."""
-    where = rows["position"]
-    edges = [*POSITIONS, int(max(where.max() + 1, POSITIONS[-1] + 1))]
-    bins = {f"{low} to {high - 1}": (where >= low) & (where < high) for low, high in pairwise(edges)}
-    return [_part(rows, here, "position", name) for name, here in bins.items() if here.any()]
-
-
-def trend(rows: Frame, name: str) -> dict[str, Estimate]:
-    """Spearman's correlation of FVE with a column, by kind."""
-    some = {FILES[kind]: rows.at(kind=kind) for kind in present(rows)}
-    return {kind: own.estimate(correlation(own[name], own["fve"])) for kind, own in some.items()}
-
-
-def present(rows: Frame) -> list[str]:
-    """The kinds there are: text before chat."""
-    return [kind for kind in FILES if kind in rows["kind"]]
-
-
-def by_kind(rows: Frame, values: np.ndarray, label: str = "{}") -> dict[str, Estimate]:
-    """The mean of each kind's values, under texts and chats."""
-    some = rows.assign(values=np.asarray(values, dtype=np.float64))
-    return {label.format(FILES[kind]): some.at(kind=kind).mean("values") for kind in present(rows)}
-
-
-def shares(rows: Frame, holding: np.ndarray) -> dict[str, Estimate]:
-    """The share of each kind's explanations where `holding` is true."""
-    return by_kind(rows, holding, "share of {}")
-
-
-def _part(rows: Frame, here: np.ndarray, label: str, name: str) -> dict[str, Any]:
-    """How many rows there are where `here` is true, their FVE, and that of each kind; None for a kind without any."""
-    own = rows.where(here)
-    record = {label: name, "positions": len(own), "FVE": own.mean("fve")}
-    return record | dict.fromkeys(by_kind(rows, rows["fve"], "FVE, {}")) | by_kind(own, own["fve"], "FVE, {}")
-
-
-def _short(text: str, most: int) -> str:
+def _short(text: str, most: int = 140) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -3,16 +3,15 @@
 Pure functions on texts; what rebuilds a vector from a text is given to them as a function.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from thinkaloud.explanation import split_parts
-from thinkaloud.stats import Estimate
-from thinkaloud.studies.frame import Frame
 
 
 @dataclass(frozen=True)
@@ -76,50 +75,14 @@ def _donor(row: int, alike: Sequence[int], documents: Sequence[str], dice: np.ra
     return found[int(dice.integers(len(found)))] if found else None
 
 
-@dataclass(frozen=True)
-class Effects:
-    """What the ablation found among explanations of `of` paragraphs: losses in FVE, by place (from 1)."""
-
-    of: int
-    explanations: int
-    whole: Estimate
-    other: Estimate
-    removed: Mapping[int, Estimate]
-    alone: Mapping[int, Estimate]
-    replaced: Mapping[int, Estimate]
-    last_removed: Mapping[int, Estimate]
-    last_replaced: Mapping[int, Estimate]
-    """What the last paragraph's removal or replacement costs less what another's does, by the other's place."""
-
-
-def effects(records: Sequence[Mapping[str, Any]], v: float, seed: int = 0) -> Effects | None:
-    """Estimates from scored variants (row, doc_id, variant, place, of, mse), among the explanations with the commonest
-    number of paragraphs, of equally common ones the smallest; None where nothing was ablated.
+def effects(records: pd.DataFrame, v: float) -> pd.DataFrame:
+    """FVE of every variant (a column each: whole, other, "without 1", …) of the explanations with the commonest number
+    of paragraphs, of equally common ones the smallest: a row each, with `doc_id` and `of`. Empty where there is none.
     """
-    counts = Counter(record["of"] for record in records if record["variant"] == "whole")
-    if not counts:
-        return None
-    of = min(counts, key=lambda m: (-counts[m], m))
-    known = [record for record in records if record["of"] == of and record["mse"] is not None]
-    documents = dict(sorted((record["row"], record["doc_id"]) for record in known))
-    index = {row: i for i, row in enumerate(documents)}
-    explanations = Frame.of([{"doc": document} for document in documents.values()], "doc", seed)
-    fve: defaultdict[tuple[str, int], np.ndarray] = defaultdict(lambda: np.full(len(index), np.nan))
-    for record in known:
-        fve[record["variant"], record["place"]][index[record["row"]]] = 1 - record["mse"] / v
-
-    def level(values: np.ndarray) -> Estimate:
-        return explanations.assign(fve=values).known("fve").mean("fve")
-
-    whole, places = fve["whole", 0], range(1, of + 1)
-    return Effects(
-        of,
-        int(np.isfinite(whole).sum()),
-        level(whole),
-        level(fve["other", 0]),
-        {k: level(whole - fve["without", k]) for k in places},
-        {k: level(fve["alone", k]) for k in places},
-        {k: level(whole - fve["replaced", k]) for k in places},
-        {k: level(fve["without", k] - fve["without", of]) for k in places if k != of},
-        {k: level(fve["replaced", k] - fve["replaced", of]) for k in places if k != of},
-    )
+    if records.empty:
+        return pd.DataFrame()
+    counts = records.loc[records["variant"] == "whole", "of"].value_counts()
+    some = records[records["of"] == min(counts.index, key=lambda m: (-counts[m], m))]
+    named = some["variant"] + np.where(some["place"] > 0, " " + some["place"].astype(str), "")
+    scored = some.assign(fve=1 - some["mse"].astype(float) / v, variant=named)
+    return scored.pivot(index=["row", "doc_id", "of"], columns="variant", values="fve").reset_index()

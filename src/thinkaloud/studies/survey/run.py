@@ -1,13 +1,14 @@
 """The survey's tables: documents → positions explained → paragraphs ablated; and the data set that is published."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, islice
+from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,23 +16,24 @@ from thinkaloud import families
 from thinkaloud.activations.corpus import Document, read_corpus
 from thinkaloud.activations.forward import vectors_at
 from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
-from thinkaloud.activations.tokens import Reader, encode, encode_chat, windows_of
+from thinkaloud.activations.tokens import Reader, encode, windows_of
 from thinkaloud.baseline import Baseline
-from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
-from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.pocket.world import episodes
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.survey import Survey, paragraphs
+from thinkaloud.studies.survey import Survey, paragraphs, ready
 from thinkaloud.studies.survey.published import FILES, PREFIX, SCHEMA, publish
+from thinkaloud.studies.survey.templates import QUOTATION
 from thinkaloud.studies.survey.tokens import TokenClasses
+from thinkaloud.studies.survey.turns import regenerated
 
 DOCUMENTS_AT_ONCE = 128
 VARIANTS_AT_ONCE = 2048
 
+QUOTED = 512  # tokens before and with the one that is read in which quotations are looked for
 MIN_POSITION = 4  # a model's first tokens have vectors unlike all others
 SCANNED = 100_000  # documents passed in search of a kind before it counts as not there
 
@@ -78,10 +80,24 @@ class Chooser:
         return out
 
 
-def run(config: Survey, folder: Folder, nla: NLA, watch: Watch) -> None:
-    """Make the survey's tables and results, or go on with them."""
+def run(config: Survey, folder: Folder, nla: NLA | None, watch: Watch) -> None:
+    """Make the survey's tables and results, or go on with them; of ready-made explanations perhaps without a pair."""
+    if config.explanations is not None:
+        facts = _ready(config, folder, nla, watch)
+    elif nla is not None:
+        facts = _read_and_explained(config, folder, nla, watch)
+    else:
+        raise UserError("a survey of texts and chats needs a pair: name one with --nla, or a file with --explanations")
+    table = pd.DataFrame(folder.kept("explanations"))
+    publish(table, folder.out / "dataset", facts)
+    some = table.iloc[at_quartiles(table["fve"].astype(float))]
+    folder.keep(facts, [Example.of(r.prefix, r.token, r.text, r.fve, r.kind) for r in some.itertuples()])
+
+
+def _read_and_explained(config: Survey, folder: Folder, nla: NLA, watch: Watch) -> dict[str, str]:
     tokenizer = nla.model_tokenizer
-    chooser = Chooser(tokenizer, families.context_length(nla.model), config.positions, config.seed)
+    context = min(families.context_length(nla.model), config.longest)
+    chooser = Chooser(tokenizer, context, config.positions, config.seed)
     sources = [
         Source(**row)
         for kind in KINDS
@@ -102,15 +118,61 @@ def run(config: Survey, folder: Folder, nla: NLA, watch: Watch) -> None:
         lambda some: explained(sources[some], nla, tokenizer, baseline, config.max_tokens),
         watch,
     )
+    places = _places(sources)
+    _ablation(config, folder, nla, table, lambda rows: _at(nla, [places[row] for row in rows]), watch)
+    return _facts(config, nla, baseline, table.select(["kind", "doc_id"]).to_pandas())
+
+
+def _at(nla: NLA, places: Sequence[tuple[Source, int]]) -> Float[Tensor, "n d"]:
+    return vectors_of(nla, [replace(source, positions=[position]) for source, position in places])
+
+
+def _ready(config: Survey, folder: Folder, nla: NLA | None, watch: Watch) -> dict[str, str]:
+    """Explanations of a file, rebuilt by the pair's AR where it has vectors of the AR's width."""
+    path = Path(config.explanations or "")
+    frame, vectors, lacking = ready.read(path, 2 * config.n)
+    facts = {"explanations": f"{len(frame):,} of {path.name}, made elsewhere"}
+    fits = nla is not None and vectors is not None and vectors.shape[1] == nla.reconstructor.contract.d_model
+    if vectors is None:
+        lacking.append("vector")
+    elif not fits:
+        facts["vectors"] = f"of width {vectors.shape[1]}, which the AR of {config.nla} does not rebuild: not scored"
+    if nla is not None and vectors is not None:
+        found = Baseline.of_blocks([vectors.numpy()], frame["doc_id"].tolist(), "these explanations")
+        baseline = Baseline.from_dict(folder.table("baseline", lambda: rows([found.to_dict()])).to_pylist()[0])
+        if fits:
+            frame["mse"] = pd.Series(_errors(nla, frame["text"].tolist(), vectors), dtype=float)
+            facts |= {"pair": nla.name, "baseline": str(baseline)}
+        if fits or frame["fve"].isna().all():
+            frame["fve"] = 1 - frame["mse"] / baseline.v
+        frame["norm"] = vectors.norm(dim=1).numpy()
+    if not fits:
+        lacking.append("an AR for the vectors")
+    frame["cos"] = 1 - frame["mse"] / 2
+    frame["quotes"] = [_quotes(t, c) for t, c in zip(frame["text"], frame.pop("context"), strict=True)]
+    table = pa.Table.from_pandas(frame.reindex(columns=SCHEMA.names), SCHEMA, preserve_index=False)
+    folder.table("explanations", lambda: table)
+    if nla is not None and vectors is not None and fits:
+        _ablation(config, folder, nla, table, lambda some: vectors[some], watch)
+    away = [ready.FALL_AWAY[name] for name in lacking if name in ready.FALL_AWAY]
+    away += ["paragraph ablation"] * (not fits) + ["everything by error"] * bool(frame["fve"].isna().all())
+    return facts | {"not there": f"{', '.join(lacking) or 'nothing'}; left out: {', '.join(away) or 'nothing'}"}
+
+
+def _ablation(config: Survey, folder: Folder, nla: NLA, table: pa.Table, vectors: Any, watch: Watch) -> None:
+    """The table of ablated explanations; `vectors` gives those of rows."""
     texts, docs = table["text"].to_pylist(), table["doc_id"].to_pylist()
-    chosen = paragraphs.choose(texts, config.ablated, config.seed)
-    made = paragraphs.variants(texts, docs, chosen, config.seed)
+    made = paragraphs.variants(texts, docs, paragraphs.choose(texts, config.ablated, config.seed), config.seed)
+
+    def scored(some: slice) -> pa.Table:
+        records = made[some]
+        index = {row: i for i, row in enumerate(dict.fromkeys(record["row"] for record in records))}
+        targets = vectors(list(index))[[index[record["row"]] for record in records]]
+        errors = _errors(nla, [record["text"] for record in records], targets)
+        return rows([{**r, "doc_id": docs[r["row"]], "mse": e} for r, e in zip(records, errors, strict=True)])
+
     if made:
-        folder.pieces("ablation", len(made), VARIANTS_AT_ONCE, lambda some: _ablated(made[some], sources, nla), watch)
-    facts = _facts(config, nla, baseline, table)
-    publish(table, folder.out / "dataset", facts)
-    chosen = table.take(pa.array(at_quartiles(table["fve"].to_pylist()), pa.int64())).to_pylist()
-    folder.keep(facts, [Example.of(r["prefix"], r["token"], r["text"], r["fve"], r["kind"]) for r in chosen])
+        folder.pieces("ablation", len(made), VARIANTS_AT_ONCE, scored, watch)
 
 
 def _read(config: Survey, folder: Folder, nla: NLA, chooser: Chooser, kind: Kind, watch: Watch) -> pa.Table:
@@ -119,25 +181,10 @@ def _read(config: Survey, folder: Folder, nla: NLA, chooser: Chooser, kind: Kind
     found = chooser.until(config.n, documents(name, kind, config.seed), kind)
     sources = [source for _, source in found]
     if kind == "chat" and config.regenerate and found:
-        sources = _regenerated([document for document, _ in found], config, folder, nla, chooser, watch)
+        chats = [document for document, _ in found]
+        own = regenerated(chats, nla, folder, config.reply_tokens, chooser.context, watch)
+        sources = [source for document in own if (source := chooser.source(document, "chat"))]
     return pa.Table.from_pylist([asdict(source) for source in cut(sources, config.n)], schema=pa.schema(READ))
-
-
-def _regenerated(
-    chats: Sequence[Document], config: Survey, folder: Folder, nla: NLA, chooser: Chooser, watch: Watch
-) -> list[Source]:
-    def replies(prompts: list[list[int]]) -> list[str]:
-        made = lm.greedy(nla.model, chooser.tokenizer, prompts, config.reply_tokens)
-        return [chooser.tokenizer.decode(one.ids, skip_special_tokens=True) for one in made]
-
-    def make(some: slice) -> pa.Table:
-        messages = [document.messages or () for document in chats[some]]
-        own = with_own_turns(messages, chooser.tokenizer, replies, chooser.context)
-        return rows([{"doc_id": d.id, "messages": json.dumps(m)} for d, m in zip(chats[some], own, strict=True)])
-
-    told = folder.pieces("replies", len(chats), DOCUMENTS_AT_ONCE, make, watch).to_pylist()
-    renewed = (Document(r["doc_id"], messages=tuple(json.loads(r["messages"]))) for r in told)
-    return [source for document in renewed if document.messages and (source := chooser.source(document, "chat"))]
 
 
 def _baseline(folder: Folder, nla: NLA, sources: Sequence[Source]) -> Baseline:
@@ -178,6 +225,7 @@ def explained(sources: Sequence[Source], nla: NLA, tokenizer: Any, baseline: Bas
                 "token": reader.token(token),
                 "token_class": classes.of(token, before, *after),
                 "prefix": reader.prefix(source.ids[max(0, position + 1 - PREFIX) : position + 1])[-PREFIX:],
+                "quotes": _quotes(one.text, reader.prefix(source.ids[max(0, position + 1 - QUOTED) : position + 1])),
                 "norm": norm,
                 "text": one.text,
                 "finish": one.finish,
@@ -195,37 +243,37 @@ def _errors(nla: NLA, texts: Sequence[str], vectors: Float[Tensor, "n d"]) -> li
     return [None if mse != mse else mse for mse in text_mse(nla.reconstruct, texts, vectors).tolist()]
 
 
-def _ablated(made: Sequence[dict[str, Any]], sources: Sequence[Source], nla: NLA) -> pa.Table:
-    """Variants of explanations with the error that each leaves of the vector it should rebuild."""
-    places = _places(sources)
-    index = {row: i for i, row in enumerate(dict.fromkeys(record["row"] for record in made))}
-    alone = [replace(source, positions=[position]) for source, position in (places[row] for row in index)]
-    vectors = vectors_of(nla, alone)[[index[record["row"]] for record in made]]
-    errors = _errors(nla, [record["text"] for record in made], vectors)
-    return rows([{**r, "doc_id": places[r["row"]][0].doc_id, "mse": e} for r, e in zip(made, errors, strict=True)])
-
-
 def _places(sources: Sequence[Source]) -> list[tuple[Source, int]]:
     """The source and the position of every row of the table of explanations."""
     return [(source, position) for source in sources for position in source.positions]
 
 
-def _facts(config: Survey, nla: NLA, baseline: Baseline, table: pa.Table) -> dict[str, str]:
+def _quotes(text: str, context: str) -> bool | None:
+    """Whether a quotation of two words or more stands in the context; None without one."""
+    said = [" ".join(re.findall(r"\w+", q.lower())) for q in QUOTATION.findall(text)]
+    words = " ".join(["", *re.findall(r"\w+", context.lower()), ""])
+    return any(" " in q and f" {q} " in words for q in said) if context.strip() else None
+
+
+def _facts(config: Survey, nla: NLA, baseline: Baseline, table: pd.DataFrame) -> dict[str, str]:
     """What the survey rests on, in words."""
     facts = {"pair": nla.name, "site": str(nla.site), "baseline": str(baseline)}
     for kind in KINDS:
-        docs = table.filter(pc.field("kind") == kind)["doc_id"]
-        n, name = len(docs), config.texts if kind == "text" else config.chats
+        docs, name = table["doc_id"][table["kind"] == kind], config.texts if kind == "text" else config.chats
+        n = len(docs)
         if not n:
             facts[FILES[kind]] = f"left out: none that could be read in {name}"
             continue
         source = "the pocket world, episodes held out from training" if name == "pocket" else name
-        found = f"{n:,} positions of {len(docs.unique()):,} {FILES[kind]} from {source}"
+        found = f"{n:,} positions of {docs.nunique():,} {FILES[kind]} from {source}"
         short = f"; {config.n:,} were asked for, there were no more" if n < config.n else ""
         own = f"; assistant turns are M's own, greedy, at most {config.reply_tokens} tokens"
         facts[FILES[kind]] = found + short + (own if kind == "chat" and config.regenerate else "")
     facts["explanations"] = f"greedy, at most {config.max_tokens} tokens"
-    facts["positions"] = f"at most {config.positions} a document, from the fifth token on, never special tokens"
+    facts["positions"] = (
+        f"at most {config.positions} a document, from the fifth token on, of {config.longest:,} tokens, "
+        "never special tokens"
+    )
     facts["seed"] = str(config.seed)
     return facts
 
@@ -248,35 +296,3 @@ def cut(sources: Sequence[Source], n: int) -> list[Source]:
     before = accumulate((len(source.positions) for source in sources), initial=0)
     some = [replace(s, positions=s.positions[: max(0, n - k)]) for s, k in zip(sources, before, strict=False)]
     return [source for source in some if source.positions]
-
-
-def with_own_turns(
-    chats: Sequence[Sequence[dict[str, Any]]],
-    tokenizer: Any,
-    reply: Callable[[list[list[int]]], list[str]],
-    context: int,
-) -> list[list[dict[str, Any]]]:
-    """The chats with each turn of the assistant replaced by `reply` to what stands before it, replies included.
-
-    A chat ends where the context has no room for a reply, or where the template refuses what stands before one.
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        raise UserError(
-            "regenerating turns needs a tokenizer with a chat template: use --no-regenerate, or a chat model"
-        )
-    made: list[list[dict[str, Any]]] = [[] for _ in chats]
-    left = [list(chat) for chat in chats]
-    while any(left):
-        asked: dict[int, list[int]] = {}
-        for i, rest in enumerate(left):
-            while rest and rest[0]["role"] != "assistant":
-                made[i].append(rest.pop(0))
-            readable = bool(rest and made[i]) and encode_chat(tokenizer, made[i]) is not None
-            prompt = chat_ids(tokenizer, made[i], generation_prompt=True) if readable else []
-            if 0 < len(prompt) < context:
-                asked[i] = prompt
-            else:
-                rest.clear()
-        for i, text in zip(asked, reply(list(asked.values())) if asked else [], strict=True):
-            made[i].append({**left[i].pop(0), "content": text})
-    return made
