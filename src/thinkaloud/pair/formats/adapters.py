@@ -9,8 +9,8 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import torch
@@ -109,10 +109,18 @@ def in_weight_space(model: nn.Module) -> None:
     A pass of many tokens through a narrow layer waits for memory, and the second form writes and reads several tensors
     of all tokens more. A wide layer waits for the matrix product of W's gradient, which the first form needs.
     """
+    from peft.tuners.lora import Linear
+
     if families.d_model(model) <= NARROW:
         for module in _adapted_layers(model):
-            if isinstance(module.get_base_layer(), nn.Linear):
-                module.forward = MethodType(_forward_in_weight_space, module)
+            if type(module) is Linear and isinstance(module.get_base_layer(), nn.Linear):
+                module.__class__ = _in_weight_space(Linear)  # not a method of each: compiled blocks share a graph
+
+
+@cache
+def _in_weight_space(kind: Any) -> Any:
+    """The class of peft's adapted linear layers with another forward pass."""
+    return type(kind.__name__, (kind,), {"forward": _forward_in_weight_space, "__module__": kind.__module__})
 
 
 def _forward_in_weight_space(layer: Any, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
