@@ -178,7 +178,7 @@ def when(named: int | None, said: int) -> str:
     return next(name for name, (low, high) in WHEN.items() if low <= named - said <= high)
 
 
-def _share(hits: np.ndarray, others: Counter[str]) -> float | None:
+def _share(hits: Any, others: Counter[str]) -> float | None:
     """The share of other episodes whose value is named."""
     return float(np.average(hits, weights=list(others.values()))) if others else None
 
