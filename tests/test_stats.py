@@ -188,6 +188,9 @@ def test_a_planted_effect_is_found() -> None:
     x, here = level(g, ids), ids % 2 == 0
     assert estimate(mean(x - 2), ids).sign == -1
     assert estimate(difference(x + 2 * here, here), ids).p < 0.01
+    assert estimate(mean(x + 2), ids).p < 1e-4, (
+        "below what replicates can count, so that a correction leaves some of it"
+    )
     assert estimate(correlation(x, level(g, ids) - x), ids).sign == -1
     assert estimate(ratio(np.exp(0.1 * x) * (1 + here), here), ids).low > 1.5
     assert estimate(difference(x > -1 + 2 * here, here), ids).sign == -1
