@@ -18,6 +18,8 @@ BEGIN, END = "<!-- claims -->", "<!-- end of claims -->"
 def table(pages: Path) -> str:
     """The claims, and the verdict on each for each model there, linked to the page that shows it."""
     models = sorted({path.parent.parent.name for path in pages.glob("*/*/results.parquet")})
+    if not models:
+        return "No study of a model lies here."
     found = {
         (model, claim["id"]): (path.parent.name, claim)
         for model in models

@@ -147,9 +147,9 @@ def test_intervals_hold_the_truth_at_about_the_nominal_rate(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("clusters", "name"), list(product((20, 40, 100), KINDS)))
+@pytest.mark.parametrize(("clusters", "name"), list(product((20, 40), KINDS)))
 def test_every_interval_covers(clusters: int, name: str, record_property: Callable[[str, object], None]) -> None:
-    rate, below, above = covered(name, clusters, 2000)
+    rate, below, above = covered(name, clusters, 1000)
     record_property("coverage", (rate, below, above))
     print(f"| {name} | {clusters} | {rate:.3f} | {below:.3f} | {above:.3f} |")
     low, high = COVERS
