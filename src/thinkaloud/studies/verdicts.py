@@ -68,7 +68,7 @@ class Finding:
         if not np.isfinite(self.found.low):
             return self.why or "no interval"
         if self.found.clusters < ENOUGH:
-            return f"{self.found.clusters} clusters (on the smaller side), fewer than {ENOUGH}"
+            return f"from {self.found.clusters} on a side, fewer than {ENOUGH}"
         if self.direction and not np.isfinite(self.found.p):
             raise ValueError(f"the estimate for {self.claim} {self.part} has no p: estimate it with null={self.null}")
         return ""
