@@ -127,19 +127,25 @@ def estimate(
 
 
 def mean(values: Values) -> Statistic:
-    """The mean; rows that are NaN are left out. Of 0 and 1 it is a share, of −1, 0 and 1 a difference of two."""
+    """The mean; rows that are NaN are left out. Of 0 and 1 it is a share, of −1, 0 and 1 a `contrast`."""
     x, known = _numbers(values)
-    binary = bool(np.isin(x[known], (0, 1)).all())
-    if not binary and np.isin(x[known], (-1, 0, 1)).all():
+    if np.isin(x[known], (0, 1)).all():
+        return Statistic(np.stack([x, known], axis=1), _mean, known[:, None], shares="share")
+    return contrast(values)
+
+
+def contrast(values: Values) -> Statistic:
+    """The mean of paired differences, of null 0; where each is −1, 0 or 1, that of the shares of 1 and of −1."""
+    x, known = _numbers(values)
+    if np.isin(x[known], (-1, 0, 1)).all():
         rows = np.stack([x == 1, known, x == -1, known], axis=1).astype(float)
         return Statistic(rows, _difference, known[:, None], null=0.0, shares="difference")
-    rows = np.stack([x, known], axis=1)
-    return Statistic(rows, _mean, known[:, None], null=None if binary else 0.0, shares="share" if binary else "")
+    return Statistic(np.stack([x, known], axis=1), _mean, known[:, None], null=0.0)
 
 
-def difference(values: Values, where: Values) -> Statistic:
-    """The mean of the rows where `where` is true less that of the others."""
-    rows, sides, binary = _two(values, where)
+def difference(values: Values, where: Values, weights: Values | None = None) -> Statistic:
+    """The mean, perhaps weighted, of the rows where `where` is true less that of the others."""
+    rows, sides, binary = _two(values, where, weights)
     return Statistic(rows, _difference, sides, null=0.0, shares="difference" if binary else "")
 
 
@@ -329,13 +335,14 @@ def _standard(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
 
 
-def _two(values: Values, where: Values) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Sums and counts of the rows where `where` is true and of the others."""
+def _two(values: Values, where: Values, weights: Values | None = None) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Sums and counts of the rows where `where` is true and of the others; whether they are plain zeros and ones."""
     x, known = _numbers(values)
-    here = np.asarray(where, dtype=bool)
+    w = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=float)
+    here, known = np.asarray(where, dtype=bool), known & (w > 0)
     yes, no = known & here, known & ~here
-    rows = np.stack([x * yes, yes, x * no, no], axis=1).astype(float)
-    return rows, np.stack([yes, no], axis=1), bool(np.isin(x[known], (0, 1)).all())
+    rows = np.stack([x * w * yes, w * yes, x * w * no, w * no], axis=1)
+    return rows, np.stack([yes, no], axis=1), weights is None and bool(np.isin(x[known], (0, 1)).all())
 
 
 def _numbers(values: Values) -> tuple[np.ndarray, np.ndarray]:

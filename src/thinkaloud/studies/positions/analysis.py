@@ -80,8 +80,9 @@ def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
         }
         row = {n: found.estimate(of(at[k]), at[k]) if k in at else None for n, (k, of) in columns.items()}
         found.row("persists", {"claim": kind}, row | {"half-life (tokens)": half_life(here, reach, found)})
-        if kind in KINDS and np.isfinite(row["beyond other texts"].value):
-            next_[kind] = row["beyond other texts"]
+        beyond = row["beyond other texts"]
+        if kind in KINDS and beyond is not None and np.isfinite(beyond.value):
+            next_[kind] = beyond
     ranked = sorted(next_, key=lambda kind: next_[kind].value)
     for name, kind in zip(("least", "most"), (ranked[0], ranked[-1]) if ranked else (), strict=False):
         found.value(f"{name} kept", kind)
@@ -156,12 +157,9 @@ def _mean(column: str) -> Any:
 
 def _numbers(column: pd.Series) -> pd.Series:
     """True, False and missing as 1, 0 and NaN."""
-    return pd.to_numeric(column.astype("Float64") if column.dtype == object else column).astype(float)
+    return column.astype("Float64" if column.dtype == object else float).astype(float)
 
 
 def _chance(words: pd.DataFrame, names: list[str]) -> pd.Series:
     """By chance: the share of other texts that first have the word then; NaN where there is none."""
-
-    return (
-        words["chance"].map(lambda levels: sum(np.nan if levels[n] is None else levels[n] for n in names)).astype(float)
-    )
+    return pd.DataFrame(list(words["chance"]), index=words.index)[names].astype(float).sum(axis=1, skipna=False)

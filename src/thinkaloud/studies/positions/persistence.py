@@ -111,16 +111,14 @@ def half_life(records: pd.DataFrame, reach: int, found: Results) -> Estimate:
     start = records[records["k"] == 1]
     if not len(start) or not _clear(found.estimate(above(start), start)) > 0:
         return Estimate(NAN, NAN, NAN, 0, 0)
-    more = (
-        (records["own_chance"] - records["chance"]).groupby([records["id"], records["k"]]).sum().unstack(fill_value=0)
+    sums = records.assign(more=records["own_chance"] - records["chance"]).pivot_table(
+        index="id", columns="k", values=["more", "n_chance"], aggfunc="sum", fill_value=0
     )
-    counts = records["n_chance"].groupby([records["id"], records["k"]]).sum().unstack(fill_value=0)
-    value, low, high = float(reach), 1.0, float(reach)
-    before, gaps = NAN, {}
+    more, counts, value, before, gaps = sums["more"], sums["n_chance"], float(reach), NAN, {}
     for k in range(1, reach + 1):
         if k in more and counts[k].sum() > 0:
-            sums = np.stack([more[k], counts[k], more[1], counts[1]], axis=1)
-            half = Statistic(sums, _less_half, np.ones((len(sums), 1), dtype=bool), null=0.0)
+            both = np.stack([more[k], counts[k], more[1], counts[1]], axis=1)
+            half = Statistic(both, _less_half, np.ones((len(both), 1), dtype=bool), null=0.0)
             gaps[k] = estimate(half, more.index.to_numpy(), seed=found.seed)
     for k, gap in gaps.items():
         if gap.value <= 0:
@@ -130,10 +128,8 @@ def half_life(records: pd.DataFrame, reach: int, found: Results) -> Estimate:
     signs = {k: _clear(gap) for k, gap in gaps.items()}
     low = float(next((k - 1 for k, sign in signs.items() if sign < 1), reach)) or 1.0
     high = float(next((k for k, sign in signs.items() if sign < 0), reach))
-    n = int(counts.to_numpy().sum())
-    return Estimate(
-        value, low, high, n, len(more), "inversion of bootstrap-t", note="" if high < reach else "as far as was looked"
-    )
+    n, note = int(counts.to_numpy().sum()), "" if high < reach else "as far as was looked"
+    return Estimate(value, low, high, n, len(more), "inversion of bootstrap-t", note=note)
 
 
 def _clear(found: Estimate) -> float:
