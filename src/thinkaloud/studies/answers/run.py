@@ -78,12 +78,10 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
         "Site": str(nla.site),
         "Problems": f"{config.problems}, {len(solved)} worked, solutions of at most {config.solution_tokens} tokens, "
         "greedy",
-        "Places": ", ".join(config.places),
         **({"Places that no solution has": ", ".join(absent)} if absent else {}),
         "Explanations": f"{len(explained):,}: one greedy and {config.samples} at temperature {config.temperature:g} at "
         f"each of {len(places):,} tokens, at most {config.max_tokens} tokens",
         "Baseline of FVE": str(baseline),
-        "Seed": str(config.seed),
     }
     folder.keep(facts, examples(explained.to_pylist(), solved, places, tokenizer))
 
