@@ -315,7 +315,7 @@ def pocket() -> NLA:
 
 def config(out: Path, **changes: Any) -> Answers:
     small: dict[str, Any] = {"n": 4, "samples": 2, "solution_tokens": 48, "max_tokens": 60, "device": "cpu"}
-    small["places"] = ("question end", "sentence ends", "border", "answer", "think end")
+    small["places"] = ("question end", "sentence ends", "border", "answer", "answer-99", "think end")
     return Answers(out=str(out), **{**small, "problems": "pocket", **changes})
 
 
@@ -357,7 +357,7 @@ def test_a_study_that_was_stopped_comes_to_the_same(tmp_path: Path, monkeypatch:
 
 def test_explanations_are_of_the_vectors_at_their_places(tmp_path: Path) -> None:
     page = studied(config(tmp_path / "s", n=2))
-    assert page.facts["Places that no solution has"] == "think end"
+    assert page.facts["Places that no solution has"] == "answer-99, think end"
     solved, places, said = tables(tmp_path / "s")[:3]
     ids = {one["problem"]: one["ids"] for one in solved.to_pylist()}
     place = next(one for one in places.to_pylist() if "border" in one["names"])

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from thinkaloud.evals.degenerate import CLASSES, load_labelled, precision
-from thinkaloud.stats import Estimate, Statistic, Values, correlation, difference, mean, pooled, ratio, weighted
+from thinkaloud.stats import Estimate, Statistic, Values, contrast, correlation, difference, mean, pooled, ratio
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import Results
@@ -271,11 +271,6 @@ def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: S
         differs = found.estimate(gap["right − wrong"](some), some) if len(some) else None
         side = 1 if published is None else 0
         found.test("A10", differs, place, _read(some), direction=side, published=published)
-
-
-def contrast(values: pd.Series) -> Statistic:
-    """The mean of differences of shares; never taken for a share itself, though all of them may be 0 or 1."""
-    return weighted(values, np.ones(len(values)))
 
 
 def relative(rows: pd.DataFrame, column: str) -> pd.Series:
