@@ -1,6 +1,7 @@
 """A planted important sentence is found, nothing is found where there is nothing, and every prefix is the right one."""
 
 import math
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,34 @@ def test_the_page_holds_what_was_planted(tmp_path: Path) -> None:
     assert [claim["id"] for claim in found.claims()] == ["A6", "A8", "A11", "A12"]
     assert "Figure 3" in page
     assert found.values["last_of"] == 60
+
+
+def test_sampled_sentences_differ_by_nothing_on_average_and_by_their_effect_squared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    said, drawn = [], []
+    for p in range(80):
+        key, mine = {"problem": f"p{p}", "place": "answer"}, rng.choice(["High.", "Low."])
+        said += [
+            {**key, "sentence": i, "right": True, "of": 2, "words": w, "own": i == 1, "classes": ["other"]}
+            for i, w in enumerate((mine, "End."))
+        ]
+        for kept, sample in product(range(3), range(20)):
+            first = mine if kept else rng.choice(["High.", "Low."])
+            held = float(rng.random() < (0.9 if first == "High." else 0.3))
+            row = {"kept": kept, "sample": sample, "drawn": (first, "End.", "")[kept], "fve": held, "says": f"{held:g}"}
+            names = ("model", "gold", "model_new", "gold_new", "model_after", "gold_after")
+            drawn.append({**key, **row, **dict.fromkeys(names, held)})
+    data = {"sentences": pd.DataFrame(said), "rollouts": pd.DataFrame(drawn)}
+    pairs = [{"drawn": a, "original": b, "similarity": float(a == b)} for a, b in product(("High.", "Low."), repeat=2)]
+    deleted = [
+        {"problem": f"p{p}", "place": "answer", "sentence": i, "gold": 0.0, "model": 0.0, "fve": 0.0}
+        for p, i in product(range(80), range(-1, 2))
+    ]
+    found, _ = worked(tmp_path, {**data, "similar": pd.DataFrame(pairs), "deleted": pd.DataFrame(deleted)})
+    row = next(r for r in found["positions"] if r["outcome"] == "holds M's answer" and r["sentence"] == "1")
+    assert row["counterfactual"].low <= 0 <= row["counterfactual"].high
+    assert row["squared, without noise"].low < 0.6**2 < row["squared, without noise"].high
+    assert row["squared, without noise"].low > 0.25
 
 
 def test_importance_is_weighted_by_draws(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Estimates of the study of anchors: importance by sentence, place, class and threshold, and of M's own solutions.
 
 Means of counterfactual importance are weighted by how many other sentences were drawn: a sentence in whose place hardly
-another ever comes says little of what another would do. The sentences of an explanation are themselves sampled, as those
-drawn in their places are, so differences are zero on average however much a sentence decides: how much is told by
-KL divergences, and by the product of the differences of two halves of the rollouts, whose mean is the squared effect.
+another ever comes says little of what another would do. The sentences of an explanation are sampled, as those drawn in
+their places are, so differences are zero on average however much a sentence decides. How much is told by KL
+divergences, and by the product of the differences of two halves of the rollouts, whose mean is the squared effect.
 """
 
 from collections.abc import Sequence
