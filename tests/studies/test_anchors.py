@@ -14,10 +14,10 @@ import torch
 
 from thinkaloud import NLA
 from thinkaloud.explanation import Explanation
-from thinkaloud.stats import estimate
+from thinkaloud.stats import difference, estimate
 from thinkaloud.studies.anchors import Anchors, trace
 from thinkaloud.studies.anchors import run as anchors
-from thinkaloud.studies.anchors.analysis import LAST, contrast, importance, spread
+from thinkaloud.studies.anchors.analysis import LAST, importance, spread
 from thinkaloud.studies.anchors.importance import divergence, importances
 from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends, without
 from thinkaloud.studies.anchors.similarity import centred, embedder
@@ -367,7 +367,7 @@ def test_no_effect_gives_intervals_over_zero_at_the_nominal_rate() -> None:
         asked = {
             "fve": (importance(here, "fve"), here),
             "kl": (importance(here, "kl"), here),
-            "contrast": (contrast(rows["counterfactual_fve"], rows["other"], groups), rows),
+            "contrast": (difference(rows["counterfactual_fve"], groups, rows["other"]), rows),
         }
         for name, (statistic, some) in asked.items():
             interval = estimate(statistic, some["problem"], seed=seed, replicates=299)

@@ -97,7 +97,10 @@ def constructed(
     jobs = edits(analysis.joined(folder).to_dict("records"), 0)
     if jobs:
         outcome = {row["problem"]: row["outcome"] == "right" for row in solved}
-        after = [{**job, "mse": job["mse_before"] + cost(job["edit"], outcome[job["problem"]])} for job in jobs]
+        after = [
+            {**job, "mse": job["mse_before"] + cost(job["edit"], outcome[job["problem"]]) * draw.uniform(0.9, 1.1)}
+            for job in jobs
+        ]
         write_table(rows(after), out / "tables" / "edited.parquet")
     folder.keep({"Pair": "made"})
     config.analyse(folder).write(out)
@@ -152,22 +155,22 @@ def test_random_numbers_of_the_problem_are_chance_and_the_answer_is_found(tmp_pa
         return draw.sample([place["answer"], *place["own"]], 2)
 
     found = constructed(tmp_path / "random", random_ones, n=120)
-    above = found.values["all: own numbers as little written"]
+    above = found.values["all: own numbers"]
     assert above.low < 0 < above.high
     assert at(found["named"], place="question end", M_is="all")["holds M's answer"].value == pytest.approx(
         0.5, abs=0.06
     )
     for outcome in ("right", "wrong"):
-        assert verdict(found, "A4", f"M is {outcome}, against own numbers as little written") == "open"
+        assert verdict(found, "A4", f"M is {outcome}, against own numbers") == "open"
 
     guesses = constructed(tmp_path / "g", lambda draw, p, right: [draw.choice([p["answer"], *p["possible"]])], n=120)
     assert verdict(guesses, "A4", "M is right, against possible results") == "open"
     copies = constructed(tmp_path / "copies", lambda draw, place, right: place["read"])
-    assert copies.values["all: own numbers as little written"].value == 0
-    assert at(copies["named"], place="question end", M_is="all")["numbers it could copy"] == 1
+    assert copies.values["all: own numbers"].value == 0
+    assert at(copies["named"], place="question end", M_is="all")["numbers read"] == 1
 
     knows = constructed(tmp_path / "knows", names_the_answer(0.4))
-    for chance in ("own numbers as little written", "possible results"):
+    for chance in ("own numbers", "possible results"):
         above = knows.values[f"all: {chance}"]
         assert above.low < 0.4 < above.high
         assert verdict(knows, "A4", f"M is wrong, against {chance}") == "holds"
@@ -238,6 +241,7 @@ def test_a_regression_without_columns_is_the_ratio_of_means() -> None:
     assert (one.value, one.low, one.high, one.clusters) == pytest.approx(
         (other.value, other.low, other.high, other.clusters), rel=1e-6
     )
+    assert np.isnan(estimate(analysis.adjusted(y, here & False, pd.DataFrame({"x": y})), clusters).value), "one side"
     # With a column, that of an independent least-squares fit.
     x = draw.normal(size=80)
     known = np.isfinite(y)
@@ -276,8 +280,8 @@ def test_costs_of_edits_are_found_with_the_difference(tmp_path: Path) -> None:
         tmp_path, lambda draw, p, right: [p["answer"], "31"] if draw.random() < 0.9 else ["7"], cost=cost
     )
     record = at(both["edits"], edit="answer removed", place="border")
-    assert (record["cost right"].value, record["cost wrong"].value) == pytest.approx((0.3, 0.1))
-    assert record["right − wrong"].value == pytest.approx(0.2)
+    assert (record["cost right"].value, record["cost wrong"].value) == pytest.approx((0.3, 0.1), abs=0.01)
+    assert record["right − wrong"].value == pytest.approx(0.2, abs=0.01)
     assert verdict(both, "A10", "border") == "holds"
     assert verdict(both, "A10", "answer") == "does not hold", "about the same there"
     assert both.values["against"].value == pytest.approx((0.3 + 0.1) / 2 - 0.05, abs=0.03)
@@ -311,7 +315,7 @@ def pocket() -> NLA:
 
 def config(out: Path, **changes: Any) -> Answers:
     small: dict[str, Any] = {"n": 4, "samples": 2, "solution_tokens": 48, "max_tokens": 60, "device": "cpu"}
-    small["places"] = ("question end", "sentence ends", "border", "answer", "think end")
+    small["places"] = ("question end", "sentence ends", "border", "answer", "answer-99", "think end")
     return Answers(out=str(out), **{**small, "problems": "pocket", **changes})
 
 
@@ -353,7 +357,7 @@ def test_a_study_that_was_stopped_comes_to_the_same(tmp_path: Path, monkeypatch:
 
 def test_explanations_are_of_the_vectors_at_their_places(tmp_path: Path) -> None:
     page = studied(config(tmp_path / "s", n=2))
-    assert page.facts["Places that no solution has"] == "think end"
+    assert page.facts["Places that no solution has"] == "answer-99, think end"
     solved, places, said = tables(tmp_path / "s")[:3]
     ids = {one["problem"]: one["ids"] for one in solved.to_pylist()}
     place = next(one for one in places.to_pylist() if "border" in one["names"])

@@ -192,7 +192,7 @@ def test_sentences_first_mentions_and_thinking_are_places() -> None:
 
     text = "<think>3 or 4, #### 3</think>It is 12"
     thought = worked(text)
-    assert (thought.answer, thought.border) == (12, None)
+    assert (thought.answer, thought.place("border")) == (12, None)
     assert thought.place("think start") == text.index(">") + shift
     assert thought.place("think end") == text.index("</think>") + len("</think>") - 1 + shift
     opened = worked("3 or 4</think>#### 12", "Q?<think>\n")
@@ -252,9 +252,9 @@ def test_the_pocket_model_works_problems() -> None:
     for s in solved:
         assert s.problem.prompt in tokenizer.decode(s.ids)
         assert not lm.turn_ends(model, tokenizer) & set(s.ids[s.prompt_tokens :])
-        if s.border is not None and s.span is not None and s.answer is not None:
-            assert s.border < s.span[0] <= s.span[1]
-            said = tokenizer.decode(s.ids[s.span[0] : s.span[1] + 1])
+        if "border" in s.marks and s.answer is not None:
+            assert s.marks["border"] < s.marks["answer"] <= s.marks["answer end"]
+            said = tokenizer.decode(s.ids[s.marks["answer"] : s.marks["answer end"] + 1])
             assert answer_in(said)[0] == s.answer  # type: ignore[index]
     # Batches of one, without padding, come to the same.
     assert solve(model, tokenizer, problems, 64, batch=1) == solved

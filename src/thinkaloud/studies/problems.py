@@ -5,7 +5,7 @@ import lzma
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,6 @@ from thinkaloud.studies.numbers import numbers, spans
 
 BORDER, THINK, THOUGHT = "####", "<think>", "</think>"
 ASKED = f"Give the answer at the end, as {BORDER} <number>."
-MADE = ("graded", "pocket")
 _PLACE = re.compile(
     r"(question end|solution|think start|think end|first mention|border|answer end|answer|"
     r"sentence -?[1-9]\d* (?:start|end))(?:([+-])(\d+))?"
@@ -67,9 +66,8 @@ class Solution:
 
     `answer` is the first number behind ####; without a ####, the last one that M names; of M's thinking neither counts.
     None where there is none, and where M was cut off before it came to a ####: what it had named by then is no answer.
-    All others are indices into `ids`: `span` the first and last of the answer's tokens, `border` the last token of
-    ####, `think` the last tokens of <think> and </think>, `sentences` the first and last token of each, `mentions`
-    those of the first time that a number is written.
+    Indices into `ids`: `marks` are the places without an offset, by name; `mentions` the first and last token of the
+    first time that a number is written. `sentences` is how many there are.
     """
 
     problem: Problem
@@ -78,11 +76,9 @@ class Solution:
     text: str
     cut: bool
     answer: Decimal | None
-    span: tuple[int, int] | None
-    border: int | None
-    think: tuple[int | None, int | None] = (None, None)
-    sentences: tuple[tuple[int, int], ...] = ()
-    mentions: Mapping[Decimal, tuple[int, int]] = field(default_factory=dict)
+    marks: Mapping[str, int]
+    mentions: Mapping[Decimal, tuple[int, int]]
+    sentences: int
 
     @property
     def right(self) -> bool:
@@ -98,42 +94,15 @@ class Solution:
     def place(self, name: str) -> int | None:
         """The index of a named place, None where this solution has none there; UserError for what is no place."""
         base, sign, offset = place_of(name)
-        if base == "solution":
-            at: int | None = (self.prompt_tokens if sign != "-" else len(self.ids)) + offset
-        else:
-            start = self._start(base)
-            at = None if start is None else start + offset
-        first_token = {"question end": 0, "think start": 0, "solution": self.prompt_tokens}.get(
-            base, self.prompt_tokens - 1
-        )
-        inside = at is not None and first_token <= at < len(self.ids)
-        return at if inside else None
+        start = {"solution": len(self.ids) if sign == "-" else self.prompt_tokens, **self.marks}.get(base)
+        first = {"question end": 0, "think start": 0, "solution": self.prompt_tokens}.get(base, self.prompt_tokens - 1)
+        return start + offset if start is not None and first <= start + offset < len(self.ids) else None
 
     def expanded(self, names: Sequence[str]) -> list[str]:
         """The names of single places, each once: for `sentence starts` those of every sentence."""
-        count = range(1, len(self.sentences) + 1)
+        count = range(1, self.sentences + 1)
         each = ([f"sentence {k} {_EVERY[n]}" for k in count] if n in _EVERY else [n] for n in names)
         return list(dict.fromkeys(name for some in each for name in some))
-
-    def _start(self, base: str) -> int | None:
-        if base.startswith("sentence"):
-            _, k, edge = base.split()
-            at = int(k) - (int(k) > 0)
-            inside = -len(self.sentences) <= at < len(self.sentences)
-            return self.sentences[at][edge == "end"] if inside else None
-        (answer, answer_end), (mention, _) = (
-            self.span or (None, None),
-            self.mentions.get(self.answer, (None, None)) if self.answer is not None else (None, None),
-        )
-        return {
-            "question end": self.prompt_tokens - 1,
-            "think start": self.think[0],
-            "think end": self.think[1],
-            "first mention": mention,
-            "border": self.border,
-            "answer": answer,
-            "answer end": answer_end,
-        }[base]
 
 
 def place_of(name: str) -> tuple[str, str | None, int]:
@@ -265,33 +234,31 @@ def parsed(problem: Problem, asked: Sequence[int], written: Sequence[int], cut: 
     if found and text.find(BORDER, thought + 1) >= 0:  # what follows the answer's line is another text
         stop = text.find("\n", found[2])
         if stop >= 0:
-            written = written[: _token_at(ends, stop) + 1]
+            written = written[: bisect_left(ends, stop) + 1]
             text, ends = tokenizer.decode(written), ends[: len(written)]
 
     def at(start: int, end: int) -> tuple[int, int]:
-        """The first and last token of a stretch of the text."""
-        return len(asked) + _token_at(ends, start + 1), len(asked) + _token_at(ends, end)
+        """The first and last token of a stretch of the text: those with which it has grown to so many characters."""
+        return len(asked) + bisect_left(ends, start + 1), len(asked) + bisect_left(ends, end)
 
-    def behind(mark: str, start: int = 0) -> int | None:
-        place = text.find(mark, start)
-        return at(place, place + len(mark))[1] if place >= 0 else None
-
+    marks = {"question end": len(asked) - 1}
+    for name, mark, start in (("think start", THINK, 0), ("think end", THOUGHT, 0), ("border", BORDER, thought + 1)):
+        if (place := text.find(mark, start)) >= 0:
+            marks[name] = at(place, place + len(mark))[1]
+    if opened:
+        marks["think start"] = len(asked) - 1
+    sentences = [at(part.start, part.end) for part in split_parts(text) if part.kind == "sentence"]
+    for k, (first, last) in enumerate(sentences):
+        for n in (k + 1, k - len(sentences)):
+            marks |= {f"sentence {n} start": first, f"sentence {n} end": last}
     mentions: dict[Decimal, tuple[int, int]] = {}
     for start, end, value in spans(text):
         mentions.setdefault(value, at(start, end))
-    return Solution(
-        problem,
-        (*asked, *written),
-        len(asked),
-        text,
-        cut,
-        found[0] if found else None,
-        at(*found[1:]) if found else None,
-        behind(BORDER, thought + 1),
-        (len(asked) - 1 if opened else behind(THINK), behind(THOUGHT)),
-        tuple(at(part.start, part.end) for part in split_parts(text) if part.kind == "sentence"),
-        mentions,
-    )
+    if found:
+        marks["answer"], marks["answer end"] = at(*found[1:])
+        marks["first mention"] = mentions[found[0]][0]
+    answer = found[0] if found else None
+    return Solution(problem, (*asked, *written), len(asked), text, cut, answer, marks, mentions, len(sentences))
 
 
 def token_ends(ids: Sequence[int], tokenizer: Any) -> list[int]:
@@ -304,11 +271,6 @@ def token_ends(ids: Sequence[int], tokenizer: Any) -> list[int]:
         return ends
     # Characters of several tokens, or spaces that depend on what is before them.
     return [len(tokenizer.decode(ids[: i + 1])) for i in range(len(ids))]
-
-
-def _token_at(ends: Sequence[int], character: int) -> int:
-    """The first token with which the text has grown to so many characters."""
-    return bisect_left(ends, character)
 
 
 @dataclass(frozen=True)

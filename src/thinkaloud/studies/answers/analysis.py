@@ -10,13 +10,13 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from thinkaloud.evals.degenerate import CLASSES, load_labelled, precision
-from thinkaloud.stats import Estimate, Statistic, Values, correlation, difference, mean, pooled, ratio, weighted
+from thinkaloud.stats import Estimate, Statistic, Values, contrast, correlation, difference, mean, pooled, ratio
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import Results
 
 HELD, GOLD = "holds M's answer", "holds the right answer"
-OWN, POSSIBLE, READ = "own numbers as little written", "possible results", "numbers it could copy"
+OWN, POSSIBLE, READ = "own numbers", "possible results", "numbers read"
 OUTCOMES = ("right", "wrong", "cut", "none")
 SHOWN = 3  # degenerate explanations of each class that stand as examples, of right and of wrong solutions
 
@@ -32,7 +32,7 @@ def results(config: Answers, folder: Folder) -> Results:
     sampled(found, each)
     reconstruction(found, rows, each)
     lengths(found, rows, each)
-    classes(found, rows, config.labelled)
+    classes(found, rows)
     ablation(found, rows, pd.DataFrame(folder.kept("edited")), config.places)
     return found
 
@@ -87,18 +87,18 @@ def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
 
     shares: dict[str, Any] = {"explanations": len, HELD: lambda g: mean(g[HELD]), GOLD: lambda g: mean(g[GOLD])}
     for chance in (OWN, POSSIBLE):
-        shares[f"chance: {chance}"] = lambda g, of=chance: g[of].mean()
+        shares[chance] = lambda g, of=chance: g[of].mean()
         shares[f"above {chance}"] = lambda g, of=chance: contrast(g[HELD] - g[of])
     shares[READ] = lambda g: g[READ].mean()
     ahead, here = rows[rows["standing"] == "ahead"], each[each["standing"] == "ahead"]
-    both = pd.concat([here.assign(M="all"), here.assign(M=here["outcome"])])
+    both = pd.concat([here.assign(M="all"), here.assign(M=here["outcome"]).sort_values("outcome", kind="stable")])
     both["order"] = both.groupby("place", sort=False).ngroup()
     found.by("named", both.sort_values("order", kind="stable"), {"place": "place", "M is": "M"}, shares)
     tokens = np.where(each["answer_tokens"] > 2, "3 and more", each["answer_tokens"].fillna(0).astype(int).astype(str))
     split = each.assign(length=tokens)
     found.by("standing", split, {"place": "place", "answer is": "standing", "its tokens": "length"}, shares)
 
-    at_end = ahead["names"].map(lambda names: "question end" in names)
+    at_end = _at_end(ahead)
     gain = ahead[HELD] - ahead[POSSIBLE]
     near = correlation(rankdata(-ahead["before_answer"]), gain, ranks=False)
     found.test("A1", found.value("near", found.estimate(near, ahead)), part="nearness to the first writing")
@@ -118,10 +118,9 @@ def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     for place in ("border", "answer"):
         there = each[each["place"] == place]
         unread = there[there["standing"] != "written"]
-        read = f"M has written it before at {1 - len(unread) / len(there):.0%}" if len(there) else ""
         for part, some in ((place, there), (f"{place}, not yet written", unread)):
             gap = found.estimate(difference(some[HELD], some["outcome"] == "right"), some)
-            found.test("A2", gap if len(some) else None, part=part, why=read or f"no solution has the place {place}")
+            found.test("A2", gap if len(some) else None, part, _read(there))
 
 
 def sampled(found: Results, each: pd.DataFrame) -> None:
@@ -155,14 +154,16 @@ def sampled(found: Results, each: pd.DataFrame) -> None:
     gaps = wide["answer"] - wide["border"]
     grown = (gaps[most] - gaps[1]).rename("grown").reset_index()
     growth = found.estimate(contrast(grown["grown"]), grown)
-    found.test("A3", growth, part=f"answer − border with {most} samples, less with one")
+    part = f"answer − border with {most} samples, less with one"
+    found.test("A3", growth, part, _read(some[some["place"].isin(("answer", "border"))]))
 
 
 def reconstruction(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     """Whether wrong solutions reconstruct worse, by place and over all, as it is and at the same difficulty."""
     wrong = {"MSE wrong ∕ right": lambda g: ratio(g["mse"], g["outcome"] == "wrong"), "adjusted": harder}
     sides = {f"FVE {name}": lambda g, name=name: mean(g["fve"].where(g["outcome"] == name)) for name in OUTCOMES[:2]}
-    each, rows = (some.merge(_at_question_end(rows), how="left", on="problem") for some in (each, rows))
+    before = rows[_at_end(rows)].groupby("problem")["mse"].mean().rename("question_mse")
+    each, rows = (some.merge(before, how="left", on="problem") for some in (each, rows))
     found.by("reconstruction", each, {"place": "place"}, {**sides, **wrong})
     level = rows.assign(mse=relative(rows, "mse"))
     for name, of in (("as it is", wrong["MSE wrong ∕ right"]), ("adjusted for the question's difficulty", harder)):
@@ -173,8 +174,7 @@ def reconstruction(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> No
 def harder(rows: pd.DataFrame) -> Statistic:
     """MSE of wrong solutions over that of right ones at the same steps, length and MSE at the question's end."""
     known = ["steps", "characters", "question_mse"]
-    at_end = rows["names"].map(lambda names: "question end" in names)
-    return adjusted(rows["mse"].where(~at_end), rows["outcome"] == "wrong", rows[known].astype(float))
+    return adjusted(rows["mse"].where(~_at_end(rows)), rows["outcome"] == "wrong", rows[known].astype(float))
 
 
 def adjusted(values: Values, where: Values, by: pd.DataFrame) -> Statistic:
@@ -194,7 +194,8 @@ def adjusted(values: Values, where: Values, by: pd.DataFrame) -> Statistic:
         xx, xy = sums[..., : q * q].reshape(*sums.shape[:-1], q, q), sums[..., q * q :]
         ridge = 1e-9 * xx[..., :1, :1] * np.eye(q)  # columns may be alike in a resample
         gap = np.linalg.solve(xx + ridge, xy[..., None])[..., 1, 0]
-        return 1 + gap / ((xy[..., 0] - gap * xx[..., 0, 1]) / xx[..., 0, 0])
+        n, on = xx[..., 0, 0], xx[..., 0, 1]
+        return np.where((on != 0) & (on != n), 1 + gap / ((xy[..., 0] - gap * on) / n), np.nan)
 
     rows = np.concatenate([products, x * np.where(known, y, 0.0)[:, None]], axis=1)
     return Statistic(rows, of, np.stack([known & here, known & ~here], axis=1), "log", null=1.0)
@@ -221,7 +222,7 @@ def lengths(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
         found.test("A5", found.value(name, found.estimate(of(rows, level), rows)), part=name)
 
 
-def classes(found: Results, rows: pd.DataFrame, labelled: str | None) -> None:
+def classes(found: Results, rows: pd.DataFrame) -> None:
     """By class: its share where M is right and wrong, its FVE, examples; and how far the rules can be trusted."""
     right, wrong = (rows["outcome"] == name for name in OUTCOMES[:2])
 
@@ -242,12 +243,8 @@ def classes(found: Results, rows: pd.DataFrame, labelled: str | None) -> None:
     broken = share(rows["class"] != "fine")
     found.test("A7", found.value("broken", broken["M right"]), part="share where M is right")
     found.test("A7", broken["wrong − right"], part="wrong − right", direction=1, published=None)
-    some = {"all": load_labelled(labelled, split=None)}
-    if labelled is None:
-        some = {"held out": load_labelled(), **some}
-    for name, texts in some.items():
-        for record in precision(texts):
-            found.row("checked", {"texts": f"{name} ({len(texts)})", "class": record.pop("class")}, record)
+    for record in precision(load_labelled()):
+        found.row("checked", {"class": record.pop("class")}, record)
 
 
 def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: Sequence[str]) -> None:
@@ -257,7 +254,7 @@ def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: S
             found.test("A10", part=place, why="no explanation holds M's answer")
         return
     keys = ["problem", "token", "sample"]
-    known = rows[[*keys, "names", "outcome"]]
+    known = rows[[*keys, "names", "outcome", "standing"]]
     edited = edited.assign(cost=edited["mse"] - edited["mse_before"]).merge(known, on=keys)
     each = by_name(edited, places)
     sides = {f"cost {n}": lambda g, n=n: mean(g["cost"].where(g["outcome"] == n)) for n in OUTCOMES[:2]}
@@ -269,14 +266,11 @@ def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: S
         found.value("against", found.estimate(mean(wide["answer removed"] - wide["other number removed"]), wide))
     found.value("empty", int((edited["text"] == "").sum()))
     removed = each[each["edit"] == "answer removed"]
-    for place, how in (("border", {"direction": 1}), ("answer", {"direction": 0, "published": 0.0})):
+    for place, published in (("border", None), ("answer", 0.0)):  # about the same at the answer token
         some = removed[removed["place"] == place]
-        found.test("A10", found.estimate(gap["right − wrong"](some), some) if len(some) else None, part=place, **how)
-
-
-def contrast(values: pd.Series) -> Statistic:
-    """The mean of differences of shares; never taken for a share itself, though all of them may be 0 or 1."""
-    return weighted(values, np.ones(len(values)))
+        differs = found.estimate(gap["right − wrong"](some), some) if len(some) else None
+        side = 1 if published is None else 0
+        found.test("A10", differs, place, _read(some), direction=side, published=published)
 
 
 def relative(rows: pd.DataFrame, column: str) -> pd.Series:
@@ -284,7 +278,11 @@ def relative(rows: pd.DataFrame, column: str) -> pd.Series:
     return rows[column] / rows[column].groupby(rows["names"].str[0]).transform("mean")
 
 
-def _at_question_end(rows: pd.DataFrame) -> pd.Series:
-    """The mean MSE of each problem's explanations at the question's end."""
-    at_end = rows["names"].map(lambda names: "question end" in names)
-    return rows[at_end].groupby("problem")["mse"].mean().rename("question_mse")
+def _read(rows: pd.DataFrame) -> str:
+    """How many of the answers at these places are no longer to be found out."""
+    return f"M has written it before at {(rows['standing'] == 'written').mean():.0%}" if len(rows) else ""
+
+
+def _at_end(rows: pd.DataFrame) -> np.ndarray:
+    """Which rows are of the question's last token."""
+    return np.array(["question end" in names for names in rows["names"]], dtype=bool)

@@ -1,27 +1,24 @@
 """The page of the study of answers: its figures, and its template filled from results.parquet."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 from thinkaloud.render import plots
-from thinkaloud.stats import Estimate
+from thinkaloud.stats import ENOUGH, Estimate
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.answers.analysis import HELD, OWN, POSSIBLE
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import Page, told
 from thinkaloud.studies.results import Read
 
-RIGHT, WRONG = "#1b6ca8", "#c4572e"
-LINES = ("#1b6ca8", "#c4572e", "#3b8f5a", "#8a5fb0", "#b58a1b", "#5c6670", "#d078a0")
-COLOURS = {"right": RIGHT, "wrong": WRONG}
+COLOURS = {"right": plots.BLUE, "wrong": plots.ORANGE}
 
 Records = Sequence[Mapping[str, Any]]
 
 
 def page(config: Answers, folder: Folder) -> Page:
     """The page of the study."""
-    figures = {"named": _named, "samples": _samples, "reconstruction": _rebuilt, "edits": _edits}
+    figures = {"named": _named, "reconstruction": _rebuilt, "edits": _edits}
     return told(__package__, folder, figures, config=config)
 
 
@@ -32,21 +29,10 @@ def _named(figure: Any, results: Read) -> None:
     series = {f"M is {group}": (colour, _by_place(groups[group], HELD)) for group, colour in COLOURS.items()}
     plots.beside(axes, places, series, 0.24)
     for chance, mark in ((OWN, "_"), (POSSIBLE, "|")):
-        axes.plot([r[f"chance: {chance}"] for r in groups["all"]], mark, ms=12, color=plots.GREY, label=chance)
-    axes.set(ylim=(0, None), ylabel=f"share that {HELD}".replace("holds", "hold"))
+        axes.plot([r[chance] for r in groups["all"]], mark, ms=12, color=plots.GREY, label=f"chance, {chance}")
+    top = max((r[HELD].high for r in records if r[HELD].clusters >= ENOUGH), default=1.0)
+    axes.set(ylim=(0, 1.1 * top), ylabel=f"share that {HELD}".replace("holds", "hold"))
     _finish(figure, axes, 2)
-
-
-def _samples(figure: Any, results: Read) -> None:
-    axes, records = figure.subplots(), results["samples"]
-    for place, colour in zip(dict.fromkeys(r["place"] for r in records), cycle(LINES), strict=False):
-        some = [record for record in records if record["place"] == place]
-        values = [record["above chance"].value for record in some]
-        axes.plot([r["samples"] for r in some], values, color=colour, marker="o", ms=3, label=place)
-    axes.axhline(0, color=plots.GREY, lw=0.8)
-    axes.set_xticks(sorted({record["samples"] for record in records}))
-    axes.set(xlabel="sampled explanations of a vector", ylabel="at least one holds it,\nabove chance")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _rebuilt(figure: Any, results: Read) -> None:
@@ -62,7 +48,7 @@ def _edits(figure: Any, results: Read) -> None:
     names = list(dict.fromkeys(record["edit"] for record in records))
     series = {
         edit: (colour, _by_place([record for record in records if record["edit"] == edit], "cost"))
-        for edit, colour in zip(names, (RIGHT, WRONG, plots.GREY), strict=False)
+        for edit, colour in zip(names, (plots.BLUE, plots.ORANGE, plots.GREY), strict=False)
     }
     plots.beside(axes, list(dict.fromkeys(record["place"] for record in records)), series, 0.14)
     axes.axhline(0, color=plots.GREY, lw=0.8)

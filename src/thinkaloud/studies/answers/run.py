@@ -21,7 +21,7 @@ from torch import Tensor
 
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
-from thinkaloud.evals.degenerate import classify, load_labelled
+from thinkaloud.evals.degenerate import classify
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
@@ -30,7 +30,7 @@ from thinkaloud.studies.answers.chance import others, standing, written
 from thinkaloud.studies.folder import Folder, Watch, rows
 from thinkaloud.studies.numbers import numbers, replaced, spans
 from thinkaloud.studies.page import Example, at_quartiles
-from thinkaloud.studies.problems import Problem, Solution, load_problems, parsed, place_of, read_places, solve
+from thinkaloud.studies.problems import Problem, Solution, load_problems, parsed, read_places, solve
 
 Record = dict[str, Any]
 
@@ -40,7 +40,6 @@ EDITS = ("answer removed", "answer replaced", "other number removed")
 
 def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results, or go on with them."""
-    load_labelled(config.labelled, split=None)
     tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer, config.system, config.instruction)
     solved = folder.pieces(
@@ -71,20 +70,18 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
 
     if jobs:  # else no explanation holds M's answer, and there is no such table
         folder.pieces("edited", len(jobs), EDITED, edited, watch)
-    there = {place_of(name)[0] for p in places for name in p["names"]}
+    there = {name for place in places for name in place["names"]}
     there |= {f"sentence {name.split()[-1]}s" for name in there if name.startswith("sentence")}
-    absent = [name for name in config.places if place_of(name)[0] not in there]
+    absent = [name for name in config.places if name not in there]
     facts = {
         "Pair": nla.name,
         "Site": str(nla.site),
         "Problems": f"{config.problems}, {len(solved)} worked, solutions of at most {config.solution_tokens} tokens, "
         "greedy",
-        "Places": ", ".join(config.places),
         **({"Places that no solution has": ", ".join(absent)} if absent else {}),
         "Explanations": f"{len(explained):,}: one greedy and {config.samples} at temperature {config.temperature:g} at "
         f"each of {len(places):,} tokens, at most {config.max_tokens} tokens",
         "Baseline of FVE": str(baseline),
-        "Seed": str(config.seed),
     }
     folder.keep(facts, examples(explained.to_pylist(), solved, places, tokenizer))
 
@@ -122,8 +119,8 @@ def solutions_table(solved: Sequence[Solution]) -> pa.Table:
                 "cut": s.cut,
                 "text": s.text,
                 "answer": None if s.answer is None else written(s.answer),
-                "answer_tokens": None if s.span is None else s.span[1] - s.span[0] + 1,
-                "border": s.border is not None,
+                "answer_tokens": None if s.answer is None else s.marks["answer end"] - s.marks["answer"] + 1,
+                "border": "border" in s.marks,
                 "outcome": s.outcome,
             }
             for s in solved
