@@ -31,19 +31,20 @@ def test_a_small_study_from_the_command_line(
     ]
     assert not main(command)
     first = capsys.readouterr()
-    assert "Which sentence of an explanation decides?" in first.out
+    assert "Which sentences decide?" in first.out
     assert f" page    {out / 'index.html'}\n" in first.out
     assert first.err == ""
     assert {path.stem for path in (out / "tables").iterdir()} == {
-        *("explanations", "rollouts", "deletions", "similarity", "importance", "thresholds")
+        *("explanations", "rollouts", "deletions", "similarity"),
+        *("traces", "trace_rollouts", "trace_similarity", "trace_said"),
     }
-    assert {path.name for path in (out / "figures").iterdir()} == {"position.svg", "thresholds.svg"}
+    assert {path.name for path in (out / "figures").iterdir()} == {"positions.svg", "classes.svg", "thresholds.svg"}
     assert "<svg" in (out / "index.html").read_text()
     assert not main(command)
     assert capsys.readouterr().out == first.out, "what is made is read"
     page = (out / "index.html").read_bytes()
     assert not main([*command, "--threshold", "0.7"]), "an option of the analysis"
-    assert "dropped at 0.7 and above" in (out / "index.html").read_text()
+    assert "similarity to it is below 0.7" in " ".join((out / "index.html").read_text().split())
     assert not main(command)
     capsys.readouterr()
     (out / "index.html").unlink()

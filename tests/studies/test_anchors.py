@@ -1,6 +1,7 @@
 """A planted important sentence is found, nothing is found where there is nothing, and every prefix is the right one."""
 
 import math
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import torch
 
 from thinkaloud import NLA
 from thinkaloud.explanation import Explanation
-from thinkaloud.stats import estimate
+from thinkaloud.stats import difference, estimate
 from thinkaloud.studies.anchors import Anchors, trace
 from thinkaloud.studies.anchors import run as anchors
-from thinkaloud.studies.anchors.analysis import LAST, contrast, importance, spread
+from thinkaloud.studies.anchors.analysis import LAST, importance, spread
 from thinkaloud.studies.anchors.importance import divergence, importances
 from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends, without
 from thinkaloud.studies.anchors.similarity import centred, embedder
@@ -290,6 +291,34 @@ def test_the_page_holds_what_was_planted(tmp_path: Path) -> None:
     assert found.values["last_of"] == 60
 
 
+def test_sampled_sentences_differ_by_nothing_on_average_and_by_their_effect_squared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    said, drawn = [], []
+    for p in range(80):
+        key, mine = {"problem": f"p{p}", "place": "answer"}, rng.choice(["High.", "Low."])
+        said += [
+            {**key, "sentence": i, "right": True, "of": 2, "words": w, "own": i == 1, "classes": ["other"]}
+            for i, w in enumerate((mine, "End."))
+        ]
+        for kept, sample in product(range(3), range(20)):
+            first = mine if kept else rng.choice(["High.", "Low."])
+            held = float(rng.random() < (0.9 if first == "High." else 0.3))
+            row = {"kept": kept, "sample": sample, "drawn": (first, "End.", "")[kept], "fve": held, "says": f"{held:g}"}
+            names = ("model", "gold", "model_new", "gold_new", "model_after", "gold_after")
+            drawn.append({**key, **row, **dict.fromkeys(names, held)})
+    data = {"sentences": pd.DataFrame(said), "rollouts": pd.DataFrame(drawn)}
+    pairs = [{"drawn": a, "original": b, "similarity": float(a == b)} for a, b in product(("High.", "Low."), repeat=2)]
+    deleted = [
+        {"problem": f"p{p}", "place": "answer", "sentence": i, "gold": 0.0, "model": 0.0, "fve": 0.0}
+        for p, i in product(range(80), range(-1, 2))
+    ]
+    found, _ = worked(tmp_path, {**data, "similar": pd.DataFrame(pairs), "deleted": pd.DataFrame(deleted)})
+    row = next(r for r in found["positions"] if r["outcome"] == "holds M's answer" and r["sentence"] == "1")
+    assert row["counterfactual"].low <= 0 <= row["counterfactual"].high
+    assert row["squared, without noise"].low < 0.6**2 < row["squared, without noise"].high
+    assert row["squared, without noise"].low > 0.25
+
+
 def test_importance_is_weighted_by_draws(tmp_path: Path) -> None:
     data = made([0.0, 0.5, 0.0], 6)
     rows = importances(data["sentences"], data["rollouts"], data["similar"], 0.8, ["fve"], seed=0)
@@ -338,7 +367,7 @@ def test_no_effect_gives_intervals_over_zero_at_the_nominal_rate() -> None:
         asked = {
             "fve": (importance(here, "fve"), here),
             "kl": (importance(here, "kl"), here),
-            "contrast": (contrast(rows["counterfactual_fve"], rows["other"], groups), rows),
+            "contrast": (difference(rows["counterfactual_fve"], groups, rows["other"]), rows),
         }
         for name, (statistic, some) in asked.items():
             interval = estimate(statistic, some["problem"], seed=seed, replicates=299)

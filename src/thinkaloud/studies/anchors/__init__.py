@@ -1,7 +1,7 @@
 """Study: thought anchors, the counterfactual importance of sentences."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from thinkaloud.errors import UserError
@@ -14,7 +14,6 @@ class Anchors(OfProblems):
     """How much does each sentence of an explanation, or of M's own solution, decide about what follows it?"""
 
     name: ClassVar[str] = "anchors"
-    presets: ClassVar = {"pocket": {**OfProblems.presets["pocket"], "problems": "pocket"}}
     counts: ClassVar = (*OfProblems.counts, "rollouts")
     analysis: ClassVar = {
         "threshold": (),
@@ -27,10 +26,6 @@ class Anchors(OfProblems):
     problems: str = "graded"
     """Problems: graded (made ones of one to three steps), pocket (of the pocket world, for the pocket model), or a
     JSONL file (perhaps .xz) with question and answer, as of GSM8K."""
-    system: str | None = None
-    """A system message before the question."""
-    instruction: str | None = None
-    """What stands behind the question. Those of a file ask for `#### <number>`, if nothing is said; "" asks nothing."""
     places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-1", "answer end")
     rollouts: int = 40
     """Continuations with a sentence kept, and as many with it resampled."""
@@ -42,9 +37,6 @@ class Anchors(OfProblems):
     """What similarity is measured in: ar (the AR's own space, needs nothing more), or a sentence encoder by name."""
     temperature: float = 1.0
     """Temperature of explanations and continuations."""
-
-    def check(self) -> None:
-        OfProblems.check(replace(self, problems="pocket") if self.problems == "graded" else self)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,9 +1,9 @@
 """Estimates of the study of anchors: importance by sentence, place, class and threshold, and of M's own solutions.
 
 Means of counterfactual importance are weighted by how many other sentences were drawn: a sentence in whose place hardly
-another ever comes says little of what another would do. The sentences of an explanation are themselves sampled, as those
-drawn in their places are, so differences are zero on average however much a sentence decides: how much is told by
-KL divergences, and by the product of the differences of two halves of the rollouts, whose mean is the squared effect.
+another ever comes says little of what another would do. The sentences of an explanation are sampled, as those drawn in
+their places are, so differences are zero on average however much a sentence decides. How much is told by KL
+divergences, and by the product of the differences of two halves of the rollouts, whose mean is the squared effect.
 """
 
 from collections.abc import Sequence
@@ -97,7 +97,7 @@ def classes(found: Results, every: Frame) -> None:
         if len(group) >= FEW:
             sides = {"M right": group[group["right"]], "M wrong": group[~group["right"]]}
             numbers = {side: found.estimate(importance(g, outcome), g) for side, g in sides.items()}
-            apart = contrast(group[f"counterfactual_{outcome}"], group["other"], group["right"])
+            apart = difference(group[f"counterfactual_{outcome}"], group["right"], group["other"])
             numbers |= {"right − wrong": found.estimate(apart, group), "sentences": len(group)}
             found.row("classes", {"outcome": label, "class": name}, numbers | {LAST: float(group["own"].mean())})
 
@@ -150,7 +150,7 @@ def order(found: Results, every: Frame) -> None:
         ("A6", "last less others where M is wrong, M's answer, squared", wrong, "last", "square_model", apart),
         ("A11", f"first less others but a {LAST}, FVE, squared", free, "first", "square_fve", ""),
     ):
-        statistic = contrast(some[column], some["other"], some[which])
+        statistic = difference(some[column], some[which], some["other"])
         found.test(claim, found.estimate(statistic, some), part=part, why=why)
     spread_out = every.groupby([*KEY[:2], "right"]).apply(_evenness, include_groups=False).dropna()
     spread_out = spread_out.rename("evenness").reset_index()
@@ -225,16 +225,6 @@ def spread(values: Values, sides: Sequence[tuple[Values, int]]) -> Statistic:
         return np.exp((0.5 * powers * np.log(squares / n - (total / n) ** 2)).sum(axis=-1))
 
     return Statistic(rows, of, masks, "log", null=1.0)
-
-
-def contrast(values: Values, weights: Values, where: Values) -> Statistic:
-    """The weighted mean of the rows where `where` is true less that of the others."""
-    x, w, here = (np.asarray(v, dtype=float) for v in (values, weights, where))
-    w = np.where(np.isfinite(x), w, 0.0)
-    x = np.where(np.isfinite(x), x, 0.0)
-    parts = [part for side in (here, 1 - here) for part in (side * w * x, side * w)]
-    sides = np.stack([(here == side) & (w > 0) for side in (1, 0)], axis=1)
-    return Statistic(np.stack(parts, axis=1), lambda s: s[..., 0] / s[..., 1] - s[..., 2] / s[..., 3], sides, null=0.0)
 
 
 def importance(some: Frame, outcome: str, method: str = "counterfactual") -> Statistic:

@@ -25,7 +25,8 @@ def _positions(figure: Any, found: Read) -> None:
         rows = [row for row in found["positions"] if row["outcome"] == name]
         how = zip(list(METHODS.values())[:3], COLOURS, strict=True)
         series = {label: (colour, {row["sentence"]: row[label] for row in rows}) for label, colour in how}
-        plots.beside(axis, [row["sentence"] for row in rows], series, 0.18)
+        if rows:
+            plots.beside(axis, [row["sentence"] for row in rows], series, 0.18)
         axis.axhline(0, color=plots.GREY, lw=0.8)
         axis.set(title=name, xlabel="sentence")
     if axes[0].get_legend_handles_labels()[0]:
@@ -40,7 +41,8 @@ def _classes(figure: Any, found: Read) -> None:
             side: (colour, {row["class"]: row[side] for row in rows})
             for side, colour in (("M right", plots.BLUE), ("M wrong", plots.ORANGE))
         }
-        plots.beside(axis, [row["class"] for row in rows], series, 0.2)
+        if rows:
+            plots.beside(axis, [row["class"] for row in rows], series, 0.2)
         axis.axhline(0, color=plots.GREY, lw=0.8)
         axis.tick_params("x", rotation=30)
         axis.set(title=name)

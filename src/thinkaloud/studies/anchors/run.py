@@ -75,8 +75,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
         "Explanations": f"{len(some)} that close, of {len(explained)}, at temperature {config.temperature:g}",
         "Continuations": f"{len(rollouts):,} of explanations, {len(traces):,} of solutions: {config.rollouts} of every "
         "prefix",
-        "Similarity": f"cosine in {'the space of the AR' if config.embedding == 'ar' else config.embedding}, mean "
-        f"removed; dropped at {config.threshold:g} and above",
+        "Similarity": f"cosine, mean removed, in {'the AR space' if config.embedding == 'ar' else config.embedding}",
         "Seed": str(config.seed),
     }
     whole = deleted[deleted["sentence"] < 0]["fve"].tolist()
