@@ -187,7 +187,7 @@ def _sentences(text: str) -> list[str]:
 
 def _three(parts: tuple[str, ...]) -> bool:
     """Whether there are three parts of one or two sentences, the second with a quotation, the last on what comes."""
-    brief = len(parts) == 3 and all(1 <= len(_sentences(QUOTATION.sub("…", part))) <= 2 for part in parts)
+    brief = len(parts) == 3 and all(1 <= len(_sentences(QUOTATION.sub("_", part))) <= 2 for part in parts)
     return brief and bool(QUOTATION.search(parts[1]) and _EXPECTS.search(parts[2]))
 
 
