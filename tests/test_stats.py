@@ -10,7 +10,18 @@ import pytest
 from scipy import stats
 
 from thinkaloud.errors import UserError
-from thinkaloud.stats import Estimate, Statistic, correlation, difference, estimate, mean, pooled, ratio, weighted
+from thinkaloud.stats import (
+    Estimate,
+    Statistic,
+    contrast,
+    correlation,
+    difference,
+    estimate,
+    mean,
+    pooled,
+    ratio,
+    weighted,
+)
 
 Draw = Callable[[np.random.Generator, np.ndarray], Statistic]
 
@@ -193,6 +204,9 @@ def test_values_are_the_plain_statistics() -> None:
     assert value(mean(x)) == pytest.approx(x.mean())
     assert value(weighted(x, y)) == pytest.approx(x[y > 0].sum() / y.sum())
     assert value(difference(x, here)) == pytest.approx(x[here].mean() - x[~here].mean())
+    weights = g.integers(0, 4, size=50)
+    weighed = np.average(x[here], weights=weights[here]) - np.average(x[~here], weights=weights[~here])
+    assert value(difference(x, here, weights)) == pytest.approx(weighed)
     assert value(ratio(np.exp(x), here)) == pytest.approx(np.exp(x)[here].mean() / np.exp(x)[~here].mean())
     assert value(correlation(x, y)) == pytest.approx(stats.spearmanr(x, y).statistic)
     assert value(correlation(x, y, ranks=False)) == pytest.approx(stats.pearsonr(x, y).statistic)
@@ -226,6 +240,9 @@ def test_none_and_all_have_exact_bounds() -> None:
     apart = estimate(difference([0] * 60, ids % 2 == 0), ids)
     assert (apart.value, apart.p) == (0, 1)
     assert apart.low == pytest.approx(-stats.binomtest(0, 15).proportion_ci().high)
+    gained = estimate(contrast(np.where(ids == 0, 1.0, 0.0)), ids)
+    assert gained.p == pytest.approx(1, abs=0.5)
+    assert gained.low < 0 < gained.high, "that of a contrast, which may be negative, not of a share"
     never = estimate(mean(np.zeros(60) - (ids == 0)), ids)
     assert never.low < never.value < 0 < never.high < 0.15, "a paired contrast of zeros and ones is one of shares"
 

@@ -31,7 +31,7 @@ from thinkaloud.studies.positions.mentions import (
     when,
     words_named,
 )
-from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, half_life, kept, vectors_kept
+from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, kept, left, vectors_kept
 from thinkaloud.studies.results import Read, Results
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -77,8 +77,8 @@ def table_of(facts: Records) -> list[dict[str, Any]]:
     return written(lambda results: facts_table(results, pd.DataFrame(facts), pd.DataFrame()))["facts"]
 
 
-def life(records: pd.DataFrame, reach: int) -> Estimate:
-    return half_life(records, reach, Results("positions"))
+def remaining(records: pd.DataFrame, k: int) -> Estimate:
+    return Results("positions").estimate(left(records, k), records.drop_duplicates("id").sort_values("id"))
 
 
 @pytest.fixture
@@ -99,8 +99,7 @@ def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_n
     assert [one.value for one in shares] == pytest.approx([0.75, 0.5, 0.25, 0, 0, 0])
     assert shares[0].n == 6 * 25
     assert [found(kept, of(records, "topic", k), "chance").value for k in range(1, 7)] == [0] * 6
-    half = life(of(records, "topic"), 6)
-    assert (half.value, half.low, half.high) == pytest.approx((2.5, 2, 3))  # bounds are whole distances
+    assert remaining(of(records, "topic"), 2).value == pytest.approx(0.5 / 0.75)
 
 
 def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[dict[str, Any]]) -> None:
@@ -108,7 +107,6 @@ def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[dict[s
     same = of(records, "kind of text", 1)
     assert (found(kept, same).value, found(kept, same, "chance").value, found(kept, same, "kin").value) == (1, 1, 1)
     assert found(above, same).value == 0
-    assert np.isnan(life(of(records, "kind of text"), 3).value)
     assert not len(of(records, "number", 1))
 
 
@@ -150,7 +148,7 @@ def test_several_samples_are_compared_among_themselves_at_distance_nought() -> N
     # Sample 0 has two topics, of which sample 1 has one; sample 1 has one, which sample 0 has too.
     assert found(kept, of(records, "topic", 0)).value == pytest.approx((0.5 + 1) / 2)
     assert found(kept, of(records, "topic", 1)).value == pytest.approx((0.5 + 1) / 2)
-    assert life(of(records, "topic"), 2).value == 2  # never falls: the reach
+    assert remaining(of(records, "topic"), 2).value == 1  # never falls
 
 
 def test_one_text_has_no_chance_level(three: list[dict[str, Any]]) -> None:
@@ -159,7 +157,6 @@ def test_one_text_has_no_chance_level(three: list[dict[str, Any]]) -> None:
     assert found(kept, of(records, "topic", 1)).value == 0.75
     assert np.isnan(found(kept, of(records, "topic", 1), "chance").value)
     assert np.isnan(found(above, of(records, "topic", 1)).value)
-    assert np.isnan(life(of(records, "topic"), 3).value)
 
 
 def test_empty_explanations_and_single_positions_persist_in_nothing() -> None:

@@ -1,6 +1,7 @@
 """Results come back from their file as they were, and every claim gets a verdict by the rule."""
 
 import math
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,28 @@ def test_claims_are_of_studies_that_exist_or_say_why_none_tests_them() -> None:
     for claim in claims().values():
         assert (claim.study in STUDIES) != bool(claim.why), claim.id
         assert claim.direction in (-1, 0, 1)
+
+
+def test_the_table_of_claims_has_every_claim_for_every_model(tmp_path: Path) -> None:
+    spec = spec_from_file_location("draw_claims", Path(__file__).parents[2] / "docs" / "draw_claims.py")
+    assert spec is not None
+    assert spec.loader is not None
+    drawing = module_from_spec(spec)
+    spec.loader.exec_module(drawing)
+    for model, low in (("one", 1.1), ("two", 0.9)):
+        found = Results("answers")
+        found.test("A9", Estimate(1.25, low, 1.4, 99, 30, p=0.5 if low < 1 else 0.001))
+        for part in ("border", "answer"):
+            found.test("A2", Estimate(0.2, 0.1, 0.3, 99, 30, p=0.001), part=part)
+        (tmp_path / model / "answers").mkdir(parents=True)
+        found.write(tmp_path / model / "answers")
+    page = drawing.drawn(f"Before.\n{drawing.BEGIN}\nold\n{drawing.END}\nAfter.", tmp_path)
+    rows = {line.split(".")[0].strip("| "): line for line in page.splitlines() if line.startswith("|")}
+    assert set(claims()) <= set(rows)
+    assert "[holds](one/answers/index.html#claims) | [open](two/answers/index.html#claims) |" in rows["A9"]
+    assert "[holds](one/answers/index.html#claims) (2 of 2)" in rows["A2"]
+    assert rows["A3"].endswith("[not shown](two/answers/index.html#claims): not tested |")
+    assert rows["C5"].endswith(f"| not shown: {claims()['C5'].why} | not shown: {claims()['C5'].why} |")
+    assert page.startswith("Before.\n")
+    assert page.endswith("After.")
+    assert "\nold\n" not in page

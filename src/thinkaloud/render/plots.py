@@ -97,6 +97,28 @@ def panels(figure: Any, n: int, across: int) -> list[Any]:
     return list(grid[:n])
 
 
+def curves(
+    figure: Any,
+    records: Sequence[Mapping[str, Any]],
+    panel: str,
+    across: str,
+    lines: Mapping[str, tuple[str, str, str]],
+) -> list[Any]:
+    """A panel for each value of a column of `records`: shares over another column, with their intervals as bands.
+
+    `lines` are the columns with estimates, each with its label, line style and colour.
+    """
+    names = list(dict.fromkeys(row[panel] for row in records))
+    grid = panels(figure, len(names), 4)
+    for axes, name in zip(grid, names, strict=True):
+        own = [row for row in records if row[panel] == name]
+        for column, (label, style, colour) in lines.items():
+            band(axes, [row[across] for row in own], [row[column] for row in own], label, style, color=colour)
+        axes.set_title(name)
+        axes.set_ylim(min(0.0, *(row[column].value for row in own for column in lines)), 1.02)
+    return grid
+
+
 def shared(figure: Any, across: str, up: str, columns: int) -> None:
     """The labels and the legend of panels that share their axes."""
     figure.supxlabel(across, fontsize=9)

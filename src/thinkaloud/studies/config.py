@@ -111,25 +111,29 @@ study: Registry[type[Study]] = Registry("study", "thinkaloud.studies", folders=T
 class OfProblems(Study):
     """Options of studies in which M works problems and its activations are read at named places."""
 
-    presets: ClassVar = {"pocket": {"solution_tokens": 64, "max_tokens": 120}}
+    presets: ClassVar = {"pocket": {"problems": "pocket", "solution_tokens": 64, "max_tokens": 120}}
     counts: ClassVar = (*Study.counts, "n", "solution_tokens")
 
     problems: str = "pocket"
     """Problems: pocket (word problems of the pocket world), or a JSONL file (perhaps .xz) with question and answer."""
     n: int = 200
     """Problems to work, at most."""
-    solution_tokens: int = 256
-    """The longest solution M may write, in tokens."""
+    solution_tokens: int = 512
+    """The longest solution M may write, in tokens; one that is cut there has no answer, and is not a wrong one."""
+    system: str | None = None
+    """A system message before the question."""
+    instruction: str | None = None
+    """What stands behind the question. Those of a file ask for `#### <number>`, if nothing is said; "" asks nothing."""
     places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-1", "answer", "answer end")
     """Where activations are read: question end (the prompt's last token), solution+k (from the first token of M's
     solution, solution+0) or solution-k (from its last, solution-1), border (the token of ####), answer (its first
     token), answer end (its last), each with an offset as in answer-2."""
 
     def check(self) -> None:
-        for name in ("problems", "labelled"):
-            file = getattr(self, name, None)
-            if file not in (None, "pocket") and not Path(file).is_file():
-                raise UserError(f"no file {file}: {name} must be a JSONL file")
+        if self.problems == "pocket" and (self.system or self.instruction):
+            raise UserError("problems of the pocket world are put as they are: leave --system and --instruction out")
+        if self.problems not in ("pocket", "graded") and not Path(self.problems).is_file():
+            raise UserError(f"no file {self.problems}: problems must be a JSONL file")
         if not self.places:
             raise UserError("places must name one place or more, found none")
         from thinkaloud.studies.problems import place_of

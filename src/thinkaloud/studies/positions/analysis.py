@@ -13,7 +13,7 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import KINDS_OF_WORDS, NEVER, WHEN
-from thinkaloud.studies.positions.persistence import CURVES, above, half_life, kept
+from thinkaloud.studies.positions.persistence import CURVES, above, kept, left
 from thinkaloud.studies.results import Results
 
 AROUND = range(-12, 7)  # tokens around a statement
@@ -79,8 +79,10 @@ def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
             f"beyond other texts {reach} on": (reach, above),
         }
         row = {n: found.estimate(of(at[k]), at[k]) if k in at else None for n, (k, of) in columns.items()}
-        found.row("persists", {"claim": kind}, row | {"half-life (tokens)": half_life(here, reach, found)})
-        beyond = row["beyond other texts"]
+        beyond, texts = row["beyond other texts"], here.drop_duplicates("id").sort_values("id")
+        known = reach in at and beyond is not None and beyond.sign > 0
+        row[f"of it left {reach} on"] = found.estimate(left(here, reach), texts) if known else None
+        found.row("persists", {"claim": kind}, row)
         if kind in KINDS and beyond is not None and np.isfinite(beyond.value):
             next_[kind] = beyond
     ranked = sorted(next_, key=lambda kind: next_[kind].value)

@@ -4,13 +4,12 @@ Chance is what the same question gives for something that this text does not tel
 the family, looked for in this episode's explanations; a word of this text, looked for in another text's explanations.
 """
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, product
 from operator import itemgetter
 from typing import Any
 
@@ -72,12 +71,7 @@ class Text:
 
 def texts_of(table: Records) -> list[Text]:
     """The records of the table of texts."""
-    return [Text(**{**row, "facts": [Known(**fact) for fact in json.loads(row["facts"])]}) for row in table]
-
-
-def by_text(said: Records) -> dict[str, list[Mapping[str, Any]]]:
-    """The explanations of each text, which stand together."""
-    return {text: list(some) for text, some in groupby(said, key=itemgetter("id"))}
+    return [Text(**{**row, "facts": [Known(**fact) for fact in row["facts"]]}) for row in table]
 
 
 class Mention:
@@ -106,33 +100,41 @@ def facts_named(texts: Sequence[Text], said: Records) -> tuple[list[dict[str, An
     it, so that copying is enough. `chance` is the mean of the same over the values that the fact has in other episodes
     of the family, where they differ. `once_said`: named within ONCE_SAID tokens of the statement's first.
     """
-    spoken, facts, moments = by_text(said), [], []
+    facts, moments = [], []
     values: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for text in texts:
         for fact in text.facts:
             values[text.family, fact.kind][fact.value] += 1
+    spoken = {key: list(some) for key, some in groupby(said, key=itemgetter("id"))}
     for text in texts:
         mentions = [(one["position"], one["sample"], Mention(one["text"])) for one in spoken.get(text.id, [])]
-        for fact in text.facts:
+        for fact, sample in product(text.facts, sorted({sample for _, sample, _ in mentions})):
             head = {"id": text.id, "family": text.family, "fact": fact.kind, "value": fact.value}
-            others = {v: n for v, n in values[text.family, fact.kind].items() if v != fact.value}
-            stands = Mention(text.text[: text.ends[fact.settled]]).names(fact.value)
-            for sample in sorted({sample for _, sample, _ in mentions}):
-                seen = [
-                    (position, mention.names(fact.value), [mention.names(other) for other in others])
-                    for position, number, mention in mentions
-                    if number == sample and position >= fact.settled
-                ]
-                facts.append(
-                    head
-                    | {"sample": sample, "settled": fact.settled, "stated": fact.stated, "stands": stands}
-                    | _first_named(fact, seen, others)
-                )
-                if fact.stated is not None:
-                    moments += [
-                        head | {"to_stated": at - fact.stated, "named": own, "chance": _share(chance, others)}
-                        for at, own, chance in seen
-                    ]
+            others = Counter({v: n for v, n in values[text.family, fact.kind].items() if v != fact.value})
+            seen = [(at, mention) for at, number, mention in mentions if number == sample and at >= fact.settled]
+            at = np.array([at for at, _ in seen], dtype=int)
+            named = np.array([[mention.names(v) for v in (fact.value, *others)] for _, mention in seen], dtype=bool)
+            own, theirs = named.reshape(len(at), -1)[:, 0], named.reshape(len(at), -1)[:, 1:]
+            window = at < (np.inf if fact.stated is None else fact.stated)
+            said_now = ~window & (at <= (fact.stated or 0) + ONCE_SAID)
+            facts.append(
+                {
+                    **head,
+                    "sample": sample,
+                    "settled": fact.settled,
+                    "stated": fact.stated,
+                    "stands": Mention(text.text[: text.ends[fact.settled]]).names(fact.value),
+                    "named": int(at[own][0]) if own.any() else None,
+                    "places": int(window.sum()),
+                    "before": bool(own[window].any()) if window.any() else None,
+                    "chance": _share(theirs[window].any(axis=0), others) if window.any() else None,
+                    "once_said": bool(own[said_now].any()) if said_now.any() else None,
+                }
+            )
+            if fact.stated is not None:
+                for i in range(len(at)):
+                    now = {"to_stated": int(at[i]) - fact.stated, "named": bool(own[i])}
+                    moments.append({**head, **now, "chance": _share(theirs[i], others)})
     return facts, moments
 
 
@@ -176,22 +178,7 @@ def when(named: int | None, said: int) -> str:
     return next(name for name, (low, high) in WHEN.items() if low <= named - said <= high)
 
 
-def _first_named(
-    fact: Known, seen: Sequence[tuple[int, bool, list[bool]]], others: Mapping[str, int]
-) -> dict[str, Any]:
-    window = [row for row in seen if fact.stated is None or row[0] < fact.stated]
-    said = [row for row in seen if fact.stated is not None and fact.stated <= row[0] <= fact.stated + ONCE_SAID]
-    ever = [any(column) for column in zip(*(chance for _, _, chance in window), strict=True)]
-    return {
-        "named": next((position for position, own, _ in seen if own), None),
-        "places": len(window),
-        "before": any(own for _, own, _ in window) if window else None,
-        "chance": _share(ever, others) if window else None,
-        "once_said": any(own for _, own, _ in said) if said else None,
-    }
-
-
-def _share(hits: Sequence[bool], others: Mapping[str, int]) -> float | None:
+def _share(hits: np.ndarray, others: Counter[str]) -> float | None:
     """The share of other episodes whose value is named."""
     return float(np.average(hits, weights=list(others.values()))) if others else None
 

@@ -12,9 +12,8 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import sparse
 
-from thinkaloud.stats import NAN, Estimate, Statistic, estimate, weighted
+from thinkaloud.stats import Statistic, weighted
 from thinkaloud.studies.positions.claims import KINDS, claims
-from thinkaloud.studies.results import Results
 
 VECTOR = "vector (cosine)"
 CURVES = (*KINDS, VECTOR)
@@ -101,41 +100,9 @@ def above(records: pd.DataFrame, of: str = "chance") -> Statistic:
     return weighted(records[f"own_{of}"] - records[of], records[f"n_{of}"])
 
 
-def half_life(records: pd.DataFrame, reach: int, found: Results) -> Estimate:
-    """The distance at which what is kept beyond chance (other texts) is half of what it is one token on (one kind).
-
-    Between whole distances it is interpolated, and `reach` where it stays above half. The bounds are the last distance
-    before which all are clearly above half, and the first that is clearly below. NaN where nothing is known to be kept
-    beyond chance one token on.
-    """
-    start = records[records["k"] == 1]
-    if not len(start) or not _clear(found.estimate(above(start), start)) > 0:
-        return Estimate(NAN, NAN, NAN, 0, 0)
-    sums = records.assign(more=records["own_chance"] - records["chance"]).pivot_table(
-        index="id", columns="k", values=["more", "n_chance"], aggfunc="sum", fill_value=0
-    )
-    more, counts, value, before, gaps = sums["more"], sums["n_chance"], float(reach), NAN, {}
-    for k in range(1, reach + 1):
-        if k in more and counts[k].sum() > 0:
-            both = np.stack([more[k], counts[k], more[1], counts[1]], axis=1)
-            half = Statistic(both, _less_half, np.ones((len(both), 1), dtype=bool), null=0.0)
-            gaps[k] = estimate(half, more.index.to_numpy(), seed=found.seed)
-    for k, gap in gaps.items():
-        if gap.value <= 0:
-            value = k if k - 1 not in gaps else k - 1 + before / (before - gap.value)
-            break
-        before = gap.value
-    signs = {k: _clear(gap) for k, gap in gaps.items()}
-    low = float(next((k - 1 for k, sign in signs.items() if sign < 1), reach)) or 1.0
-    high = float(next((k for k, sign in signs.items() if sign < 0), reach))
-    n, note = int(counts.to_numpy().sum()), "" if high < reach else "as far as was looked"
-    return Estimate(value, low, high, n, len(more), "inversion of bootstrap-t", note=note)
-
-
-def _clear(found: Estimate) -> float:
-    """On which side of zero it clearly lies; where all texts are alike there is no interval, and no doubt."""
-    return np.sign(found.value) if np.isnan(found.low) else found.sign
-
-
-def _less_half(sums: np.ndarray) -> Any:
-    return sums[..., 0] / sums[..., 1] - 0.5 * sums[..., 2] / sums[..., 3]
+def left(records: pd.DataFrame, k: int) -> Statistic:
+    """What is kept beyond other texts `k` positions on, over what is kept beyond them one position on."""
+    by = {"index": "id", "columns": "k", "aggfunc": "sum", "fill_value": 0}
+    sums = records.assign(more=records["own_chance"] - records["chance"]).pivot_table(values=["more", "n_chance"], **by)
+    both = np.stack([sums["more"][k], sums["n_chance"][k], sums["more"][1], sums["n_chance"][1]], axis=1)
+    return Statistic(both, lambda s: s[..., 0] * s[..., 3] / s[..., 1] / s[..., 2], np.ones((len(both), 1), dtype=bool))

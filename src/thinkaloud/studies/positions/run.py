@@ -5,7 +5,6 @@ persistence (what is kept k positions on), facts and moments (when known facts a
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -107,7 +106,7 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
                 "tokens": [reader.token(token) for token in ids],
                 "ends": ends,
                 "places": places,
-                "facts": json.dumps([asdict(fact) for fact in _in_tokens(facts, ends)]),
+                "facts": [asdict(fact) for fact in _in_tokens(facts, ends)],
                 "cut": len(whole or []) > limit,
             }
         )

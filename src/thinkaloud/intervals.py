@@ -1,0 +1,161 @@
+"""Intervals over clusters: bootstrap-t, shares at their effective sample size, differences of two shares.
+
+share       Beta quantiles (Jeffreys) at the effective sample size p(1 − p) ∕ Var, Var by the jackknife over clusters,
+            its degrees of freedom by the kurtosis of what clusters add. After Korn and Graubard, Survey Methodology 24,
+            1998. None or all: exact (Clopper and Pearson), each cluster as one trial.
+difference  of two shares, also within rows (−1, 0, 1): from the intervals of both and their covariance. MOVER, Zou and
+            Donner, Statistics in Medicine 27, 2008.
+others      bootstrap-t over clusters: replicates studentised by the delta method, and the jackknife's standard error;
+            ratios on a log scale, correlations on Fisher's. Davison and Hinkley, Bootstrap Methods, 1997, section 5.2.
+            Below ENOUGH clusters, where replicates run wild, and from MANY on, where they are not needed, Student's t.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from scipy import optimize, special, stats
+
+ENOUGH = 20
+"""Clusters (of a comparison: on each side) below which an interval is marked and no verdict is given."""
+MANY, REPLICATES = 500, 1999
+REACH = 5.0
+"""Standard errors beyond which no bound lies: where few clusters are not alike, replicates without them run wild."""
+LEVEL = 0.95
+NAN = float("nan")
+
+Scale = Literal["plain", "log", "z"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval as its `bounds` at any level; `p` is where a bound meets the null value."""
+
+    method: str
+    at: Callable[[float], tuple[float, float]]
+    tail: Callable[[float], float]
+    """The two-sided p of a null value."""
+
+    def bounds(self) -> tuple[float, float]:
+        low, high = self.at(1 - LEVEL)
+        return float(low), float(high)
+
+    def p(self, null: float) -> float:
+        return float(np.clip(self.tail(null), 0, 1))
+
+
+def studentised(
+    of: Callable[[np.ndarray], Any], scale: Scale, sums: np.ndarray, replicates: int = REPLICATES, seed: int = 0
+) -> Interval:
+    """Bootstrap-t on the statistic's scale, or Student's t."""
+    count, total = len(sums), sums.sum(axis=0)
+    value = of(total)
+    plain = scale == "plain" or (scale == "log" and value <= 0)
+    to, back = (lambda v: v, lambda v: v) if plain else _SCALES[scale]
+    centre, error = to(value), _jackknife(to(of(total - sums)))
+    if not error > 1e-12 * max(1.0, abs(centre)):
+        return Interval("", lambda alpha: (NAN, NAN), lambda null: NAN)
+    df = count - 1
+    if not ENOUGH <= count < MANY:
+        return Interval(
+            "t",
+            lambda alpha: tuple(back(centre + side * error * stats.t.isf(alpha / 2, df)) for side in (-1, 1)),
+            lambda null: 2 * stats.t.sf(abs(centre - to(null)) / error, df),
+        )
+    draws = _draws(count, replicates, seed)
+    drawn = draws @ sums
+    products = (draws @ (sums[:, :, None] * sums[:, None, :]).reshape(count, -1)).reshape(len(draws), *2 * [len(total)])
+    step = 1e-20 * np.maximum(np.abs(total), 1e-12)
+    moved = drawn[:, None, :] + 1j * np.diag(step)[None]
+    gradient = np.imag(to(of(moved))) / step
+    spread = np.sqrt(np.einsum("bp,bpq,bq->b", gradient, products, gradient) * count / df)
+    t = (to(of(drawn)) - centre) / spread
+    t = np.clip(t[np.isfinite(t)], -REACH, REACH)
+
+    def at(alpha: float) -> tuple[float, float]:
+        low, high = np.quantile(t, [alpha / 2, 1 - alpha / 2])
+        return back(centre - high * error), back(centre - low * error)
+
+    def tail(null: float) -> float:
+        found = (centre - to(null)) / error
+        return 2 * (1 + min((t >= found).sum(), (t <= found).sum())) / (1 + len(t))
+
+    return Interval("bootstrap-t", at, tail)
+
+
+def of_share(ones: np.ndarray, counts: np.ndarray) -> Interval:
+    """A share by Beta quantiles at the effective sample size; exact over clusters where it is 0 or 1."""
+    clusters, rows, share = len(counts), counts.sum(), ones.sum() / counts.sum()
+    if share in (0, 1):
+        a, b, method = share * clusters, (1 - share) * clusters, "exact"
+    else:
+        left = (ones.sum() - ones) / (rows - counts)
+        influence = left - left.mean()
+        variance = influence @ influence * (clusters - 1) / clusters
+        kurtosis = clusters * (influence**4).sum() / (influence @ influence) ** 2
+        df = max(1.0, min(clusters - 1, 2 * clusters / max(kurtosis - 1, 1e-9)))
+        size = min(share * (1 - share) / variance, rows) * (stats.norm.isf(0.025) / stats.t.isf(0.025, df)) ** 2
+        a, b, method = share * size + 0.5, (1 - share) * size + 0.5, "beta"
+
+    def at(alpha: float) -> tuple[float, float]:
+        if method == "exact":
+            edge = (alpha / 2) ** (1 / clusters)
+            return (edge, 1.0) if share else (0.0, 1 - edge)
+        return special.betaincinv(a, b, alpha / 2), special.betaincinv(a, b, 1 - alpha / 2)
+
+    def tail(null: float) -> float:
+        if method == "exact":
+            return 2 * (null if share else 1 - null) ** clusters
+        below = special.betainc(a, b, null)
+        return 2 * min(below, 1 - below)
+
+    return Interval(method, at, tail)
+
+
+def of_difference(sums: np.ndarray) -> Interval:
+    """The difference of two shares from both intervals and the correlation of what clusters add to each."""
+    one, other = ((sums[:, i], sums[:, i + 1]) for i in (0, 2))
+    parts = [of_share(ones[counts > 0], counts[counts > 0]) for ones, counts in (one, other)]
+    p, q = (ones.sum() / counts.sum() for ones, counts in (one, other))
+    e, f = ((ones - share * counts) / counts.sum() for (ones, counts), share in zip((one, other), (p, q), strict=True))
+    scale = np.sqrt((e @ e) * (f @ f))
+    r = float(e @ f / scale) if scale > 0 else 0.0
+
+    def at(alpha: float) -> tuple[float, float]:
+        (a, b), (c, d) = (part.at(alpha) for part in parts)
+        down, up = ((p - a), (d - q)), ((b - p), (q - c))
+        reach = [np.sqrt(max(0.0, x * x + y * y - 2 * r * x * y)) for x, y in (down, up)]
+        return p - q - reach[0], p - q + reach[1]
+
+    def tail(null: float) -> float:
+        def beyond(alpha: float) -> float:
+            low, high = at(alpha)
+            return low - null if p - q > null else null - high
+
+        if p - q == null or beyond(1 - 1e-9) < 0:
+            return 1.0
+        return 1e-12 if beyond(1e-12) > 0 else float(optimize.brentq(beyond, 1e-12, 1 - 1e-9, xtol=1e-10))
+
+    return Interval(" and ".join(dict.fromkeys(part.method for part in parts)) + ", MOVER", at, tail)
+
+
+_SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "log": (np.log, np.exp),
+    "z": (lambda v: 0.5 * np.log((1 + v) / (1 - v)), np.tanh),
+}
+
+
+def _jackknife(left: np.ndarray) -> float:
+    """The standard error from the statistic without each cluster in turn."""
+    left = left[np.isfinite(left)]
+    if len(left) < 2:
+        return NAN
+    return float(np.sqrt(((left - left.mean()) ** 2).sum() * (len(left) - 1) / len(left)))
+
+
+@lru_cache(maxsize=16)
+def _draws(count: int, replicates: int, seed: int) -> np.ndarray:
+    """How often each cluster is in each resample."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates).astype(float)
