@@ -346,7 +346,9 @@ def test_errors_by_class_decile_frequency_and_position(tmp_path: Path) -> None:
     assert back.values["position trend"].low < 0 < back.values["position trend"].high
 
 
-THREE = 'A tale, of the sea.\n"The sea... So. It" is quoted.\nEnds on "sea"; next is "and." or "or." or "it..." and so on.'
+THREE = (
+    'A tale, of the sea.\n"The sea... So. It" is quoted.\nEnds on "sea"; next is "and." or "or." or "it..." and so on.'
+)
 
 
 def test_form_is_measured_by_kind_and_three_parts_are_seen(tmp_path: Path) -> None:
