@@ -127,14 +127,7 @@ def test_every_section_says_what_it_shows_and_what_not_and_published_claims_are_
         "whitespace less whole word",
         "punctuation less whole word",
     }
-    assert sorted(p.stem for p in (folder.out / "figures").iterdir()) == [
-        "classes",
-        "deciles",
-        "frequency",
-        "lengths",
-        "parts",
-        "position",
-    ]
+    assert {p.stem for p in (folder.out / "figures").iterdir()} == {"classes", "deciles", "parts"}
     assert not re.search(
         r'(?:src|href)="(?!#|data:|results.parquet|tables)', (folder.out / "index.html").read_text(encoding="utf-8")
     )
@@ -211,7 +204,7 @@ def test_empty_and_single_explanations_are_left_out_and_counted(
     render(page)
     said[:] = ["", "", ""]
     page, _ = made(tmp_path / "empty", pocket)
-    assert page.answer.startswith("48 explanations , all empty")
+    assert page.answer == "48 explanations, all empty."
     assert {claim["verdict"] for claim in page.claims} == {"not shown"}
     assert "<h2>Browse</h2>" in render(page)
 
@@ -353,11 +346,13 @@ def test_errors_by_class_decile_frequency_and_position(tmp_path: Path) -> None:
     assert back.values["position trend"].low < 0 < back.values["position trend"].high
 
 
-THREE = 'A tale, of the sea.\n"The sea" is quoted.\nEnds on "sea"; next is "and".'
+THREE = (
+    'A tale, of the sea.\n"The sea... So. It" is quoted.\nEnds on "sea"; next is "and." or "or." or "it..." and so on.'
+)
 
 
 def test_form_is_measured_by_kind_and_three_parts_are_seen(tmp_path: Path) -> None:
-    texts = [THREE, "A tale, too", "", "Structured, three\n\nfour"] * 30
+    texts = [THREE, "A tale, too", "", "Structured, three\n\nfour"] * 30  # a quotation may hold the end of a sentence
     rows = pd.DataFrame(
         {
             "kind": ["text", "text", "chat", "chat"] * 30,

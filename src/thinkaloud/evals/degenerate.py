@@ -238,6 +238,7 @@ def _is_glued(chunk: str) -> bool:
 
 @cache
 def _english() -> frozenset[str]:
+    """The 30,000 commonest words of public-domain prose and freely licensed chats, and some of computing."""
     raw = files("thinkaloud.evals").joinpath("words.txt.xz").read_bytes()
     return frozenset(lzma.decompress(raw).decode("ascii").split("\n"))
 

@@ -72,18 +72,11 @@ def form(found: Results, rows: pd.DataFrame) -> None:
             found.row("form", {"measure": name}, _by_kind(found, rows, values))
     of_chats, opened = rows["kind"] == "chat", rows["text"].str.lower().str.startswith("structured").astype(float)
     found.test("B1", found.estimate(mean(columns["in three parts, share"]), rows, null=0.5), null=0.5)
-    if of_chats.any() and not of_chats.all():
-        found.test("B2", found.estimate(difference(opened, of_chats), rows))
-    else:
-        found.test("B2", why="texts and chats are compared, and only one of them is there")
-    if columns["quotes the text, share"].notna().any():
-        found.test("C2", found.estimate(mean(columns["quotes the text, share"]), rows, null=0.5))
-    else:
-        found.test("C2", why="the texts are not there")
-    for length in rows.assign(words=columns["words"]).loc[full, ["kind", "words"]].groupby("kind"):
-        shares, edges = np.histogram(length[1]["words"], bins=20)
-        for share, low in zip(shares / len(length[1]), edges[:-1], strict=True):
-            found.row("lengths", {"kind": FILES[str(length[0])], "words from": float(low)}, {"share": float(share)})
+    both, there = of_chats.nunique() == 2, rows["quotes"].notna().any()
+    less = found.estimate(difference(opened, of_chats), rows) if both else None
+    found.test("B2", less, why="" if both else "texts and chats are compared, and only one of them is there")
+    quoting = found.estimate(mean(columns["quotes the text, share"]), rows, null=0.5) if there else None
+    found.test("C2", quoting, why="" if there else "the texts are not there")
     found.value("explanations", len(rows))
     found.value("empty", int((~full).sum()))
     found.value("whole", found.estimate(mean(rows["fve"]), rows))
@@ -194,7 +187,7 @@ def _sentences(text: str) -> list[str]:
 
 def _three(parts: tuple[str, ...]) -> bool:
     """Whether there are three parts of one or two sentences, the second with a quotation, the last on what comes."""
-    brief = len(parts) == 3 and all(1 <= len(_sentences(QUOTATION.sub("…", part))) <= 2 for part in parts)
+    brief = len(parts) == 3 and all(1 <= len(_sentences(QUOTATION.sub("_", part))) <= 2 for part in parts)
     return brief and bool(QUOTATION.search(parts[1]) and _EXPECTS.search(parts[2]))
 
 

@@ -13,7 +13,7 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import Page, told
 from thinkaloud.studies.results import Read
 from thinkaloud.studies.survey import Survey
-from thinkaloud.studies.survey.published import FILES, PREFIX
+from thinkaloud.studies.survey.published import PREFIX
 from thinkaloud.studies.survey.tokens import CLASSES
 
 LOOK: dict[str, Any] = {"lw": 1.5, "capsize": 2}
@@ -24,14 +24,7 @@ COLOURS = dict(
 
 def page(config: Survey, folder: Folder) -> Page:
     """The page of the survey."""
-    figures = {
-        "lengths": _lengths,
-        "parts": _parts,
-        "classes": _classes,
-        "deciles": _deciles,
-        "frequency": lambda figure, found: _steps(figure, found["frequency"], "times in the documents"),
-        "position": lambda figure, found: _steps(figure, found["position"], "position"),
-    }
+    figures = {"parts": _parts, "classes": _classes, "deciles": _deciles}
     rows = folder.kept("explanations")
     browsed = [rows[i] for i in choose([row["kind"] for row in rows], config.browse, config.seed)]
     lacks = folder.results()["facts"].get("not there", "")
@@ -65,16 +58,6 @@ def browse(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     kinds, classes = (sorted({record[name] for record in records}) for name in ("kind", "class"))
     return render("browse.html", kinds=kinds[::-1], classes=classes, data=embedded(records))
-
-
-def _lengths(figure: Any, found: Read) -> None:
-    axes = figure.subplots()
-    for name, colour in zip(FILES.values(), (BLUE, ORANGE), strict=True):
-        own = [row for row in found["lengths"] if row["kind"] == name]
-        if own:
-            axes.step([r["words from"] for r in own], [r["share"] for r in own], where="post", color=colour, label=name)
-    axes.set(xlabel="words of an explanation", ylabel="share of explanations")
-    axes.legend()
 
 
 def _parts(figure: Any, found: Read) -> None:
@@ -112,14 +95,3 @@ def _deciles(figure: Any, found: Read) -> None:
         base += share
     axes.set(xlabel="decile of reconstruction error (10: worst rebuilt)", ylabel="share of positions", ylim=(0, 1))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-
-
-def _steps(figure: Any, table: Sequence[Mapping[str, Any]], label: str) -> None:
-    axes = figure.subplots()
-    series = {
-        name: (colour, {row[label]: row[f"FVE, {name}"] for row in table if row.get(f"FVE, {name}") is not None})
-        for name, colour in zip(FILES.values(), (BLUE, ORANGE), strict=True)
-    }
-    plots.beside(axes, [row[label] for row in table], series, 0.12, **LOOK)
-    axes.set(xlabel=label, ylabel="FVE")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

@@ -98,13 +98,10 @@ def _read_and_explained(config: Survey, folder: Folder, nla: NLA, watch: Watch) 
     tokenizer = nla.model_tokenizer
     context = min(families.context_length(nla.model), config.longest)
     chooser = Chooser(tokenizer, context, config.positions, config.seed)
-    sources = [
-        Source(**row)
-        for kind in KINDS
-        for row in folder.table(
-            f"{FILES[kind]}-read", lambda kind=kind: _read(config, folder, nla, chooser, kind, watch)
-        ).to_pylist()
-    ]
+    sources: list[Source] = []
+    for kind in KINDS:
+        found = folder.table(f"{FILES[kind]}-read", lambda kind=kind: _read(config, folder, nla, chooser, kind, watch))
+        sources += [Source(**row) for row in found.to_pylist()]
     if not sources:
         raise UserError(
             f"no position to read in texts={config.texts} and chats={config.chats}: "
@@ -118,13 +115,9 @@ def _read_and_explained(config: Survey, folder: Folder, nla: NLA, watch: Watch) 
         lambda some: explained(sources[some], nla, tokenizer, baseline, config.max_tokens),
         watch,
     )
-    places = _places(sources)
-    _ablation(config, folder, nla, table, lambda rows: _at(nla, [places[row] for row in rows]), watch)
+    alone = [replace(source, positions=[position]) for source, position in _places(sources)]
+    _ablation(config, folder, nla, table, lambda rows: vectors_of(nla, [alone[row] for row in rows]), watch)
     return _facts(config, nla, baseline, table.select(["kind", "doc_id"]).to_pandas())
-
-
-def _at(nla: NLA, places: Sequence[tuple[Source, int]]) -> Float[Tensor, "n d"]:
-    return vectors_of(nla, [replace(source, positions=[position]) for source, position in places])
 
 
 def _ready(config: Survey, folder: Folder, nla: NLA | None, watch: Watch) -> dict[str, str]:
@@ -191,12 +184,9 @@ def _baseline(folder: Folder, nla: NLA, sources: Sequence[Source]) -> Baseline:
     """The pair's own, else the variance of the vectors of this survey."""
 
     def make() -> pa.Table:
-        if nla.baseline is not None:
-            return rows([nla.baseline.to_dict()])
-        size = DOCUMENTS_AT_ONCE
+        size, ids = DOCUMENTS_AT_ONCE, [source.doc_id for source in sources]
         blocks = (vectors_of(nla, sources[i : i + size]).numpy() for i in range(0, len(sources), size))
-        ids = [source.doc_id for source in sources]
-        return rows([Baseline.of_blocks(blocks, ids, "this survey").to_dict()])
+        return rows([(nla.baseline or Baseline.of_blocks(blocks, ids, "this survey")).to_dict()])
 
     return Baseline.from_dict(folder.table("baseline", make).to_pylist()[0])
 
@@ -258,24 +248,19 @@ def _quotes(text: str, context: str) -> bool | None:
 def _facts(config: Survey, nla: NLA, baseline: Baseline, table: pd.DataFrame) -> dict[str, str]:
     """What the survey rests on, in words."""
     facts = {"pair": nla.name, "site": str(nla.site), "baseline": str(baseline)}
-    for kind in KINDS:
-        docs, name = table["doc_id"][table["kind"] == kind], config.texts if kind == "text" else config.chats
-        n = len(docs)
-        if not n:
+    for kind, name in (("text", config.texts), ("chat", config.chats)):
+        docs = table["doc_id"][table["kind"] == kind]
+        world = "the pocket world, episodes held out from training" if name == "pocket" else name
+        facts[FILES[kind]] = f"{len(docs):,} positions of {docs.nunique():,} {FILES[kind]} from {world}"
+        if len(docs) < config.n:
+            facts[FILES[kind]] += f"; {config.n:,} were asked for, there were no more"
+        if kind == "chat" and config.regenerate:
+            facts[FILES[kind]] += f"; assistant turns are M's own, greedy, at most {config.reply_tokens} tokens"
+        if docs.empty:
             facts[FILES[kind]] = f"left out: none that could be read in {name}"
-            continue
-        source = "the pocket world, episodes held out from training" if name == "pocket" else name
-        found = f"{n:,} positions of {docs.nunique():,} {FILES[kind]} from {source}"
-        short = f"; {config.n:,} were asked for, there were no more" if n < config.n else ""
-        own = f"; assistant turns are M's own, greedy, at most {config.reply_tokens} tokens"
-        facts[FILES[kind]] = found + short + (own if kind == "chat" and config.regenerate else "")
-    facts["explanations"] = f"greedy, at most {config.max_tokens} tokens"
-    facts["positions"] = (
-        f"at most {config.positions} a document, from the fifth token on, of {config.longest:,} tokens, "
-        "never special tokens"
-    )
-    facts["seed"] = str(config.seed)
-    return facts
+    places = f"at most {config.positions} a document, from the fifth token on, of {config.longest:,} tokens"
+    facts |= {"explanations": f"greedy, at most {config.max_tokens} tokens"}
+    return facts | {"positions": f"{places}, never special tokens", "seed": str(config.seed)}
 
 
 def documents(name: str, kind: Kind, seed: int) -> Iterator[Document]:
