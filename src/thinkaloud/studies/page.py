@@ -29,18 +29,11 @@ CHOSEN = (
 
 @dataclass(frozen=True)
 class Section:
-    """A table or a figure or both, with what they show and what they do not, in words.
-
-    `table`: records with the same keys, which become its columns; Estimates are shown with their intervals. `verdict`:
-    whether what a published study reports holds here, where one reports it. `markup`: HTML that is put in as it is.
-    """
+    """What a part of a page shows and what it does not, in HTML (plain text is escaped), and markup behind it."""
 
     title: str
     shows: str
     shows_not: str
-    table: Sequence[Mapping[str, Any]] = ()
-    figure: str = ""
-    verdict: str = ""
     markup: str = ""
 
 
@@ -98,22 +91,8 @@ def told(
     results = Read(folder.out)
     parts: Any = environment().get_template("parts.html").module
 
-    def section(
-        title: str,
-        table: Any = (),
-        figure: str = "",
-        verdict: str = "",
-        markup: str = "",
-        caption: str = "",
-        *,
-        caller: Any,
-    ) -> str:
-        drafts.append({"title": title, "shows": Markup(caller().strip()), "table": table})
-        drafts[-1] |= {
-            "figure": figure and _figure(figure, caption or title),
-            "verdict": _words(verdict),
-            "markup": markup,
-        }
+    def section(title: str, markup: str = "", *, caller: Any) -> str:
+        drafts.append({"title": title, "shows": Markup(caller().strip()), "markup": markup})
         return ""
 
     def limits(*, caller: Any) -> str:
@@ -121,14 +100,11 @@ def told(
         return ""
 
     def table(of: str | Sequence[Mapping[str, Any]], caption: str = "") -> Any:
-        records = results[of] if isinstance(of, str) else of
-        return parts.table(records, _cell, caption)
-
-    def _figure(drawn: str, caption: str) -> Any:
-        return parts.figure(Markup(drawn), next(numbers), caption)
+        return parts.table(results[of] if isinstance(of, str) else of, _cell, caption)
 
     def figure(name: str, caption: str, size: tuple[float, float] = (7.2, 3.4)) -> Any:
-        return _figure(folder.figure(name, figures[name], results, size=size), caption)
+        drawn = folder.figure(name, figures[name], results, size=size)
+        return parts.figure(Markup(drawn), next(numbers), caption)
 
     text = template or ""
     if "{" not in text:
