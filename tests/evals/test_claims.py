@@ -34,7 +34,8 @@ def test_shares_are_those_of_a_plain_count() -> None:
     found = agreement(said, CONTEXTS, DOCS)["token"]
     assert found.said.value == pytest.approx(2 / 3)
     assert found.right.value == pytest.approx(15 / 16)
-    assert found.right.n == len(CONTEXTS)
+    assert found.said.n == len(CONTEXTS)
+    assert found.right.n == 16  # those that say it
     assert found.right.clusters == 8
 
 

@@ -393,7 +393,8 @@ def test_templates_and_openings_are_counted_in_explanations(tmp_path: Path) -> N
 
 
 def test_a_pair_without_a_baseline_gets_that_of_the_survey(tmp_path: Path) -> None:
-    nla = NLA(tiny.closing_verbalizer(), tiny.reconstructor(), _model=tiny.model("llama"))
+    nla = NLA(tiny.closing_verbalizer(), tiny.reconstructor())
+    nla.model = tiny.model("llama")
     page, _ = made(tmp_path / "out", nla, n=8)
     assert page.facts["baseline"].endswith("(this survey)")
     assert Baseline.from_dict(

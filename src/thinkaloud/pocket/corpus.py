@@ -94,11 +94,14 @@ def write_mix(
         corpus: folder with prose-*.txt.xz and chat-*.jsonl.xz
         out: folder to write
         problems: GSM8K's training problems as chats too
-        test: folder for documents that no training sees: the prose that is held out, one of thirty chats, GSM8K's test
-            problems, other oddments
+        test: folder for documents that this mix leaves out: the prose that is held out, one of thirty chats, GSM8K's
+            test problems, other oddments; a mix written without `test` holds those chats
     """
     if not any(corpus.glob("*.xz")):
         raise UserError(f"no prose-*.txt.xz and no chat-*.jsonl.xz in {corpus}")
+    for part in ("train", "test") if problems else ():
+        if not (corpus / f"gsm8k-{part}.jsonl.xz").is_file():
+            raise UserError(f"no gsm8k-{part}.jsonl.xz in {corpus}: --problems reads it")
     kinds = {
         "prose": prose(corpus),
         "chats": (chat for chat in chats(corpus) if test is None or not set_aside(chat)),

@@ -27,12 +27,12 @@ class RewardModel:
         self.device = reconstructor.device
         self.module = nn.ModuleDict({"backbone": reconstructor.backbone, "head": reconstructor.head})
         self.learns = any(p.requires_grad for p in self.module.parameters())
-        self.start = Reference(self.module)
-        if config.compute.compile:
-            families.compile_blocks(self.module["backbone"], self.start.module["backbone"])
         self.bfloat16 = config.compute.in_bfloat16(self.device.type)
         if self.bfloat16:
             compute_in_bfloat16(self.module["backbone"])
+        self.start = Reference(self.module)  # a copy of it, which computes in the same precision
+        if config.compute.compile:
+            families.compile_blocks(self.module["backbone"], self.start.module["backbone"])
 
     def score(self, texts: Sequence[str], vectors: Float[Tensor, "n d"], micro_tokens: int) -> Float[Tensor, " n"]:
         """Direction MSE of each text's vector; where the AR learns, the gradient of their mean is added.

@@ -44,7 +44,7 @@ class Bases:
 
     def model(self, source: str | Path, device: str | None, dtype: Any) -> Any:
         """The causal model of `source`; whoever puts something into it takes a `families.twin`."""
-        where = pick_device(device)
+        where = torch.empty(0, device=pick_device(device)).device  # "cuda" is "cuda:0"
         key = (resolve(source), where, pick_dtype(where, dtype))
         if key not in self._loaded:
             self._loaded[key] = load_causal_lm(source, device, dtype)

@@ -113,8 +113,14 @@ def in_weight_space(model: nn.Module) -> None:
 
     if families.d_model(model) <= NARROW:
         for module in _adapted_layers(model):
-            if type(module) is Linear and isinstance(module.get_base_layer(), nn.Linear):
+            if type(module) is Linear and _is_plain(module):
                 module.__class__ = _in_weight_space(Linear)  # not a method of each: compiled blocks share a graph
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether a layer adds s B A alone: DoRA and adapters with a bias are other functions."""
+    biased = any(factor.bias is not None for factor in layer.lora_B.values())
+    return isinstance(layer.get_base_layer(), nn.Linear) and not layer.lora_variant and not biased
 
 
 @cache
