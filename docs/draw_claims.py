@@ -36,11 +36,10 @@ def table(pages: Path) -> str:
         for model in models:
             study, judged = found.get((model, claim.id), ("", None))
             if judged is not None:
-                parts = [part for part in judged["parts"] if part["verdict"] != NOT_SHOWN]
-                held = (
-                    f" ({sum(p['verdict'] == judged['verdict'] for p in parts)} of {len(parts)})" if parts[1:] else ""
-                )
-                why = judged["parts"][0]["why"] if judged["verdict"] == NOT_SHOWN else ""
+                parts = judged["parts"]
+                alike = [part for part in parts if part["verdict"] == judged["verdict"]]
+                held = f" ({len(alike)} of {len(parts)})" if parts[1:] else ""
+                why = alike[0]["why"] if judged["verdict"] == NOT_SHOWN else ""
                 cells.append(f"[{judged['verdict']}]({model}/{study}/index.html#claims){held}{why and ': ' + why}")
             else:
                 cells.append(f"{NOT_SHOWN}: {claim.why}" if claim.why else "")

@@ -15,6 +15,8 @@ from thinkaloud.errors import UserError
 from thinkaloud.intervals import ENOUGH, NAN, REPLICATES, Scale
 
 Values = Sequence[Any] | np.ndarray
+OPPOSED = "not pooled"
+"""The `method` of a whole without a number, as parts of it contradict each other."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,8 @@ def pooled(whole: Estimate, parts: Mapping[str, Estimate]) -> Estimate:
     signs = {name: part.sign for name, part in parts.items()}
     if {1, -1} <= set(signs.values()):
         above, below = (", ".join(name for name, sign in signs.items() if sign == side) for side in (1, -1))
-        note = f"not pooled: above zero in {above}, below in {below}"
-        return replace(whole, value=NAN, low=NAN, high=NAN, p=NAN, note=note)
+        note = f"{OPPOSED}: above zero in {above}, below in {below}"
+        return replace(whole, value=NAN, low=NAN, high=NAN, p=NAN, method=OPPOSED, note=note)
     return whole
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import tiny
 
-from thinkaloud import cli
+from thinkaloud import NLA, cli
 from thinkaloud.activations import Activations
 from thinkaloud.pair.formats import save
 from thinkaloud.site import Site
@@ -66,6 +66,7 @@ def test_the_table_says_what_the_figures_rest_on(
     assert "on 15 vectors of 5 documents (train)" in out  # the whole split, though five rows are scored
     assert "2 sampled at temperature 1" in " ".join(out.split())  # a long name of the pair breaks the line
     assert "0.0 % closed, 4.0 tokens on average" in out
+    assert " interval  95 %, over documents, V taken as known" in out
     own = next(line for line in out.splitlines() if "AV → AR " in line and "shuffled" not in line)
     assert own.split()[-2] == "10"
     assert max(map(len, out.splitlines())) <= 100
@@ -136,7 +137,7 @@ def test_a_pair_that_reads_nothing_is_called_so(folder: Path, capsys: pytest.Cap
 
 
 def test_more_evaluations_look_at_the_same_explanations(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new evaluation is one file: `brevity` is registered from outside the package."""
     (tmp_path / "brevity.py").write_text(
@@ -154,5 +155,11 @@ def test_more_evaluations_look_at_the_same_explanations(
     assert sum(share["value"] for share in found["degenerate"].values()) == pytest.approx(1)
     assert score(folder, "--also", "text_stats", outside) == 0
     assert "letters" in capsys.readouterr().out
+    data = Activations.load(folder / "data")
+    assert data.site is not None
+    Activations(data.vectors, data.table.drop_columns(["token"]), data.site).save(tmp_path / "data")
+    monkeypatch.setattr(NLA, "explain", None)
+    assert score(folder, "--also", "claims", "--data", str(tmp_path / "data")) == 2
+    assert "claims need the columns text and token, found no token" in capsys.readouterr().err
     assert score(folder, "--also", "text_stat") == 2
     assert "no evaluation 'text_stat': did you mean text_stats?" in capsys.readouterr().err

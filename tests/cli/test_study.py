@@ -91,6 +91,15 @@ def test_a_mistake_is_one_line(args: list[str], line: str) -> None:
     assert str(caught.value).startswith(line)
 
 
+def test_without_the_packages_of_studies_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("pandas", "matplotlib"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=r"^studies need pandas and matplotlib: pip install 'thinkaloud\[studies\]'$"):
+        parse(["survey", "--out", "o"])
+    with pytest.raises(SystemExit):
+        parse(["survey", "--help"])
+
+
 @pytest.mark.parametrize("name", sorted(STUDIES))
 def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

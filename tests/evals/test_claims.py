@@ -28,6 +28,12 @@ def test_what_the_rules_write_themselves_is_right_and_by_chance_only_where_all_s
     assert "question" not in table
 
 
+def test_of_a_single_document_chance_is_not_known() -> None:
+    found = agreement(list(map(explain_context, CONTEXTS)), CONTEXTS, ["one"] * len(CONTEXTS))["token"]
+    assert found.right.value == 1.0
+    assert (str(found.chance), str(found.lift)) == ("–", "–")
+
+
 def test_shares_are_those_of_a_plain_count() -> None:
     said = [explain_context(context) if i % 3 else "Nothing at all" for i, context in enumerate(CONTEXTS)]
     said[1] = said[1].replace('"and"', '"but"')

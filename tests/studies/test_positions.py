@@ -19,9 +19,11 @@ from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions import run as positions
 from thinkaloud.studies.positions.analysis import along, bin_of
 from thinkaloud.studies.positions.analysis import facts_named as facts_table
+from thinkaloud.studies.positions.analysis import words_named as words_table
 from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import (
     NEVER,
+    WHEN,
     Known,
     Mention,
     Records,
@@ -342,6 +344,17 @@ def test_what_is_named_beyond_chance_in_one_kind_and_below_it_in_another_has_no_
         ("b", "holds"),
     ]
     assert claim["verdict"] == "does not hold"
+
+
+@pytest.mark.parametrize("more", [{0.0}, {1.0}, {0.0, 1.0}], ids=str)
+def test_differences_that_look_like_shares_are_differences(more: set[float]) -> None:
+    """Nothing is named by chance, so what is named beyond it is 0 or 1."""
+    first = [next(iter(WHEN)) if one else NEVER for one in sorted(more)]
+    chance = dict.fromkeys([*WHEN, NEVER], 0.0)
+    words = [{"id": f"t{t}", "kind": "name", "when": first[t % len(first)], "chance": chance} for t in range(60)]
+    tables = written(lambda results: words_table(results, pd.DataFrame(words)))
+    (_, claim) = tables.claims()
+    assert claim["verdict"] == ("holds" if 1.0 in more else "open")
 
 
 @pytest.fixture(scope="module")

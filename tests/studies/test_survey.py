@@ -469,3 +469,15 @@ def test_the_page_filters_and_sorts_in_a_browser(tmp_path: Path) -> None:
         "AA<(", "<AA(", "AA<(", "AA<(", "<", "AA<(", "A", "AA<(", "A", "none", "AA<(", "␣boat,⏎,␣boat,�", "0",
     ]  # fmt: skip
     assert "4 of 4 explanations, 4 shown" in ran.stdout
+
+
+def test_a_paragraph_that_could_not_be_replaced_is_said_to_be_untested(tmp_path: Path) -> None:
+    """That the last paragraph matters most is half of the claim."""
+    fve = pd.DataFrame({"doc_id": [f"d{i}" for i in range(60)], "of": 2, "whole": 0.9 - np.arange(60) / 1000})
+    for column in ("without 1", "alone 1", "without 2", "alone 2"):
+        fve[column] = np.arange(60) / 700 if column != "alone 2" else 0.7
+    found = Results("survey", "doc")
+    analysis.parts(found, fve)
+    (claim,) = (one for one in read(found, tmp_path)[0].claims() if one["id"] == "B4")
+    assert [part["verdict"] for part in claim["parts"]] == ["not shown", "not shown", "holds"]
+    assert claim["verdict"] == "not shown"

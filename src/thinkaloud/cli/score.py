@@ -33,6 +33,9 @@ def main(args: Args) -> int:
     keep = np.zeros(len(whole.vectors), dtype=bool)
     keep[np.linspace(0, len(keep) - 1, min(args.limit, len(keep))).round().astype(int)] = True
     data = whole.filter(keep)
+    for check in (vars(of).get("check") for of in also.values()):
+        if check is not None:
+            check(data.table)
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
         said = explained(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch)
@@ -50,7 +53,7 @@ def main(args: Args) -> int:
         f" data      {args.data} ({args.split})",
         f" baseline  {baseline}",
         f" texts     {100 * found.closed:.1f} % closed, {found.tokens:.1f} tokens on average",
-        " interval  95 %, bootstrap over documents, V taken as known",
+        " interval  95 %, over documents, V taken as known",
         *(f" {name:<9} {', '.join(f'{k} {v}' for k, v in also.items())}" for name, also in found.also.items()),
         "",
         *verdicts,

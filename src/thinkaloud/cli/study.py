@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
@@ -10,6 +11,7 @@ import tyro
 from thinkaloud.cli import arguments
 from thinkaloud.cli.common import File, listed, put
 from thinkaloud.cli.progress import stages
+from thinkaloud.errors import UserError
 from thinkaloud.studies.config import Study, from_file
 from thinkaloud.studies.config import study as studies
 
@@ -42,6 +44,9 @@ def parse(args: list[str]) -> Asked[Any]:
         put("", "thinkaloud study NAME --help lists the options of one. NAME may be a Python file that registers one.")
         raise SystemExit(0)
     name, rest = args[0], args[1:]
+    missing = [package for package in ("pandas", "sklearn", "matplotlib") if find_spec(package) is None]
+    if missing and not {"-h", "--help"} & set(rest):
+        raise UserError(f"studies need {' and '.join(missing)}: pip install 'thinkaloud[studies]'")
     kind = studies.find(name)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=["pocket"])

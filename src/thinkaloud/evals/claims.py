@@ -27,7 +27,7 @@ class Agreement:
     """How the claims of one kind fare.
 
     said: the share of explanations that make one; right: how right these are, from 0 to 1; chance: how right the same
-    ones are of contexts of other documents; lift: right less chance.
+    ones are of contexts of other documents; lift: right less chance. Of a single document these two are not known.
     """
 
     said: Estimate
@@ -48,7 +48,8 @@ def agreement(
     made = [by_kind(parse(text)) for text in said]
     truths = [by_kind(claims_of(context)) for context in contexts]
     ends = [_words(" ".join(context.prefix.split()[-QUOTED_FROM:])) for context in contexts]
-    others = foreign_rows(docs, seed)
+    several = len(set(docs)) > 1
+    others = foreign_rows(docs, seed) if several else range(len(made))
     interval = partial(estimate, clusters=docs, seed=seed)
     out = {}
     for kind in KINDS:
@@ -64,6 +65,7 @@ def agreement(
             )
             for rows in (range(len(made)), others)
         )
+        chance = np.where(several, chance, np.nan)
         values = (says, right, chance, right - chance)
         out[kind] = Agreement(*(interval(mean(one)) for one in values))
     return out
@@ -81,14 +83,6 @@ def how_right(kind: str, value: str, truth: dict[str, str], end: Sequence[str]) 
     return float(truth.get(kind, "").casefold() == value.casefold())
 
 
-@evaluation
-def claims(found: Explained) -> dict[str, Estimate]:
-    """For each kind of claim how often it is said, how right it is, the same by chance, and the difference."""
-    said, docs = found.column("explanation"), found.column("doc_id")
-    table = agreement(said, contexts_of(found.table), docs, found.seed)
-    return {f"{kind} {name}": value for kind, one in table.items() for name, value in vars(one).items()}
-
-
 def contexts_of(table: pa.Table) -> list[Context]:
     """What a writer sees of each row of an explanation table; without M's next tokens where it has none."""
     columns = {name for name in table.column_names if table[name].null_count < len(table)}
@@ -100,6 +94,17 @@ def contexts_of(table: pa.Table) -> list[Context]:
         nexts = (tuple(zip(tokens, probs, strict=True)) for tokens, probs in pairs)
     chats = table["chat"].to_pylist() if "chat" in columns else repeat(False)
     return list(map(Context, table["text"].to_pylist(), table["token"].to_pylist(), nexts, chats))
+
+
+@evaluation
+def claims(found: Explained) -> dict[str, Estimate]:
+    """For each kind of claim how often it is said, how right it is, the same by chance, and the difference."""
+    said, docs = found.column("explanation"), found.column("doc_id")
+    table = agreement(said, contexts_of(found.table), docs, found.seed)
+    return {f"{kind} {name}": value for kind, one in table.items() for name, value in vars(one).items()}
+
+
+vars(claims)["check"] = contexts_of
 
 
 def _words(text: str) -> list[str]:

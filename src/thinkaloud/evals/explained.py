@@ -47,7 +47,10 @@ class Explained:
 
 
 evaluation: Registry[Any] = Registry("evaluation", "thinkaloud.evals")
-"""Evaluations by name: functions of an `Explained` that return figures by name, numbers or `Estimate`s."""
+"""Evaluations by name: functions of an `Explained` that return figures by name, numbers or `Estimate`s.
+
+One may have a `check`, which is given the data's table before anything is explained, and refuses what it cannot use.
+"""
 
 
 def explained(

@@ -1,4 +1,4 @@
-"""Reconstruction of stored activations from explanations: FVE with controls and bootstrap intervals."""
+"""Reconstruction of stored activations from explanations: FVE with controls and 95 % intervals."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

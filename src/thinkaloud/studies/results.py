@@ -22,7 +22,8 @@ FILE = "results.parquet"
 CLAIMS = "claims"
 COUNT, NUMBER, TEXT, YES = "count", "number", "text", "yes or no"
 _ESTIMATE = [field.name for field in fields(Estimate)]
-_CLAIM = ["null", "direction", "published", "p_holm", "verdict", "why"]
+_TESTED = ["null", "direction", "published", "margin", "optional"]
+_CLAIM = [*_TESTED, "p_holm", "verdict", "why"]
 COLUMNS = ["study", "table", "row", "labels", "quantity", *_ESTIMATE, "text", *_CLAIM]
 
 Quantity = Callable[[pd.DataFrame], Any]
@@ -68,11 +69,10 @@ class Results:
         return found
 
     def test(self, claim: str, found: Estimate | None = None, part: str = "", why: str = "", **other: Any) -> None:
-        """Test a claim, or a `part` of it; where it cannot be, `why`. `other`: its null, direction and published value,
-        where they are not those of claims.yaml.
+        """Test a claim, or a `part` of it; where it cannot be, `why`. `other`: its null, direction, published value and
+        margin, where they are not those of claims.yaml; `optional` where the claim can hold without this part.
         """
-        known = claims()[claim]
-        base = {"null": known.null, "direction": known.direction, "published": known.published}
+        base = {name: getattr(claims()[claim], name) for name in _TESTED if name != "optional"}
         self._findings.append(Finding(claim, found, part, why, **{**base, **other}))
 
     def write(self, folder: Path) -> None:
@@ -86,14 +86,14 @@ class Results:
             self._line(table, i, labels, name, value)
             for table, rows in self._tables.items()
             for i, (labels, quantities) in enumerate(rows)
-            for name, value in quantities.items()
+            for name, value in (quantities or {"": None}).items()  # a row of labels alone is a row too
         ]
         for i, (finding, (verdict, p, why)) in enumerate(zip(findings, judged(findings), strict=True)):
             line = self._line(CLAIMS, i, {"claim": finding.claim, "part": finding.part}, "tested", finding.found)
-            more = {"null": finding.null, "direction": finding.direction, "published": finding.published}
+            more = {name: getattr(finding, name) for name in _TESTED}
             lines.append(line | more | {"p_holm": p, "verdict": verdict, "why": why})
         frame = pd.DataFrame(lines, columns=COLUMNS)
-        for name in ("value", "low", "high", "p", "null", "published", "p_holm"):
+        for name in ("value", "low", "high", "p", "null", "published", "margin", "p_holm"):
             frame[name] = frame[name].astype("float64")
         for name in ("row", "n", "clusters", "direction"):
             frame[name] = frame[name].astype("Int64")
@@ -126,7 +126,8 @@ class Read:
             rows = self._tables.setdefault(line["table"], [])
             if line["row"] == len(rows):
                 rows.append(json.loads(line["labels"]))
-            rows[-1][line["quantity"]] = _cell(line)
+            if line["quantity"]:
+                rows[-1][line["quantity"]] = _cell(line)
         self.values: dict[str, Any] = {row[""]: row["value"] for row in self._tables.pop("values", [])}
 
     def __getitem__(self, table: str) -> list[dict[str, Any]]:
@@ -140,9 +141,12 @@ class Read:
             labels = json.loads(line["labels"])
             claim = claims()[labels["claim"]]
             one = out.setdefault(claim.id, {"id": claim.id, "claim": claim.claim, "source": claim.source, "parts": []})
-            told = {name: None if pd.isna(line[name]) else line[name] for name in _CLAIM}
+            told = {name: None if pd.isna(line.get(name)) else line[name] for name in _CLAIM}
             one["parts"].append({"part": labels["part"], "found": _cell(line), **told})
-        return [{**one, "verdict": worst(part["verdict"] for part in one["parts"])} for one in out.values()]
+        return [
+            {**one, "verdict": worst((part["verdict"], bool(part["optional"])) for part in one["parts"])}
+            for one in out.values()
+        ]
 
 
 def _cell(line: Mapping[str, Any]) -> Any:

@@ -2,13 +2,15 @@
 
 holds                    p < 0.05 on the claimed side, and the published value, if there is one, lies in the interval
 holds in direction only  p < 0.05 on the claimed side, and the published value lies outside
-does not hold            p < 0.05 on the other side, or the interval ends short of the published value
-open                     neither: the interval has the null value, and the published one if there is one
+does not hold            p < 0.05 on the other side, or the whole interval falls short of the published value
+open                     none of these, or groups that lie on opposite sides and have no common number
 not shown                not tested here, or no interval, or fewer than ENOUGH clusters (of a comparison: on a side)
 
-p is Holm's, over all tests of the study that can tell. A claim of a size alone (no direction) holds where the interval
-has the published value. A claim of several parts is as good as its worst: does not hold, open, holds in direction only,
-holds; parts that are not shown are passed over where others are.
+p is Holm's, over all tests of the study that can tell. Without a direction the side is that of the published value, or
+either one. Where the published value is the null value itself ("never", "about the same") a claim holds if the whole
+interval lies within `margin` of it, does not hold if all of it lies beyond, and is open else: p says nothing of these.
+A claim of several parts is as good as its worst: does not hold, not shown, open, holds in direction only, holds. Only
+a part that is optional is passed over where it is not shown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +21,7 @@ from importlib.resources import files
 import numpy as np
 import yaml
 
-from thinkaloud.stats import ENOUGH, NAN, Estimate
+from thinkaloud.stats import ENOUGH, NAN, OPPOSED, Estimate
 
 HOLDS, DIRECTION, FAILS, OPEN, NOT_SHOWN = (
     "holds",
@@ -28,7 +30,7 @@ HOLDS, DIRECTION, FAILS, OPEN, NOT_SHOWN = (
     "open",
     "not shown",
 )
-WORST_FIRST = (FAILS, OPEN, DIRECTION, HOLDS, NOT_SHOWN)
+WORST_FIRST = (FAILS, NOT_SHOWN, OPEN, DIRECTION, HOLDS)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Claim:
     """A claim of a public study: `study` is the one here that tests it, `why` says why none does.
 
     `direction` is the side of `null` (1 above, −1 below) on which it puts a number, `published` the number it gives.
+    `margin` is how far from a published null value is still the same.
     """
 
     id: str
@@ -43,33 +46,43 @@ class Claim:
     claim: str
     study: str = ""
     why: str = ""
-    null: float | None = 0.0
+    null: float = 0.0
     direction: int = 0
     published: float | None = None
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """An estimate that tells of a claim, or of a part of it; without one, `why` says why not."""
+    """An estimate that tells of a claim, or of a part of it; without one, `why` says why not, beside one it remarks."""
 
     claim: str
     found: Estimate | None = None
     part: str = ""
     why: str = ""
-    null: float | None = 0.0
+    null: float = 0.0
     direction: int = 0
     published: float | None = None
+    margin: float = 0.0
+    optional: bool = False
+
+    @property
+    def same(self) -> bool:
+        """Whether it is claimed that there is no difference."""
+        return not self.direction and self.published == self.null
 
     @property
     def unknown(self) -> str:
-        """Why the estimate cannot tell; empty where it can."""
-        if self.found is None or not np.isfinite(self.found.value):
-            return self.why or (self.found.note if self.found else "") or "nothing of the kind was found here"
-        if not np.isfinite(self.found.low):
-            return self.why or "no interval"
+        """Why the estimate cannot tell, then the remark; empty where it can."""
+        if self.found is None:
+            return self.why or "nothing of the kind was found here"
+        if not np.isfinite([self.found.value, self.found.low]).all():
+            none = "no interval" if np.isfinite(self.found.value) else "nothing of the kind was found here"
+            return "; ".join(filter(None, (self.found.note or none, self.why)))
         if self.found.clusters < ENOUGH:
-            return f"from {self.found.clusters} on a side, fewer than {ENOUGH}"
-        if self.direction and not np.isfinite(self.found.p):
+            few = f"from {self.found.clusters} on a side, fewer than {ENOUGH}"
+            return "; ".join(filter(None, (few, self.why)))
+        if not self.same and not np.isfinite(self.found.p):
             raise ValueError(f"the estimate for {self.claim} {self.part} has no p: estimate it with null={self.null}")
         return ""
 
@@ -87,14 +100,17 @@ def judged(tests: Sequence[Finding]) -> list[tuple[str, float, str]]:
     reasons = [test.unknown for test in tests]
     known = [test.found.p if test.found and not why else NAN for test, why in zip(tests, reasons, strict=True)]
     return [
-        (_verdict(test, test.found, p), p, test.why) if test.found and not why else (NOT_SHOWN, NAN, why)
+        (_verdict(test, test.found, p), p, test.why)
+        if test.found and not why
+        else (OPEN if test.found and test.found.method == OPPOSED else NOT_SHOWN, NAN, why)
         for test, p, why in zip(tests, holm(known), reasons, strict=True)
     ]
 
 
-def worst(verdicts: Iterable[str]) -> str:
-    """The verdict on a claim of several parts."""
-    return min(verdicts, key=WORST_FIRST.index, default=NOT_SHOWN)
+def worst(parts: Iterable[tuple[str, bool]]) -> str:
+    """The verdict on a claim of several parts, from that on each and whether it is optional."""
+    counted = (verdict for verdict, optional in parts if not optional or verdict != NOT_SHOWN)
+    return min(counted, key=WORST_FIRST.index, default=NOT_SHOWN)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -106,11 +122,13 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def _verdict(test: Finding, found: Estimate, p: float) -> str:
-    published = test.published is None or found.low <= test.published <= found.high
-    if not test.direction:
-        empty = test.null is not None and test.null != test.published and found.low <= test.null <= found.high
-        return FAILS if not published else OPEN if empty else HOLDS
-    side = test.direction * (found.value - (test.null or 0.0))
+    low, high = found.low - test.null, found.high - test.null
+    if test.same:
+        within = -test.margin <= low and high <= test.margin
+        return HOLDS if within else FAILS if low > test.margin or high < -test.margin else OPEN
+    gap = None if test.published is None else test.published - test.null
+    side = test.direction or np.sign(gap or 0.0)
     if p < 0.05:
-        return FAILS if side < 0 else HOLDS if published else DIRECTION
-    return OPEN if published else FAILS
+        there = gap is None or low <= gap <= high
+        return FAILS if side * (found.value - test.null) < 0 else HOLDS if there else DIRECTION
+    return FAILS if gap is not None and max(side * low, side * high) < side * gap else OPEN

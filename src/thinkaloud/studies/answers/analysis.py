@@ -120,7 +120,7 @@ def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
         unread = there[there["standing"] != "written"]
         for part, some in ((place, there), (f"{place}, not yet written", unread)):
             gap = found.estimate(difference(some[HELD], some["outcome"] == "right"), some)
-            found.test("A2", gap if len(some) else None, part, _read(there))
+            found.test("A2", gap if len(some) else None, part, _read(there), optional=part != place)
 
 
 def sampled(found: Results, each: pd.DataFrame) -> None:
@@ -168,7 +168,7 @@ def reconstruction(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> No
     level = rows.assign(mse=relative(rows, "mse"))
     for name, of in (("as it is", wrong["MSE wrong ∕ right"]), ("adjusted for the question's difficulty", harder)):
         worse = found.value("worse" if name == "as it is" else "adjusted", found.estimate(of(level), level))
-        found.test("A9", worse, part=name)
+        found.test("A9", worse, part=name, optional=of is harder)
 
 
 def harder(rows: pd.DataFrame) -> Statistic:
@@ -219,7 +219,8 @@ def lengths(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     found.by("lengths", each, {"place": "place"}, {**sides, **quantities, **cut})
     level = relative(rows, "tokens")
     for name, of in kinds.items():
-        found.test("A5", found.value(name, found.estimate(of(rows, level), rows)), part=name)
+        varies = found.value(name, found.estimate(of(rows, level), rows))
+        found.test("A5", varies, part=name, optional=of is of_samples)
 
 
 def classes(found: Results, rows: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from thinkaloud.baseline import Baseline
 from thinkaloud.pair.scores import fve
-from thinkaloud.stats import Statistic, mean, pooled
+from thinkaloud.stats import Statistic, contrast, mean, pooled
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions.claims import KINDS
@@ -141,12 +141,12 @@ def _beyond_chance(found: Results, claim: str, some: pd.DataFrame, by: str, what
     """Test whether things are named before the text has them more often than by chance: each kind, and all of them."""
     if len(some) == 0:
         return found.test(claim, why=f"there were no {what}")
-    parts = {str(name): found.estimate(mean(g["more"]), g) for name, g in some.groupby(by, sort=False)}
+    parts = {str(name): found.estimate(contrast(g["more"]), g) for name, g in some.groupby(by, sort=False)}
     for part, one in parts.items():
-        found.test(claim, one, part)
+        found.test(claim, one, part, optional=True)
     for name, column in (("early", "before"), ("early by chance", "chance")):
         found.value(f"{claim} {name}", found.estimate(mean(_numbers(some[column])), some))
-    found.value(f"{claim} more", pooled(found.estimate(mean(some["more"]), some), parts))
+    found.value(f"{claim} more", pooled(found.estimate(contrast(some["more"]), some), parts))
     return None
 
 

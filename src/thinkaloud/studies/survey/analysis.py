@@ -129,10 +129,9 @@ def parts(found: Results, fve: pd.DataFrame) -> None:
         name = f"{k} of {of}" + " (last)" * (k == of)
         numbers = {n: level(v) for n, v in {**lost, "FVE of it alone": fve[f"alone {k}"]}.items()}
         found.row("parts", {"paragraph": name}, numbers)
-        if len(lost) == 2:
-            found.test(
-                "B4", level(fve[f"without {k}"] - fve[f"replaced {k}"]), part=f"paragraph {k}: replaced less removed"
-            )
+        less = level(fve[f"without {k}"] - fve[f"replaced {k}"]) if len(lost) == 2 else None
+        why = "" if less else "no other document's explanation has as many paragraphs"
+        found.test("B4", less, part=f"paragraph {k}: replaced less removed", why=why)
     # Without all before it, the last stands alone.
     found.test("B4", level(fve[f"alone {of}"] - fve[f"without {of}"]), part="last removed less all others removed")
     found.value("of", of)
