@@ -62,6 +62,7 @@ def test_hostile_text_is_text_wherever_it_stands() -> None:
         (True, "<td>yes</td>"),
         (None, '<td class="short"></td>'),
         ("a-b", '<td class="short">a-b</td>'),
+        ("a" * 25, f'<td class="long">{"a" * 25}</td>'),
     ],
 )
 def test_cells(value: object, cell: str) -> None:
