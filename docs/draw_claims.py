@@ -37,9 +37,10 @@ def table(pages: Path) -> str:
             study, judged = found.get((model, claim.id), ("", None))
             if judged is not None:
                 parts = [part for part in judged["parts"] if part["verdict"] != NOT_SHOWN]
-                held = (
-                    f" ({sum(p['verdict'] == judged['verdict'] for p in parts)} of {len(parts)})" if parts[1:] else ""
-                )
+                hidden = len(judged["parts"]) - len(parts)
+                held = f" ({sum(p['verdict'] == judged['verdict'] for p in parts)} of {len(parts)}"
+                held += f", {hidden} not shown)" if hidden else ")"
+                held = held if parts and judged["parts"][1:] else ""
                 why = judged["parts"][0]["why"] if judged["verdict"] == NOT_SHOWN else ""
                 cells.append(f"[{judged['verdict']}]({model}/{study}/index.html#claims){held}{why and ': ' + why}")
             else:

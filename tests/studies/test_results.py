@@ -169,6 +169,8 @@ def test_the_table_of_claims_has_every_claim_for_every_model(tmp_path: Path) -> 
         found.test("A9", Estimate(1.25, low, 1.4, 99, 30, p=0.5 if low < 1 else 0.001))
         for part in ("border", "answer"):
             found.test("A2", Estimate(0.2, 0.1, 0.3, 99, 30, p=0.001), part=part)
+        for clusters, part in ((12, "border"), (30, "answer")):
+            found.test("A10", Estimate(0.2, 0.1, 0.3, 99, clusters, p=0.001), part=part, direction=1)
         (tmp_path / model / "answers").mkdir(parents=True)
         found.write(tmp_path / model / "answers")
     page = drawing.drawn(f"Before.\n{drawing.BEGIN}\nold\n{drawing.END}\nAfter.", tmp_path)
@@ -176,6 +178,7 @@ def test_the_table_of_claims_has_every_claim_for_every_model(tmp_path: Path) -> 
     assert set(claims()) <= set(rows)
     assert "[holds](one/answers/index.html#claims) | [open](two/answers/index.html#claims) |" in rows["A9"]
     assert "[holds](one/answers/index.html#claims) (2 of 2)" in rows["A2"]
+    assert "[holds](one/answers/index.html#claims) (1 of 1, 1 not shown)" in rows["A10"]
     assert rows["A3"].endswith("[not shown](two/answers/index.html#claims): not tested |")
     assert rows["C5"].endswith(f"| not shown: {claims()['C5'].why} | not shown: {claims()['C5'].why} |")
     assert page.startswith("Before.\n")
