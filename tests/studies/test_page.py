@@ -15,9 +15,8 @@ from thinkaloud.studies.page import Example, Page, Section, at_quartiles, render
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
-def page(*sections: Section, **changes: str) -> str:
-    texts = {"title": "T", "question": "Q?", "answer": "A.", **changes}
-    return render(Page(**texts, facts={"Pair": "pocket"}, sections=sections))
+def page(*sections: Section) -> str:
+    return render(Page("T", "Q?", "A.", {"Pair": "pocket"}, sections))
 
 
 def tabled(records: list[dict[str, object]]) -> str:
