@@ -4,7 +4,9 @@ import re
 from tempfile import TemporaryDirectory
 
 import pytest
+from matplotlib import pyplot
 
+from thinkaloud.render import plots
 from thinkaloud.render.page import asset
 from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
@@ -13,9 +15,8 @@ from thinkaloud.studies.page import Example, Page, Section, at_quartiles, render
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
-def page(*sections: Section, **changes: str) -> str:
-    texts = {"title": "T", "question": "Q?", "answer": "A.", **changes}
-    return render(Page(**texts, facts={"Pair": "pocket"}, sections=sections))
+def page(*sections: Section) -> str:
+    return render(Page("T", "Q?", "A.", {"Pair": "pocket"}, sections))
 
 
 def tabled(records: list[dict[str, object]]) -> str:
@@ -60,10 +61,27 @@ def test_hostile_text_is_text_wherever_it_stands() -> None:
         (True, "<td>yes</td>"),
         (None, '<td class="short"></td>'),
         ("a-b", '<td class="short">a-b</td>'),
+        ("a" * 25, f'<td class="long">{"a" * 25}</td>'),
     ],
 )
 def test_cells(value: object, cell: str) -> None:
     assert shown(value) == cell
+
+
+@pytest.mark.parametrize(("p", "cell"), [(1e-9, "&lt; 0.001"), (0.02, "0.020"), (None, "")])
+def test_a_small_p_is_not_shown_as_zero(p: float | None, cell: str) -> None:
+    part = {"part": "all", "found": 0.5, "published": None, "p_holm": p, "verdict": "holds", "why": ""}
+    made = render(Page("T", "Q?", "A.", {}, [], claims=[{"id": "A1", "claim": "c", "parts": [part]}]))
+    row = re.search(r"<tr><td rowspan.*?</tr>", made, re.DOTALL)
+    assert row
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", row.group())[-1] == cell
+
+
+def test_the_lowest_panel_of_each_column_has_its_ticks_labelled() -> None:
+    figure = pyplot.figure()
+    grid = plots.panels(figure, 5, 3)
+    assert [axes.xaxis.get_tick_params()["labelbottom"] for axes in grid] == [False, False, True, True, True]
+    pyplot.close(figure)
 
 
 def test_every_section_says_what_it_shows_and_what_it_does_not() -> None:

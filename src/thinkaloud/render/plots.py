@@ -91,9 +91,12 @@ def band(axes: Any, xs: Iterable[float], found: Sequence[Estimate], label: str, 
 def panels(figure: Any, n: int, across: int) -> list[Any]:
     """Axes of `n` panels that share both scales, at most `across` in a row."""
     rows = -(-n // across)
-    grid = np.atleast_1d(figure.subplots(rows, -(-n // rows), sharex=True, sharey=True)).ravel()
+    columns = -(-n // rows)
+    grid = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
     for axes in grid[n:]:
         axes.axis("off")
+    for axes in grid[n - columns : n]:  # the lowest of each column, also where the last row is not full
+        axes.tick_params(labelbottom=True)
     return list(grid[:n])
 
 

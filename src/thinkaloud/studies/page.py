@@ -18,7 +18,7 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import FILE, Read
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-SHORT = 24  # characters of a cell that is not broken into lines
+SHORT = 24  # characters of a cell that is not broken into lines; a longer one has room for some words in each
 CONTEXT = 240  # characters of the text before the token of an example
 EXAMPLES = (0.25, 0.5, 0.75)  # quantiles of FVE that stand as examples
 CHOSEN = (
@@ -165,4 +165,4 @@ def _cell(value: Any) -> tuple[str, str, str, str]:
     if isinstance(value, float):
         return "num", minus(f"{value:.3f}") if math.isfinite(value) else "–", "", ""
     text = "" if value is None else str(value)
-    return "short" if len(text) <= SHORT else "", text, "", ""
+    return "short" if len(text) <= SHORT else "long", text, "", ""
