@@ -71,6 +71,7 @@ def test_cells(value: object, cell: str) -> None:
 @pytest.mark.parametrize(("p", "cell"), [(1e-9, "&lt; 0.001"), (0.02, "0.020"), (None, "")])
 def test_a_small_p_is_not_shown_as_zero(p: float | None, cell: str) -> None:
     part = {"part": "all", "found": 0.5, "published": None, "p_holm": p, "verdict": "holds", "why": ""}
+    part |= {"null": 0.0, "direction": 1, "margin": None, "optional": False}
     made = render(Page("T", "Q?", "A.", {}, [], claims=[{"id": "A1", "claim": "c", "parts": [part]}]))
     row = re.search(r"<tr><td rowspan.*?</tr>", made, re.DOTALL)
     assert row
