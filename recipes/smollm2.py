@@ -21,7 +21,7 @@ def recipe() -> Recipe:
     """Windows of 512 tokens, twelve positions each from the first token on, special tokens among them; then RL.
 
     The bundled pair is that of the warm starts, on every third chat and every sixth document of prose. The AV's prompt
-    has 35 tokens in place of the default's 110, most of what a short explanation costs.
+    has 35 tokens in place of the default's 110.
     """
     return Recipe(
         out=Path("runs/smollm2"),

@@ -49,6 +49,14 @@ def test_what_is_free_and_what_only_one_side_knows_may_differ(tmp_path: Path) ->
     ledger.begin(path, {"config": {"device": "cuda", "seed": 0, "new option": 5}}, free=["config.device"])
 
 
+def test_a_field_of_a_later_version_had_its_default_before(tmp_path: Path) -> None:
+    path, defaults = tmp_path / "ledger.json", {"options": {"special": False}}
+    ledger.begin(path, {"options": {"seed": 0}})
+    ledger.begin(path, {"options": {"seed": 0, "special": False}}, defaults=defaults)
+    with pytest.raises(UserError, match=r"begun with options\.special = False, now it is True"):
+        ledger.begin(path, {"options": {"seed": 0, "special": True}}, defaults=defaults)
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", "\udcff"])
 def test_a_broken_ledger_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.json"

@@ -109,9 +109,9 @@ def place(model: nn.Module, site: Site) -> tuple[nn.Module, bool]:
 
 
 def compile_blocks(*models: nn.Module) -> None:
-    """Have torch.compile fuse what lies between the matrix products of each block; the first calls take seconds.
+    """Have torch.compile fuse what lies between the matrix products of each block.
 
-    Blocks of one shape share a graph, for any number and length of rows.
+    The first calls take seconds to minutes. Blocks of one shape share a graph, for any number and length of rows.
     """
     torch._dynamo.config.recompile_limit = 64  # policy, reference and reward model, each with gradients and without
     for model in models:

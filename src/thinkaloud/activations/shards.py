@@ -114,10 +114,7 @@ def _begin(directory: Path, settings: Mapping[str, Any]) -> None:
     sweep(directory)
     if store.shards_in(directory) and not (directory / SETTINGS).is_file():
         raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
-    before = ledger.read(directory / SETTINGS).get("options", {"special_tokens": None})
-    if "special_tokens" not in before and settings["options"]["special_tokens"]:  # of an earlier version, without
-        raise UserError(f"{directory} was begun without special tokens: choose another folder")
-    ledger.begin(directory / SETTINGS, settings)
+    ledger.begin(directory / SETTINGS, settings, defaults={"options": {"special_tokens": False}})
 
 
 def _abandon(directory: Path) -> None:

@@ -76,7 +76,7 @@ def main(asked: Asked[Any]) -> int:
     if not asked.redraw:
         from thinkaloud.pair.nla import NLA
 
-        nla = NLA.from_pretrained(study.nla, device=study.device) if getattr(study, "loads_pair", True) else None
+        nla = NLA.from_pretrained(study.nla, device=study.device) if study.loads_pair else None
         with stages() as watch:
             study.run(folder, nla, watch)
     if asked.redraw:

@@ -245,8 +245,8 @@ class Compute(Group):
     gradient_checkpointing: bool = False
     """Recompute blocks in the backward pass to save memory."""
     compile: bool = False
-    """Have torch.compile fuse the operations of a block: half a minute at the start, then faster steps, the more so the
-    smaller the model."""
+    """Have torch.compile fuse the operations of a block: up to two minutes at the start, then faster steps,
+    above all for small models."""
 
     def __post_init__(self) -> None:
         self.at_least(1, "micro_tokens")

@@ -66,6 +66,11 @@ class Study:
             name: sha256_of(path) for name, path in files.items()
         }
 
+    @property
+    def loads_pair(self) -> bool:
+        """Whether `run` needs the pair."""
+        return True
+
     def check(self) -> None:
         """Refuse files that are not there before a model is loaded."""
 

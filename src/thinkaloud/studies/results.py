@@ -16,13 +16,14 @@ import pandas as pd
 
 from thinkaloud.atomic import write_whole
 from thinkaloud.stats import Estimate, Statistic, estimate
-from thinkaloud.studies.verdicts import Finding, claims, judged, worst
+from thinkaloud.studies.verdicts import Expected, Finding, claims, judged, worst
 
 FILE = "results.parquet"
 CLAIMS = "claims"
 COUNT, NUMBER, TEXT, YES = "count", "number", "text", "yes or no"
 _ESTIMATE = [field.name for field in fields(Estimate)]
-_TESTED = ["null", "direction", "published", "margin", "optional"]
+_EXPECTED = [field.name for field in fields(Expected)]
+_TESTED = [*_EXPECTED, "optional"]
 _CLAIM = [*_TESTED, "p_holm", "verdict", "why"]
 COLUMNS = ["study", "table", "row", "labels", "quantity", *_ESTIMATE, "text", *_CLAIM]
 
@@ -72,7 +73,7 @@ class Results:
         """Test a claim, or a `part` of it; where it cannot be, `why`. `other`: its null, direction, published value and
         margin, where they are not those of claims.yaml; `optional` where the claim can hold without this part.
         """
-        base = {name: getattr(claims()[claim], name) for name in _TESTED if name != "optional"}
+        base = {name: getattr(claims()[claim], name) for name in _EXPECTED}
         self._findings.append(Finding(claim, found, part, why, **{**base, **other}))
 
     def write(self, folder: Path) -> None:

@@ -33,37 +33,38 @@ HOLDS, DIRECTION, FAILS, OPEN, NOT_SHOWN = (
 WORST_FIRST = (FAILS, NOT_SHOWN, OPEN, DIRECTION, HOLDS)
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim of a public study: `study` is the one here that tests it, `why` says why none does.
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a claim says of a number: the side of `null` (`direction`: 1 above, −1 below) and the `published` value.
 
-    `direction` is the side of `null` (1 above, −1 below) on which it puts a number, `published` the number it gives.
     `margin` is how far from a published null value is still the same.
     """
+
+    null: float = 0.0
+    direction: int = 0
+    published: float | None = None
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Claim(Expected):
+    """A claim of a public study: `study` is the one here that tests it, `why` says why none does."""
 
     id: str
     source: str
     claim: str
     study: str = ""
     why: str = ""
-    null: float = 0.0
-    direction: int = 0
-    published: float | None = None
-    margin: float = 0.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Expected):
     """An estimate that tells of a claim, or of a part of it; without one, `why` says why not, beside one it remarks."""
 
     claim: str
     found: Estimate | None = None
     part: str = ""
     why: str = ""
-    null: float = 0.0
-    direction: int = 0
-    published: float | None = None
-    margin: float = 0.0
     optional: bool = False
 
     @property

@@ -39,7 +39,7 @@ def compute_in_bfloat16(model: nn.Module) -> None:
     """Prepare `model` for passes under autocast to bfloat16, with the residual stream in bfloat16 as well.
 
     Else the stream is float32, as embeddings are where all weights learn, and what lies between the matrix products
-    takes twice the time. Rollouts compute in bfloat16 throughout.
+    moves twice the bytes. Rollouts compute in bfloat16 throughout.
     """
     adapters.cast_by_autocast(model)
     embedding = families.embedding(model)

@@ -24,7 +24,7 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_state
 
-NARROW = 1024  # widths up to which adapters are trained in weight space
+NARROW = 1024  # widths up to which adapters are trained in weight space: a choice, measured at 576
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FOREIGN_AR, FOREIGN_AR_META = "ar_lora_value_head.safetensors", "ar_meta.json"
 
