@@ -54,11 +54,6 @@ class Estimate:
         """Whether it rests on fewer than ENOUGH clusters."""
         return self.clusters < ENOUGH
 
-    def mapped(self, of: Callable[[float], float]) -> "Estimate":
-        """A monotone function of it: FVE from an MSE."""
-        low, high = sorted((of(self.low), of(self.high)))
-        return replace(self, value=of(self.value), low=low, high=high)
-
 
 @dataclass(frozen=True)
 class Statistic:
