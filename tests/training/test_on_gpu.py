@@ -68,7 +68,7 @@ def test_a_warm_start_explains_while_it_learns(data: Path, tmp_path: Path, mode:
     ("sizes", "halved"),
     [
         ({"micro_tokens": 1 << 20}, "micro_tokens"),
-        ({"micro_tokens": 2048, "rollout_rows": 4096, "max_tokens": 48}, "rollout_rows"),
+        ({"micro_tokens": 2048, "rollout_rows": 4096, "max_tokens": 48}, "rollout.rows"),
     ],
 )
 def test_memory_that_runs_out(pair: Path, data: Path, tmp_path: Path, sizes: dict[str, Any], halved: str) -> None:
@@ -93,6 +93,7 @@ def test_memory_that_runs_out(pair: Path, data: Path, tmp_path: Path, sizes: dic
         tight.run._step(1)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert len(tight.notes()) == 1
-    assert tight.notes()[0].startswith(f"out of memory: going on with {halved} ")
+    first, *more = tight.notes()  # where the cache of rollouts stays in place, the other size may be halved after it
+    assert first.startswith(f"out of memory: going on with {halved} ")
+    assert all(note.startswith("out of memory: going on with ") for note in more)
     assert tight.optimizer_steps() == {2.0}, "one a step"
