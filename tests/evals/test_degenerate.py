@@ -111,14 +111,16 @@ def test_precision_counts_what_it_should() -> None:
     rows = [
         {"text": ORDINARY, "label": "fine"},
         {"text": "no " * 20, "label": "repetition"},
+        {"text": "so " * 20, "label": "repetition"},
         {"text": "no " * 20, "label": "fine"},
+        {"text": "so " * 20, "label": "fine"},
         {"text": ORDINARY, "label": "garbled"},
     ]
     found = {record["class"]: record for record in precision(rows)}
-    assert found["repetition"]["found"] == 2
+    assert found["repetition"]["found"] == 4
     assert found["repetition"]["precision"].value == 0.5
     assert found["repetition"]["recall"].value == 1
-    assert 0 < found["repetition"]["recall"].low < 1  # one text alone proves little
+    assert 0 < found["repetition"]["recall"].low < 1  # two texts alone prove little
     assert found["garbled"]["recall"].value == 0
     assert found["other script"]["labelled"] == 0
 

@@ -11,7 +11,6 @@ are for explanations in English. How far to trust them is measured in `precision
 
 import json
 import lzma
-import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +26,7 @@ import numpy as np
 from thinkaloud.errors import UserError
 from thinkaloud.evals.explained import Explained, evaluation
 from thinkaloud.evals.prose import matched, non_latin, repetition
-from thinkaloud.stats import Estimate
+from thinkaloud.stats import Estimate, estimate, mean
 from thinkaloud.writers.wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, VERBS
 
 CLASSES = ("fine", "repetition", "garbled", "other script", "page furniture")
@@ -164,7 +163,7 @@ def loops(text: str) -> bool:
 
 
 def precision(labelled: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Precision and recall of each class on labelled texts, with Wilson's intervals."""
+    """Precision and recall of each class on labelled texts, with intervals over texts (Wilson's; none or all: exact)."""
     guesses = np.array([classify(row["text"]) for row in labelled])
     labels = np.array([row["label"] for row in labelled])
     return [
@@ -172,11 +171,16 @@ def precision(labelled: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
             "class": name,
             "labelled": int((labels == name).sum()),
             "found": int((guesses == name).sum()),
-            "precision": _share_true(labels[guesses == name] == name),
-            "recall": _share_true(guesses[labels == name] == name),
+            "precision": share(labels[guesses == name] == name),
+            "recall": share(guesses[labels == name] == name),
         }
         for name in CLASSES
     ]
+
+
+def share(right: np.ndarray) -> Estimate:
+    """The share of texts that are right, each text counted alone."""
+    return estimate(mean(right), np.arange(len(right)))
 
 
 def load_labelled(path: str | None = None, split: str | None = "test") -> list[dict[str, str]]:
@@ -254,16 +258,3 @@ def _is_english(word: str) -> bool:
         ):
             return True
     return False
-
-
-def _share_true(values: np.ndarray) -> Estimate:
-    """A share of texts with its Wilson interval, which does not vanish where all of few are right.
-
-    Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
-    """
-    n, z = len(values), 1.96
-    if not n:
-        return Estimate(math.nan, math.nan, math.nan, 0, 0)
-    share = float(values.mean())
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n), n, n)
