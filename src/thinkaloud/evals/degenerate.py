@@ -163,7 +163,7 @@ def loops(text: str) -> bool:
 
 
 def precision(labelled: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Precision and recall of each class on labelled texts, with intervals over texts (Wilson's; none or all: exact)."""
+    """Precision and recall of each class on labelled texts, with intervals over texts (Wilson's or exact)."""
     guesses = np.array([classify(row["text"]) for row in labelled])
     labels = np.array([row["label"] for row in labelled])
     return [
