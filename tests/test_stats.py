@@ -148,7 +148,7 @@ KINDS: dict[str, tuple[float, int, Draw]] = {
     "correlation of ranks 0.9": (6 / math.pi * math.asin(0.45), 1, in_ranks(0.9)),
     "mean, heavy skew": (1.0, 1, lambda g, ids: mean(lognormal(g, ids))),
     "mean, FVE with heavy skew": (0.0, 1, lambda g, ids: mean(1 - lognormal(g, ids))),
-    "mean, heavy skew, rows of a cluster alike": (1.0, 1, lambda g, ids: mean(lognormal(g, ids, 1.0, 0.0))),
+    "mean, long tail, rows of a cluster alike": (1.0, 1, lambda g, ids: mean(lognormal(g, ids, 1.0, 0.0))),
     "mean, tails of t with 3 df": (
         0.0,
         1,
@@ -157,7 +157,6 @@ KINDS: dict[str, tuple[float, int, Draw]] = {
     "mean, mostly zero": (1.0, 1, lambda g, ids: mean(zeros(g, ids))),
     "mean of counts": (2.0, 1, lambda g, ids: mean(counts(g, ids))),
     "mean, long tail": (1.0, 1, lambda g, ids: mean(lognormal(g, ids, 1.0, 0.5))),
-    "mean, longer tail": (1.0, 1, lambda g, ids: mean(lognormal(g, ids, 1.5, 0.0))),
     "weighted mean, skewed": (1.0, 1, in_weights),
     "difference between clusters, heavy skew": (0.5, 2, mean_difference(between, lognormal)),
     "difference within clusters, heavy skew": (0.5, 1, mean_difference(within, lognormal)),

@@ -1,7 +1,8 @@
 """Intervals over clusters: bootstrap-t, shares at their effective sample size, differences of two shares.
 
-share       Wilson's at the effective sample size p(1 − p) ∕ Var, Var by the jackknife over clusters. After Korn and
-            Graubard, Survey Methodology 24, 1998. None or all: exact (Clopper and Pearson), each cluster as one trial.
+share       Wilson's at the effective sample size p(1 − p) ∕ Var, Var by the jackknife over clusters; it lies between
+            the number of rows and that of clusters (Kish's, (Σm)² ∕ Σm²). After Korn and Graubard, Survey Methodology
+            24, 1998. None or all: exact (Clopper and Pearson), each cluster as one trial.
 difference  of two shares, also within rows (−1, 0, 1): from the intervals of both and their covariance. MOVER, Zou and
             Donner, Statistics in Medicine 27, 2008.
 others      bootstrap-t over clusters: replicates studentised by the delta method, and the jackknife's standard error;
@@ -116,8 +117,9 @@ def of_share(ones: np.ndarray, counts: np.ndarray) -> Interval:
         )
     error, df = _jackknife((ones.sum() - ones) / (rows - counts))
     # Towards 0 or 1 the variance only shrinks; how well it is known matters on the other side.
+    alike = rows**2 / (counts @ counts)
     near, far = (
-        min(share * (1 - share) / (error * stats.t.isf(0.025, d) / stats.norm.isf(0.025)) ** 2, rows)
+        np.clip(share * (1 - share) / (error * stats.t.isf(0.025, d) / stats.norm.isf(0.025)) ** 2, alike, rows)
         for d in (clusters - 1, df)
     )
     sizes = (near, far) if share < 0.5 else (far, near)
