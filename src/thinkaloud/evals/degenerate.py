@@ -90,9 +90,12 @@ def broken(text: str) -> float:
 
 
 def half_words(text: str) -> float:
-    """Share of a text's different words in small letters that are no English words, nor made of one."""
+    """Share of a text's different words in small letters, one aside, that are no English words, nor made of one.
+
+    One alone may be a rare word, as terse lists of nouns have them.
+    """
     words = set(_SMALL.findall(_SIGNS.sub(" ", text)))
-    return sum(not _is_english(word) for word in words) / (len(words) + SLIPS)
+    return max(0, sum(not _is_english(word) for word in words) - 1) / (len(words) + SLIPS)
 
 
 def glued(text: str) -> float:
@@ -242,7 +245,7 @@ def _is_glued(chunk: str) -> bool:
 
 @cache
 def _english() -> frozenset[str]:
-    """The 30,000 commonest words of public-domain prose and freely licensed chats, and some of computing."""
+    """45,000 words: those that several documents of public-domain and free prose hold, and some of computing."""
     raw = files("thinkaloud.evals").joinpath("words.txt.xz").read_bytes()
     return frozenset(lzma.decompress(raw).decode("ascii").split("\n"))
 
