@@ -92,8 +92,7 @@ def test_good_texts_of_every_style_are_fine() -> None:
     ("measure", "text", "low", "high"),
     [
         (half_words, "we sat by the river and the boats went by", 0, 0),
-        (half_words, "we sat briaretee the rivelour and teh boastn went by", 0.1, 0.2),
-        (half_words, "we sat by the rivelour and the boats went by", 0, 0),
+        (half_words, "we sat briaretee the rivelour and teh boastn went by", 0.05, 0.1),
         (half_words, "see config.yaml_old and `qzx`, at https://exmpl.org/qwrt", 0, 0),
         (glued, "PyTorch, MongoDB and GitHub", 0, 0.1),
         (glued, "call getUserName on the OrderService", 0, 0),

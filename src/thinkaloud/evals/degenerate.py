@@ -35,7 +35,8 @@ OTHER_SCRIPT = 0.25  # share of letters and pictures: a quotation of some words 
 FURNITURE = 0.35  # share of words inside stock phrases of pages: prose about a page stays below it
 LINKS = 0.5  # share of characters inside addresses and tags
 WINDOW, SAID_BEFORE = 20, 0.5  # share of so many pairs of words that stood before: refrains, lists of a topic are below
-SLIPS = 8  # words by which shares of a text are short of one: a slip in a short text is ordinary
+# Words by which shares of a text are short of one: a slip in a short text is ordinary, more so a rare word in a list.
+SLIPS, RARE_WORDS = 8, 40
 EXPECTED, WEIGHT = (
     0.2,
     8,
@@ -90,12 +91,9 @@ def broken(text: str) -> float:
 
 
 def half_words(text: str) -> float:
-    """Share of a text's different words in small letters, one aside, that are no English words, nor made of one.
-
-    One alone may be a rare word, as terse lists of nouns have them.
-    """
+    """Share of a text's different words in small letters that are no English words, nor made of one."""
     words = set(_SMALL.findall(_SIGNS.sub(" ", text)))
-    return max(0, sum(not _is_english(word) for word in words) - 1) / (len(words) + SLIPS)
+    return sum(not _is_english(word) for word in words) / (len(words) + RARE_WORDS)
 
 
 def glued(text: str) -> float:
