@@ -243,7 +243,7 @@ def _is_glued(chunk: str) -> bool:
 
 @cache
 def _english() -> frozenset[str]:
-    """62,000 words: the common ones and all that two documents of public-domain or free prose hold; some of computing."""
+    """62,000 words: common ones, all that two documents of public-domain or free prose hold, some of computing."""
     raw = files("thinkaloud.evals").joinpath("words.txt.xz").read_bytes()
     return frozenset(lzma.decompress(raw).decode("ascii").split("\n"))
 
