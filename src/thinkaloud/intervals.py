@@ -29,10 +29,8 @@ MANY, REPLICATES = 500, 1999
 REACH = 5.0
 """Standard errors beyond which no bound lies: where few clusters are not alike, replicates without them run wild."""
 LEVEL = 0.95
-LONG_TAIL = 4.0
-"""Degrees of freedom of the variance below which the interval may hold the truth less often than it says."""
-RARE = 5
-"""Clusters with a thing, or without it, below which the interval of its share holds the truth too often."""
+LONG_TAIL, RARE = 4.0, 5
+"""What is noted: a variance of fewer degrees of freedom, and a share that fewer clusters have, or have not."""
 NAN = float("nan")
 
 Scale = Literal["plain", "log", "z"]
@@ -68,7 +66,7 @@ def studentised(
     if not error > 1e-12 * max(1.0, abs(centre)):
         return Interval("", lambda alpha: (NAN, NAN), lambda null: NAN)
     wider = stats.t.isf(0.025, df) / stats.t.isf(0.025, count - 1)
-    note, df = "long tail: rests on few documents or problems" if df < LONG_TAIL else "", count - 1
+    note, df = "rests on few documents or problems, as with a long tail" if df < LONG_TAIL else "", count - 1
     if not ENOUGH <= count < MANY:
         return Interval(
             "t",
@@ -103,34 +101,25 @@ def studentised(
 def of_share(ones: np.ndarray, counts: np.ndarray) -> Interval:
     """Wilson's interval of a share at its effective sample size; exact over clusters where it is 0 or 1."""
     clusters, rows, share = len(counts), counts.sum(), ones.sum() / counts.sum()
-    note = "rare: wider than need be" if min((ones > 0).sum(), (ones < counts).sum()) < RARE else ""
+    note = "rare or nearly all: wider than need be" if min((ones > 0).sum(), (ones < counts).sum()) < RARE else ""
     if share in (0, 1):
 
-        def edge(alpha: float) -> float:
-            return (alpha / 2) ** (1 / clusters)
+        def exact(alpha: float) -> tuple[float, float]:
+            edge = (alpha / 2) ** (1 / clusters)
+            return (edge, 1.0) if share else (0.0, 1 - edge)
 
-        return Interval(
-            "exact",
-            lambda alpha: (edge(alpha), 1.0) if share else (0.0, 1 - edge(alpha)),
-            lambda null: 2 * (null if share else 1 - null) ** clusters,
-            note,
-        )
+        return Interval("exact", exact, lambda null: 2 * (null if share else 1 - null) ** clusters, note)
     error, df = _jackknife((ones.sum() - ones) / (rows - counts))
+    errors = error * stats.t.isf(0.025, [clusters - 1, df]) / stats.norm.isf(0.025)
+    sizes = np.clip(share * (1 - share) / errors**2, rows**2 / (counts @ counts), rows)
     # Towards 0 or 1 the variance only shrinks; how well it is known matters on the other side.
-    alike = rows**2 / (counts @ counts)
-    near, far = (
-        np.clip(share * (1 - share) / (error * stats.t.isf(0.025, d) / stats.norm.isf(0.025)) ** 2, alike, rows)
-        for d in (clusters - 1, df)
-    )
-    sizes = (near, far) if share < 0.5 else (far, near)
+    sizes = sizes if share < 0.5 else sizes[::-1]
 
     def at(alpha: float) -> tuple[float, float]:
-        def bound(n: float, side: int) -> float:
-            z = side * stats.norm.isf(alpha / 2)
-            half = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-            return (share + z * z / (2 * n) + half) / (1 + z * z / n)
-
-        return bound(sizes[0], -1), bound(sizes[1], 1)
+        z = stats.norm.isf(alpha / 2) * np.array([-1, 1])
+        half = z * np.sqrt(share * (1 - share) / sizes + (z / (2 * sizes)) ** 2)
+        low, high = (share + z * z / (2 * sizes) + half) / (1 + z * z / sizes)
+        return low, high
 
     def tail(null: float) -> float:
         return 2 * stats.norm.sf(abs(share - null) / np.sqrt(null * (1 - null) / sizes[int(null > share)]))
