@@ -1,13 +1,18 @@
 """Intervals over clusters: bootstrap-t, shares at their effective sample size, differences of two shares.
 
-share       Beta quantiles (Jeffreys) at the effective sample size p(1 − p) ∕ Var, Var by the jackknife over clusters,
-            its degrees of freedom by the kurtosis of what clusters add. After Korn and Graubard, Survey Methodology 24,
-            1998. None or all: exact (Clopper and Pearson), each cluster as one trial.
+share       Wilson's at the effective sample size p(1 − p) ∕ Var, Var by the jackknife over clusters; it lies between
+            the number of rows and that of clusters (Kish's, (Σm)² ∕ Σm²). After Korn and Graubard, Survey Methodology
+            24, 1998. None or all: exact (Clopper and Pearson), each cluster as one trial.
 difference  of two shares, also within rows (−1, 0, 1): from the intervals of both and their covariance. MOVER, Zou and
             Donner, Statistics in Medicine 27, 2008.
 others      bootstrap-t over clusters: replicates studentised by the delta method, and the jackknife's standard error;
             ratios on a log scale, correlations on Fisher's. Davison and Hinkley, Bootstrap Methods, 1997, section 5.2.
             Below ENOUGH clusters, where replicates run wild, and from MANY on, where they are not needed, Student's t.
+
+All of them are wider where few clusters add most of the variance: by Student's t at the degrees of freedom of that
+variance, over t with one less than the clusters. Yet none holds the truth as often as it says however long the tail is
+(Bahadur and Savage, Annals of Mathematical Statistics 27, 1956), nor where a share is so rare that none is common:
+`note` says where it may be so. docs/log.md has how often each holds it.
 """
 
 from collections.abc import Callable
@@ -16,7 +21,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 ENOUGH = 20
 """Clusters (of a comparison: on each side) below which an interval is marked and no verdict is given."""
@@ -24,6 +29,8 @@ MANY, REPLICATES = 500, 1999
 REACH = 5.0
 """Standard errors beyond which no bound lies: where few clusters are not alike, replicates without them run wild."""
 LEVEL = 0.95
+LONG_TAIL, RARE = 4.0, 5
+"""What is noted: a variance of fewer degrees of freedom, and a share that fewer clusters have, or have not."""
 NAN = float("nan")
 
 Scale = Literal["plain", "log", "z"]
@@ -37,6 +44,7 @@ class Interval:
     at: Callable[[float], tuple[float, float]]
     tail: Callable[[float], float]
     """The two-sided p of a null value."""
+    note: str = ""
 
     def bounds(self) -> tuple[float, float]:
         low, high = self.at(1 - LEVEL)
@@ -54,15 +62,17 @@ def studentised(
     value = of(total)
     plain = scale == "plain" or (scale == "log" and value <= 0)
     to, back = (lambda v: v, lambda v: v) if plain else _SCALES[scale]
-    centre, error = to(value), _jackknife(to(of(total - sums)))
+    centre, (error, df) = to(value), _jackknife(to(of(total - sums)))
     if not error > 1e-12 * max(1.0, abs(centre)):
         return Interval("", lambda alpha: (NAN, NAN), lambda null: NAN)
-    df = count - 1
+    wider = stats.t.isf(0.025, df) / stats.t.isf(0.025, count - 1)
+    note, df = "rests on few documents or problems, as with a long tail" if df < LONG_TAIL else "", count - 1
     if not ENOUGH <= count < MANY:
         return Interval(
             "t",
-            lambda alpha: tuple(back(centre + side * error * stats.t.isf(alpha / 2, df)) for side in (-1, 1)),
-            lambda null: 2 * stats.t.sf(abs(centre - to(null)) / error, df),
+            lambda alpha: tuple(back(centre + side * wider * error * stats.t.isf(alpha / 2, df)) for side in (-1, 1)),
+            lambda null: 2 * stats.t.sf(abs(centre - to(null)) / (wider * error), df),
+            note,
         )
     draws = _draws(count, replicates, seed)
     drawn = draws @ sums
@@ -72,7 +82,7 @@ def studentised(
     gradient = np.imag(to(of(moved))) / step
     spread = np.sqrt(np.einsum("bp,bpq,bq->b", gradient, products, gradient) * count / df)
     t = (to(of(drawn)) - centre) / spread
-    t = np.clip(t[np.isfinite(t)], -REACH, REACH)
+    t = np.clip(wider * t[np.isfinite(t)], -REACH, REACH)
 
     def at(alpha: float) -> tuple[float, float]:
         low, high = np.quantile(t, [alpha / 2, 1 - alpha / 2])
@@ -83,38 +93,38 @@ def studentised(
         beyond = min((t >= found).sum(), (t <= found).sum()) if abs(found) < REACH else 0
         p = 2 * (1 + beyond) / (1 + len(t))
         # Beyond all replicates, of which hardly any ran wild, their number is no measure of it.
-        return p if beyond or (abs(t) >= REACH).mean() > 0.01 else min(p, 2 * stats.t.sf(abs(found), df))
+        return p if beyond or (abs(t) >= REACH).mean() > 0.01 else min(p, 2 * stats.t.sf(abs(found) / wider, df))
 
-    return Interval("bootstrap-t", at, tail)
+    return Interval("bootstrap-t", at, tail, note)
 
 
 def of_share(ones: np.ndarray, counts: np.ndarray) -> Interval:
-    """A share by Beta quantiles at the effective sample size; exact over clusters where it is 0 or 1."""
+    """Wilson's interval of a share at its effective sample size; exact over clusters where it is 0 or 1."""
     clusters, rows, share = len(counts), counts.sum(), ones.sum() / counts.sum()
+    note = "rare or nearly all: wider than need be" if min((ones > 0).sum(), (ones < counts).sum()) < RARE else ""
     if share in (0, 1):
-        a, b, method = share * clusters, (1 - share) * clusters, "exact"
-    else:
-        left = (ones.sum() - ones) / (rows - counts)
-        influence = left - left.mean()
-        variance = influence @ influence * (clusters - 1) / clusters
-        kurtosis = clusters * (influence**4).sum() / (influence @ influence) ** 2
-        df = max(1.0, min(clusters - 1, 2 * clusters / max(kurtosis - 1, 1e-9)))
-        size = min(share * (1 - share) / variance, rows) * (stats.norm.isf(0.025) / stats.t.isf(0.025, df)) ** 2
-        a, b, method = share * size + 0.5, (1 - share) * size + 0.5, "beta"
 
-    def at(alpha: float) -> tuple[float, float]:
-        if method == "exact":
+        def exact(alpha: float) -> tuple[float, float]:
             edge = (alpha / 2) ** (1 / clusters)
             return (edge, 1.0) if share else (0.0, 1 - edge)
-        return special.betaincinv(a, b, alpha / 2), special.betaincinv(a, b, 1 - alpha / 2)
+
+        return Interval("exact", exact, lambda null: 2 * (null if share else 1 - null) ** clusters, note)
+    error, df = _jackknife((ones.sum() - ones) / (rows - counts))
+    errors = error * stats.t.isf(0.025, [clusters - 1, df]) / stats.norm.isf(0.025)
+    sizes = np.clip(share * (1 - share) / errors**2, rows**2 / (counts @ counts), rows)
+    # Towards 0 or 1 the variance only shrinks; how well it is known matters on the other side.
+    sizes = sizes if share < 0.5 else sizes[::-1]
+
+    def at(alpha: float) -> tuple[float, float]:
+        z = stats.norm.isf(alpha / 2) * np.array([-1, 1])
+        half = z * np.sqrt(share * (1 - share) / sizes + (z / (2 * sizes)) ** 2)
+        low, high = (share + z * z / (2 * sizes) + half) / (1 + z * z / sizes)
+        return low, high
 
     def tail(null: float) -> float:
-        if method == "exact":
-            return 2 * (null if share else 1 - null) ** clusters
-        below = special.betainc(a, b, null)
-        return 2 * min(below, 1 - below)
+        return 2 * stats.norm.sf(abs(share - null) / np.sqrt(null * (1 - null) / sizes[int(null > share)]))
 
-    return Interval(method, at, tail)
+    return Interval("Wilson", at, tail, note)
 
 
 def of_difference(sums: np.ndarray) -> Interval:
@@ -141,7 +151,8 @@ def of_difference(sums: np.ndarray) -> Interval:
             return 1.0
         return 1e-12 if beyond(1e-12) > 0 else float(optimize.brentq(beyond, 1e-12, 1 - 1e-9, xtol=1e-10))
 
-    return Interval(" and ".join(dict.fromkeys(part.method for part in parts)) + ", MOVER", at, tail)
+    method = " and ".join(dict.fromkeys(part.method for part in parts)) + ", MOVER"
+    return Interval(method, at, tail, parts[0].note or parts[1].note)
 
 
 _SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -150,12 +161,20 @@ _SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
-def _jackknife(left: np.ndarray) -> float:
-    """The standard error from the statistic without each cluster in turn."""
+def _jackknife(left: np.ndarray) -> tuple[float, float]:
+    """The standard error from the statistic without each cluster in turn, and its degrees of freedom by kurtosis.
+
+    Those of a variance of values whose excess kurtosis is g (estimated without bias): 2n ∕ (2 + g).
+    """
     left = left[np.isfinite(left)]
-    if len(left) < 2:
-        return NAN
-    return float(np.sqrt(((left - left.mean()) ** 2).sum() * (len(left) - 1) / len(left)))
+    n = len(left)
+    if n < 2:
+        return NAN, NAN
+    added = left - left.mean()
+    error = np.sqrt(added @ added * (n - 1) / n)
+    fourth = (added**4).mean() / (added**2).mean() ** 2
+    excess = np.nan_to_num((n - 1) * ((n + 1) * (fourth - 3) + 6) / ((n - 2) * (n - 3)))
+    return float(error), float(np.clip(2 * n / max(2 + excess, 1e-9), 1, n - 1))
 
 
 @lru_cache(maxsize=16)

@@ -100,7 +100,7 @@ def estimate(
             found = intervals.studentised(statistic.of, statistic.scale, sums, replicates, seed)
         low, high = found.bounds()
         p = NAN if null is None else found.p(null)
-    note = "" if few >= ENOUGH else f"from {few} documents or problems, fewer than {ENOUGH}"
+    note = found.note if few >= ENOUGH else f"from {few} documents or problems, fewer than {ENOUGH}"
     if not np.isfinite(low):
         note = "no interval: all alike"
     return Estimate(value, low, high, n, few, found.method, p, note)

@@ -59,7 +59,7 @@ def test_any_text_has_a_class(text: str) -> None:
 
 def test_the_labelled_set_is_large_and_in_two_halves() -> None:
     rows = load_labelled(split=None)
-    assert len(rows) >= 900
+    assert len(rows) >= 1300
     assert len({row["text"] for row in rows}) == len(rows)
     assert set(Counter(row["label"] for row in rows)) == set(CLASSES)
     assert sum(row["source"].startswith(("pocket", "SmolLM2")) for row in rows) > len(rows) / 3
@@ -84,15 +84,16 @@ def test_good_texts_of_every_style_are_fine() -> None:
     for row in load_labelled():
         if row["label"] == "fine":
             by_style[row["style"]].append(classify(row["text"]) == "fine")
-    wrong = {style: len(right) - sum(right) for style, right in by_style.items()}
-    assert max(wrong.values()) <= 2, wrong  # of 13 to 27 each
+    right = {style: sum(fine) / len(fine) for style, fine in by_style.items()}
+    assert min(right.values()) >= 0.95, right
+    assert all(len(by_style[style]) >= 55 for style in ("noun phrases", "code", "mixed"))
 
 
 @pytest.mark.parametrize(
     ("measure", "text", "low", "high"),
     [
         (half_words, "we sat by the river and the boats went by", 0, 0),
-        (half_words, "we sat briaretee the rivelour and teh boastn went by", 0.15, 0.3),
+        (half_words, "we sat briaretee the rivelour and teh boastn went by", 0.05, 0.1),
         (half_words, "see config.yaml_old and `qzx`, at https://exmpl.org/qwrt", 0, 0),
         (glued, "PyTorch, MongoDB and GitHub", 0, 0.1),
         (glued, "call getUserName on the OrderService", 0, 0),
@@ -111,14 +112,16 @@ def test_precision_counts_what_it_should() -> None:
     rows = [
         {"text": ORDINARY, "label": "fine"},
         {"text": "no " * 20, "label": "repetition"},
+        {"text": "so " * 20, "label": "repetition"},
         {"text": "no " * 20, "label": "fine"},
+        {"text": "so " * 20, "label": "fine"},
         {"text": ORDINARY, "label": "garbled"},
     ]
     found = {record["class"]: record for record in precision(rows)}
-    assert found["repetition"]["found"] == 2
+    assert found["repetition"]["found"] == 4
     assert found["repetition"]["precision"].value == 0.5
     assert found["repetition"]["recall"].value == 1
-    assert 0 < found["repetition"]["recall"].low < 1  # one text alone proves little
+    assert 0 < found["repetition"]["recall"].low < 1  # two texts alone prove little
     assert found["garbled"]["recall"].value == 0
     assert found["other script"]["labelled"] == 0
 

@@ -11,7 +11,6 @@ are for explanations in English. How far to trust them is measured in `precision
 
 import json
 import lzma
-import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +26,7 @@ import numpy as np
 from thinkaloud.errors import UserError
 from thinkaloud.evals.explained import Explained, evaluation
 from thinkaloud.evals.prose import matched, non_latin, repetition
-from thinkaloud.stats import Estimate
+from thinkaloud.stats import Estimate, estimate, mean
 from thinkaloud.writers.wordlists import ADJECTIVES, FUNCTION_WORDS, NOUNS, VERBS
 
 CLASSES = ("fine", "repetition", "garbled", "other script", "page furniture")
@@ -36,7 +35,8 @@ OTHER_SCRIPT = 0.25  # share of letters and pictures: a quotation of some words 
 FURNITURE = 0.35  # share of words inside stock phrases of pages: prose about a page stays below it
 LINKS = 0.5  # share of characters inside addresses and tags
 WINDOW, SAID_BEFORE = 20, 0.5  # share of so many pairs of words that stood before: refrains, lists of a topic are below
-SLIPS = 8  # words by which shares of a text are short of one: a slip in a short text is ordinary
+# Words by which shares of a text are short of one: a slip in a short text is ordinary, more so a rare word in a list.
+SLIPS, RARE_WORDS = 8, 40
 EXPECTED, WEIGHT = (
     0.2,
     8,
@@ -93,7 +93,7 @@ def broken(text: str) -> float:
 def half_words(text: str) -> float:
     """Share of a text's different words in small letters that are no English words, nor made of one."""
     words = set(_SMALL.findall(_SIGNS.sub(" ", text)))
-    return sum(not _is_english(word) for word in words) / (len(words) + SLIPS)
+    return sum(not _is_english(word) for word in words) / (len(words) + RARE_WORDS)
 
 
 def glued(text: str) -> float:
@@ -164,7 +164,7 @@ def loops(text: str) -> bool:
 
 
 def precision(labelled: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Precision and recall of each class on labelled texts, with Wilson's intervals."""
+    """Precision and recall of each class on labelled texts, with intervals over texts (Wilson's or exact)."""
     guesses = np.array([classify(row["text"]) for row in labelled])
     labels = np.array([row["label"] for row in labelled])
     return [
@@ -172,11 +172,16 @@ def precision(labelled: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
             "class": name,
             "labelled": int((labels == name).sum()),
             "found": int((guesses == name).sum()),
-            "precision": _share_true(labels[guesses == name] == name),
-            "recall": _share_true(guesses[labels == name] == name),
+            "precision": share(labels[guesses == name] == name),
+            "recall": share(guesses[labels == name] == name),
         }
         for name in CLASSES
     ]
+
+
+def share(right: np.ndarray) -> Estimate:
+    """The share of texts that are right, each text counted alone."""
+    return estimate(mean(right), np.arange(len(right)))
 
 
 def load_labelled(path: str | None = None, split: str | None = "test") -> list[dict[str, str]]:
@@ -238,7 +243,7 @@ def _is_glued(chunk: str) -> bool:
 
 @cache
 def _english() -> frozenset[str]:
-    """The 30,000 commonest words of public-domain prose and freely licensed chats, and some of computing."""
+    """62,000 words: common ones, all that two documents of public-domain or free prose hold, some of computing."""
     raw = files("thinkaloud.evals").joinpath("words.txt.xz").read_bytes()
     return frozenset(lzma.decompress(raw).decode("ascii").split("\n"))
 
@@ -254,16 +259,3 @@ def _is_english(word: str) -> bool:
         ):
             return True
     return False
-
-
-def _share_true(values: np.ndarray) -> Estimate:
-    """A share of texts with its Wilson interval, which does not vanish where all of few are right.
-
-    Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
-    """
-    n, z = len(values), 1.96
-    if not n:
-        return Estimate(math.nan, math.nan, math.nan, 0, 0)
-    share = float(values.mean())
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n), n, n)
