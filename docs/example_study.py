@@ -9,19 +9,18 @@ them. What is asked of a study is in src/thinkaloud/studies/config.py, its numbe
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 import pyarrow as pa
 
 from thinkaloud.activations import extract, read_corpus
 from thinkaloud.pair.nla import NLA
-from thinkaloud.render import plots
 from thinkaloud.stats import correlation, mean
 from thinkaloud.studies.config import Study, corpora, study
 from thinkaloud.studies.folder import Folder, Watch
 from thinkaloud.studies.page import Example, Page, at_quartiles, told
-from thinkaloud.studies.results import Read, Results
+from thinkaloud.studies.results import Results
 
 ASKED = {"sure": "probability of M's likeliest next token", "norm": "norm of the vector"}
 QUARTERS = ("lowest", "second", "third", "highest")
@@ -85,15 +84,7 @@ class Sureness(Study):
         return found
 
     def page(self, folder: Folder) -> Page:
-        return told(PAGE, folder, {"quarters": _quarters})
-
-
-def _quarters(figure: Any, found: Read) -> None:
-    for axes, label in zip(plots.panels(figure, 2, 2), ASKED.values(), strict=True):
-        own = [row for row in found["quarters"] if row["of"] == label]
-        plots.intervals(axes, range(4), [row["FVE"] for row in own], plots.BLUE)
-        axes.set(title=label, ylabel="FVE")
-        axes.set_xticks(range(4), QUARTERS)
+        return told(PAGE, folder)
 
 
 PAGE = """
@@ -105,7 +96,8 @@ is {{ shown(values.sure) }}, with the norm of the vector {{ shown(values.norm) }
 {% endset %}
 {% call section("FVE in quarters") %}
 Tokens in four equal parts by how probable M finds its likeliest next token, and by the norm of their vectors.
-{{ figure("quarters", "FVE in each quarter of the tokens; bars are 95 % intervals over texts.", (7.2, 2.8)) }}
+{{ figure("quarters", "FVE in each quarter of the tokens; bars are 95 % intervals over texts.",
+          "quarter", "FVE", panel="of", size=(7.2, 2.8)) }}
 {{ table("quarters") }}
 {% endcall %}
 {% call limits() %}

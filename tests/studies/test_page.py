@@ -4,9 +4,7 @@ import re
 from tempfile import TemporaryDirectory
 
 import pytest
-from matplotlib import pyplot
 
-from thinkaloud.render import plots
 from thinkaloud.render.page import asset
 from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
@@ -76,13 +74,6 @@ def test_a_small_p_is_not_shown_as_zero(p: float | None, cell: str) -> None:
     row = re.search(r"<tr><td rowspan.*?</tr>", made, re.DOTALL)
     assert row
     assert re.findall(r"<td[^>]*>([^<]*)</td>", row.group())[-1] == cell
-
-
-def test_the_lowest_panel_of_each_column_has_its_ticks_labelled() -> None:
-    figure = pyplot.figure()
-    grid = plots.panels(figure, 5, 3)
-    assert [axes.xaxis.get_tick_params()["labelbottom"] for axes in grid] == [False, False, True, True, True]
-    pyplot.close(figure)
 
 
 def test_every_section_says_what_it_shows_and_what_it_does_not() -> None:

@@ -86,8 +86,10 @@ class Study:
         return make(self, folder) if make else Results(self.name)
 
     def page(self, folder: "Folder") -> "Page":
-        """The page, from results.parquet. A package makes it in its module `page`."""
-        return import_module(f"{type(self).__module__}.page").page(self, folder)
+        """The page, from results.parquet. A package has its template in page.jinja."""
+        from thinkaloud.studies.page import told
+
+        return told(type(self).__module__, folder, config=self)
 
     def command(self) -> str:
         """The command that makes this study again: what differs from the defaults."""

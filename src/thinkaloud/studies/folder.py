@@ -122,9 +122,9 @@ class Folder:
             piece.unlink(missing_ok=True)
         return found
 
-    def figure(self, name: str, draw: Callable[..., None], *data: Any, size: tuple[float, float] = (7.2, 3.4)) -> str:
-        """The SVG that `draw` makes of a matplotlib figure (as in `plots.svg`) and some data, written; its text."""
-        text = plots.svg(name, lambda figure: draw(figure, *data), size)
+    def figure(self, name: str, draw: Callable[[Any], None], size: tuple[float, float] = (7.2, 3.4)) -> str:
+        """The SVG that `draw` makes of a matplotlib figure, as in `plots.svg`, written; its text."""
+        text = plots.svg(name, draw, size)
         write_text(self.out / "figures" / f"{name}.svg", text)
         return text[text.index("<svg") :]
 

@@ -1,15 +1,15 @@
 """A study as one page: sections, each saying what it shows and what it does not."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from thinkaloud.render import plots
 from thinkaloud.render.page import environment, prose
 from thinkaloud.render.page import render as fill
 from thinkaloud.render.text import minus
@@ -17,7 +17,6 @@ from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import FILE, Read
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
 SHORT = 24  # characters of a cell that is not broken into lines; a longer one has room for some words in each
 CONTEXT = 240  # characters of the text before the token of an example
 EXAMPLES = (0.25, 0.5, 0.75)  # quantiles of FVE that stand as examples
@@ -73,19 +72,13 @@ class Page:
     data: str = ""
 
 
-def told(
-    template: str | None,
-    folder: Folder,
-    figures: Mapping[str, Callable[[Any, Read], None]] = _NONE,
-    script: str = "",
-    **found: Any,
-) -> Page:
+def told(template: str, folder: Folder, script: str = "", **found: Any) -> Page:
     """The page that a template makes of the results in `folder`: `page.jinja` of the package named, or the text itself.
 
     Facts and examples are those that were kept there. The template sets title, question and answer. A block `call
     section(title)` says what a section shows, `call limits()` after it what it does not. In them stand `table(name,
-    caption)`, a table of the results or records; `figure(name, caption, size)`, drawn by `figures[name]` and numbered
-    as they come; `values`, the single values; `shown(x)`, a number in prose.
+    caption)`, a table of the results or records; `figure(name, caption, x, y, …)`, a `plots.chart` of the table of this
+    name, numbered as they come; `values`, the single values; `shown(x)`, a number in prose.
     """
     kept, drafts, numbers = folder.results(), list[dict[str, Any]](), count(1)
     results = Read(folder.out)
@@ -99,27 +92,19 @@ def told(
         drafts[-1]["shows_not"] = Markup(caller().strip())
         return ""
 
-    def table(of: str | Sequence[Mapping[str, Any]], caption: str = "") -> Any:
+    def table(of: str | plots.Records, caption: str = "") -> Any:
         return parts.table(results[of] if isinstance(of, str) else of, _cell, caption)
 
-    def figure(name: str, caption: str, size: tuple[float, float] = (7.2, 3.4)) -> Any:
-        drawn = folder.figure(name, figures[name], results, size=size)
+    def figure(name: str, caption: str, x: str, *y: str, size: tuple[float, float] = (7.2, 3.4), **how: Any) -> Any:
+        drawn = folder.figure(name, lambda figure: plots.chart(figure, results[name], x, y, **how), size)
         return parts.figure(Markup(drawn), next(numbers), caption)
 
-    text = template or ""
+    text = template
     if "{" not in text:
         text = files(text).joinpath("page.jinja").read_text(encoding="utf-8")
-    said = prose(
-        text,
-        section=section,
-        limits=limits,
-        shown=lambda value: minus(str(value)),
-        table=table,
-        figure=figure,
-        results=results,
-        values=results.values,
-        **found,
-    )
+    made: dict[str, Any] = {"section": section, "limits": limits, "table": table, "figure": figure}
+    made |= {"results": results, "values": results.values, "facts": kept["facts"], **found}
+    said = prose(text, **made, shown=lambda value: minus(str(value)))
     title, question, answer = (
         Markup(_words(getattr(said, name))).unescape() for name in ("title", "question", "answer")
     )

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from thinkaloud.errors import UserError
 from thinkaloud.studies.config import Study, corpora, study
+
+if TYPE_CHECKING:
+    from thinkaloud.studies.folder import Folder
+    from thinkaloud.studies.page import Page
 
 
 @study
@@ -53,6 +57,15 @@ class Survey(Study):
         from thinkaloud.studies.survey.ready import has_vectors
 
         return self.explanations is None or has_vectors(Path(self.explanations))
+
+    def page(self, folder: "Folder") -> "Page":
+        from thinkaloud.render.page import asset
+        from thinkaloud.studies.page import told
+        from thinkaloud.studies.survey.page import browse, choose
+
+        rows = folder.kept("explanations")
+        some = [rows[i] for i in choose([row["kind"] for row in rows], self.browse, self.seed)]
+        return told(__package__, folder, asset("browse.js"), config=self, browse=browse(some), browsed=len(some))
 
     def sources(self) -> dict[str, str]:
         from thinkaloud.atomic import sha256_of
