@@ -44,8 +44,8 @@ def word(*numbers: int) -> str:
     return "".join("q" + LETTERS[n // 26] + LETTERS[n % 26] for n in numbers)
 
 
-def said(id: str, position: int, text: str, sample: int = 0, family: str = "f", mse: float = 0.5) -> dict[str, Any]:
-    return {"id": id, "family": family, "position": position, "sample": sample, "text": text, "mse": mse}
+def said(id: str, position: int, text: str, family: str = "f", mse: float = 0.5) -> dict[str, Any]:
+    return {"id": id, "family": family, "position": position, "text": text, "mse": mse}
 
 
 def text_of(id: str, text: str, facts: Sequence[Known] = (), family: str = "f") -> Text:
@@ -139,20 +139,6 @@ def test_chance_is_of_other_texts_at_the_later_position_and_kin_of_the_same_fami
     assert (record["kept"], record["chance"], record["kin"]) == (0, 0.5, 1)  # b and c stand at 1, d does not
 
 
-def test_several_samples_are_compared_among_themselves_at_distance_nought() -> None:
-    spoken = [
-        said(f"t{t}", p, f"Prose about {word(t)}{'' if sample else f', {word(30 + p, t)}'}.", sample)
-        for t in range(3)
-        for p in range(5)
-        for sample in (0, 1)
-    ]
-    records = claims_kept(spoken, 2)
-    # Sample 0 has two topics, of which sample 1 has one; sample 1 has one, which sample 0 has too.
-    assert found(kept, of(records, "topic", 0)).value == pytest.approx((0.5 + 1) / 2)
-    assert found(kept, of(records, "topic", 1)).value == pytest.approx((0.5 + 1) / 2)
-    assert remaining(of(records, "topic"), 2).value == 1  # never falls
-
-
 def test_one_text_has_no_chance_level(three: list[dict[str, Any]]) -> None:
     alone = [one for one in three if one["id"] == "t0"]
     records = claims_kept(alone, 3)
@@ -219,7 +205,7 @@ def test_a_fact_named_five_tokens_before_it_is_stated() -> None:
     facts, moments = facts_named([text for text, _ in made], [one for _, some in made for one in some])
     for row in facts:
         assert (row["settled"], row["named"], row["stated"]) == (6, 9, 14)
-        assert (row["before"], row["chance"], row["once_said"], row["stands"]) == (True, 0.0, True, False)
+        assert (row["before"], row["chance"], row["stands"]) == (True, 0.0, False)
     at = {row["to_stated"]: row["named"] for row in moments}
     assert sorted(at) == list(range(-8, 6))
     assert [to for to, named in at.items() if named] == [-5, 1]
@@ -229,7 +215,7 @@ def test_a_fact_named_five_tokens_before_it_is_stated() -> None:
 def test_a_mention_before_the_text_settles_the_fact_or_after_it_states_it_is_not_early() -> None:
     text, spoken = with_fact(0, [2, 17])
     (row,), _ = facts_named([text], spoken)
-    assert (row["named"], row["before"], row["chance"], row["once_said"]) == (17, False, None, True)
+    assert (row["named"], row["before"], row["chance"]) == (17, False, None)
     text, spoken = with_fact(0, [])
     assert facts_named([text], spoken)[0][0]["named"] is None
 
@@ -255,7 +241,6 @@ def test_a_fact_never_stated_is_followed_to_the_end_and_one_in_the_text_already_
     spoken = [said("a", p, "Prose about the office." if p == 5 else "Prose.") for p in range(6)]
     (row,), moments = facts_named([text], spoken)
     assert (row["fact"], row["stands"], row["named"], row["places"], row["before"]) == ("place", True, 5, 5, True)
-    assert row["once_said"] is None
     assert not moments
 
 
@@ -328,7 +313,7 @@ def test_fve_by_bin_and_kind_of_text() -> None:
 
 
 def test_what_is_named_beyond_chance_in_one_kind_and_below_it_in_another_has_no_common_number() -> None:
-    head = {"stands": False, "stated": 9, "settled": 1, "named": 2, "places": 3, "once_said": True, "fact": "animal"}
+    head = {"stands": False, "stated": 9, "settled": 1, "named": 2, "places": 3, "fact": "animal"}
     facts = [
         {**head, "id": f"{family}{t}", "family": family, "before": t % 20 != 0 if family == "b" else t % 20 == 0}
         | {"chance": 0.5}
@@ -374,19 +359,20 @@ def study(nla: NLA, out: Path, **changes: Any) -> str:
 def test_a_run_that_was_stopped_goes_on_to_the_same_tables(
     nla: NLA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = study(nla, tmp_path / "whole", samples=2)
+    page = study(nla, tmp_path / "whole")
 
-    def stops(config: Positions, pair: NLA, texts: Sequence[Text], start: int) -> Any:
-        if start:
+    read_table, calls = positions.read_table, iter(range(99))
+
+    def stops(*asked: Any) -> Any:
+        if next(calls):
             raise RuntimeError("power cut")
-        return read_table(config, pair, texts, start)
+        return read_table(*asked)
 
-    read_table = positions.read_table
     monkeypatch.setattr(positions, "read_table", stops)
     with pytest.raises(RuntimeError):
-        study(nla, tmp_path / "again", samples=2)
+        study(nla, tmp_path / "again")
     monkeypatch.undo()
-    assert study(nla, tmp_path / "again", samples=2) == page
+    assert study(nla, tmp_path / "again") == page
     names = sorted(path.name for path in (tmp_path / "whole" / "tables").iterdir())
     assert {"texts.parquet", "readings.parquet", "persistence.parquet", "words.parquet"} <= set(names)
     for name in names:

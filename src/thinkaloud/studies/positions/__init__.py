@@ -12,7 +12,7 @@ class Positions(Study):
     """What persists in words along a text, and does a fact appear in them before the text states it?"""
 
     name: ClassVar[str] = "positions"
-    counts: ClassVar = (*Study.counts, "n", "longest", "samples", "reach")
+    counts: ClassVar = (*Study.counts, "n", "longest", "reach")
     analysis: ClassVar = {"reach": ("persistence",)}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
@@ -22,8 +22,6 @@ class Positions(Study):
     """Texts that are read, every position of each."""
     longest: int = 128
     """Tokens of a text that are read, from its beginning."""
-    samples: int = 1
-    """Explanations at each position; 1 is greedy."""
     reach: int = 12
     """How far apart positions are compared."""
 

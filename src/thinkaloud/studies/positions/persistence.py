@@ -17,6 +17,7 @@ from thinkaloud.studies.positions.claims import KINDS, claims
 
 VECTOR = "vector (cosine)"
 CURVES = (*KINDS, VECTOR)
+LEVELS = {"chance": ["position"], "kin": ["family", "position"]}
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -29,8 +30,7 @@ def claims_kept(said: Records, reach: int) -> list[dict[str, Any]]:
     kin      the same over other texts of the same family
 
     `n_kept` and so on count the positions summed: those with a claim of the kind, and with something to compare;
-    `own_chance` and `own_kin` are `kept` summed over the same positions as these. With several samples, k = 0 compares
-    two samples of one position, k > 0 samples of one number.
+    `own_chance` and `own_kin` are `kept` summed over the same positions as these.
     """
     from sklearn.preprocessing import MultiLabelBinarizer
 
@@ -55,39 +55,27 @@ def _summed(said: Records, claim: str, held: Any, sizes: np.ndarray, reach: int)
 
     What is of one row is n × c, dense or sparse. A row of size 0 claims nothing and is compared with none.
     """
-    at = {(one["id"], one["position"], one["sample"]): i for i, one in enumerate(said)}
-    samples = 1 + max(one["sample"] for one in said)
-    text, _, _ = _groups(said, held, "id")
-    here, mine, n_mine = _groups(said, held, "id", "position")
-    levels = {"chance": _groups(said, held, "position"), "kin": _groups(said, held, "family", "position")}
+    at = pd.DataFrame([{key: one[key] for key in ("id", "family", "position")} for one in said])
+    at["row"] = np.arange(len(at))
+    levels = {}
+    for name, by in LEVELS.items():
+        group = at.groupby(by).ngroup().to_numpy()
+        levels[name] = group, sparse.csr_array((np.ones(len(at)), (group, at["row"]))) @ held, np.bincount(group)
     out = []
-    for k in range(0 if samples > 1 else 1, reach + 1):
-        keys = ((one["id"], one["position"] + k, (one["sample"] + (k == 0)) % samples) for one in said)
-        pairs = [(i, at[key]) for i, key in enumerate(keys) if key in at and sizes[i]]
-        if not pairs:
-            continue
-        first, later = np.array(pairs).T
+    for k in range(1, reach + 1):
+        pairs = at.merge(at.assign(position=at["position"] - k), on=["id", "family", "position"])
+        pairs = pairs[sizes[pairs["row_x"]] > 0]
+        first, later = pairs["row_x"].to_numpy(), pairs["row_y"].to_numpy()
         own = (held[first] * held[later]).sum(axis=1) / sizes[first]
-        values = {"kept": own, "n_kept": np.ones(len(own))}
+        sums = {"kept": own, "n_kept": np.ones(len(own))}
         for name, (group, total, n) in levels.items():
-            others = n[group[later]] - n_mine[here[later]]
-            theirs = (held[first] * (total[group[later]] - mine[here[later]])).sum(axis=1) / sizes[first]
-            values[name] = np.where(others, theirs / np.maximum(others, 1), 0)
-            values |= {f"own_{name}": np.where(others, own, 0), f"n_{name}": others > 0}
-        sums = {name: np.bincount(text[first], weights=some) for name, some in values.items()}
-        for number, i in zip(*np.unique(text[first], return_index=True), strict=True):
-            one = said[first[i]]
-            head = {"id": one["id"], "family": one["family"], "claim": claim, "k": k}
-            out.append(head | {name: float(some[number]) for name, some in sums.items()})
+            others = n[group[later]] - 1
+            theirs = (held[first] * total[group[later]]).sum(axis=1) / sizes[first] - own
+            sums[name] = theirs / np.maximum(others, 1)
+            sums |= {f"own_{name}": np.where(others, own, 0), f"n_{name}": (others > 0).astype(float)}
+        texts = pairs.assign(**sums).groupby(["id", "family"], sort=False)[list(sums)].sum()
+        out += texts.reset_index().assign(claim=claim, k=k).to_dict("records")
     return out
-
-
-def _groups(said: Records, held: Any, *names: str) -> tuple[np.ndarray, Any, np.ndarray]:
-    """The group of each row, those alike in `names`; and of each group the sum of its rows and their number."""
-    numbers: dict[tuple[Any, ...], int] = {}
-    group = np.array([numbers.setdefault(tuple(one[name] for name in names), len(numbers)) for one in said])
-    members = sparse.csr_array((np.ones(len(said)), (group, np.arange(len(said)))))
-    return group, members @ held, np.bincount(group)
 
 
 def kept(records: pd.DataFrame, of: str = "kept") -> Statistic:

@@ -1,16 +1,16 @@
-"""The tables of the study of positions: every position of some texts explained.
+"""The tables of the study of positions: every position of some texts explained and rebuilt.
 
-Every position of some texts is explained and rebuilt. The tables: texts, readings (explanations, errors, vectors),
-persistence (what is kept k positions on), facts and moments (when known facts are named), words (of the texts).
+texts        the texts, their tokens, and their facts where they are known
+readings     explanations of every position, their errors, the vectors
+persistence  what is kept k positions on
+facts, moments, words    when known facts and the words of the texts are named
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from thinkaloud import families
 from thinkaloud.activations import read_corpus
@@ -37,33 +37,23 @@ PIECE = 4  # texts read at once: what a stop loses
 def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> None:
     """Make the study's tables and results. A resumed run makes the same ones."""
     texts = texts_of(folder.table("texts", lambda: text_table(config, nla)).to_pylist())
-    readings = folder.pieces(
-        "readings", len(texts), PIECE, lambda some: read_table(config, nla, texts[some], some.start), watch
-    )
-    said = readings.drop_columns(["vector"]).to_pylist()
-    places = [one for one in said if one["sample"] == 0]
-    vectors = np.stack(readings.filter(pc.field("sample") == 0)["vector"].to_numpy())
+    readings = folder.pieces("readings", len(texts), PIECE, lambda some: read_table(config, nla, texts[some]), watch)
+    said, vectors = readings.drop_columns(["vector"]).to_pylist(), np.stack(readings["vector"].to_numpy())
     facts, moments = facts_named(texts, said)
-    tables = {
-        "persistence": [*claims_kept(said, config.reach), *vectors_kept(places, vectors, config.reach)],
-        "facts": facts,
-        "moments": moments,
-        "words": words_named(texts, said),
-    }
+    kept = [*claims_kept(said, config.reach), *vectors_kept(said, vectors, config.reach)]
+    tables = {"persistence": kept, "facts": facts, "moments": moments, "words": words_named(texts, said)}
     for name, records in tables.items():
         if records:
             folder.table(name, lambda records=records: rows(records))
-    baseline = nla.baseline_for(vectors, [one["id"] for one in places], "the vectors read here")
+    baseline = nla.baseline_for(vectors, [one["id"] for one in said], "the vectors read here")
     told = {
         "Pair": nla.name,
         "Site": str(nla.site),
         "Baseline": str(baseline),
         "Texts": f"{config.texts}: {len(texts):,} read, {sum(text.cut for text in texts):,} of them cut",
-        "Positions": f"{len(places):,}, all but special tokens, of the first {config.longest} tokens of each",
-        "Explanations": f"{config.samples} a position, "
-        + ("greedy" if config.samples == 1 else "at temperature 1")
-        + f", at most {config.max_tokens} tokens; {sum(not one['text'].strip() for one in said):,} empty",
-        "Seed": str(config.seed),
+        "Positions": f"{len(said):,}, all but special tokens, of the first {config.longest} tokens of each",
+        "Explanations": f"greedy, at most {config.max_tokens} tokens; "
+        f"{sum(not one['text'].strip() for one in said):,} empty",
     }
     folder.keep(told, _examples(texts, said, baseline), baseline=baseline.to_dict())
 
@@ -84,10 +74,10 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
     """The texts of the study, each cut at config.longest tokens and at M's context; UserError where there are none."""
     tokenizer = nla.model_tokenizer
     limit = min(config.longest, families.context_length(nla.model))
-    special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), []
+    special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), list[Text]()
     for document, family, facts in _documents(config):
-        whole = encode(tokenizer, [document])[0]
-        ids = (whole or [])[:limit]
+        whole = encode(tokenizer, [document])[0] or []
+        ids = whole[:limit]
         places = [i for i, token in enumerate(ids) if token not in special]
         if not places:
             continue
@@ -97,19 +87,8 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
                 f"this tokenizer does not give back the text of {document.id}, so its facts have no place: "
                 "use texts other than pocket"
             )
-        found.append(
-            {
-                "id": document.id,
-                "family": family,
-                "text": text,
-                "ids": ids,
-                "tokens": [reader.token(token) for token in ids],
-                "ends": ends,
-                "places": places,
-                "facts": [asdict(fact) for fact in _in_tokens(facts, ends)],
-                "cut": len(whole or []) > limit,
-            }
-        )
+        tokens, known = [reader.token(token) for token in ids], list(_in_tokens(facts, ends))
+        found.append(Text(document.id, family, text, ids, tokens, ends, places, known, len(whole) > limit))
         if len(found) == config.n:
             break
     if not found:
@@ -117,33 +96,19 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
             f"no text to read in {config.texts}: the first {limit} tokens of each are special ones, or there is none; "
             "try a larger --longest or other texts"
         )
-    return pa.Table.from_pylist(found)
+    return rows([asdict(text) for text in found])
 
 
-def read_table(config: Positions, nla: NLA, texts: Sequence[Text], start: int) -> pa.Table:
-    """Every place of some texts explained and rebuilt. `start`, the number of the first text, decides what is drawn."""
+def read_table(config: Positions, nla: NLA, texts: Sequence[Text]) -> pa.Table:
+    """Every place of some texts explained and rebuilt."""
     vectors = vectors_at(nla.model, nla.site, [text.ids for text in texts], [text.places for text in texts])
-    # Draws depend on a vector's place within the call, so each call has its own seed.
-    seed = int.from_bytes(hashlib.blake2b(f"{config.seed}|{start}".encode(), digest_size=6).digest(), "big")
-    temperature = 0.0 if config.samples == 1 else 1.0
-    explained = nla.explain(vectors, config.samples, temperature, seed, config.max_tokens)
-    said = [explanation for row in explained for explanation in row]
-    rebuilt = nla.reconstruct([explanation.text for explanation in said])
-    mse = direction_mse(rebuilt, vectors.repeat_interleave(config.samples, dim=0)).tolist()
-    at = [(text, place, sample) for text in texts for place in text.places for sample in range(config.samples)]
-    return pa.Table.from_pylist(
+    said = [row[0] for row in nla.explain(vectors, max_tokens=config.max_tokens)]
+    mse = direction_mse(nla.reconstruct([one.text for one in said]), vectors).tolist()
+    at = [{"id": text.id, "family": text.family, "position": place} for text in texts for place in text.places]
+    return rows(
         [
-            {
-                "id": text.id,
-                "family": text.family,
-                "position": place,
-                "sample": sample,
-                "text": explanation.text,
-                "finish": explanation.finish,
-                "mse": error,
-                "vector": None if sample else vectors[i // config.samples].numpy(),
-            }
-            for i, ((text, place, sample), explanation, error) in enumerate(zip(at, said, mse, strict=True))
+            {**place, "text": one.text, "finish": one.finish, "mse": error, "vector": vector.numpy()}
+            for place, one, error, vector in zip(at, said, mse, vectors, strict=True)
         ]
     )
 
