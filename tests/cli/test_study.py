@@ -35,7 +35,7 @@ def test_a_small_study_from_the_command_line(
     assert f" page    {out / 'index.html'}\n" in first.out
     assert first.err == ""
     assert {path.stem for path in (out / "tables").iterdir()} == {
-        *("explanations", "rollouts", "deletions", "similarity"),
+        *("explanations", "rollouts", "similarity"),
         *("traces", "trace_rollouts", "trace_similarity", "trace_said"),
     }
     assert {path.name for path in (out / "figures").iterdir()} == {"positions.svg", "classes.svg", "thresholds.svg"}

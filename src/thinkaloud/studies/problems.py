@@ -208,6 +208,19 @@ def answer_in(text: str) -> tuple[Decimal, int, int] | None:
     return found[-1] if found else None
 
 
+def concluded(text: str, cut: bool, opened: bool = False) -> tuple[tuple[Decimal, int, int] | None, int]:
+    """The answer of what M wrote, and where the text ends: what follows the answer's line is another one.
+
+    None where M was `cut` before it came to a ####, and where its thinking, maybe `opened` by the prompt, does not end.
+    """
+    thought = text.rfind(THOUGHT)
+    border = text.find(BORDER, thought + 1)
+    thinks = (opened or THINK in text) and thought < 0
+    found = None if thinks or (cut and border < 0) else answer_in(text)
+    stop = text.find("\n", found[2]) if found and border >= 0 else -1
+    return found, stop if stop >= 0 else len(text)
+
+
 def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: int, batch: int = 16) -> list[Solution]:
     """M's own greedy solutions, each up to its end of text or turn, or to the end of the line that holds its answer."""
     asked = [_encoded(problem, model, tokenizer) for problem in problems]
@@ -228,21 +241,21 @@ def parsed(problem: Problem, asked: Sequence[int], written: Sequence[int], cut: 
     """What M wrote behind the prompt `asked`, read as a solution; `cut` says that the limit ended it."""
     opened = problem.prompt.rstrip().endswith(THINK)  # some templates open the thinking themselves
     text, ends = tokenizer.decode(written), token_ends(written, tokenizer)
-    thought = text.rfind(THOUGHT)
-    thinks = (opened or THINK in text) and thought < 0
-    found = None if thinks or (cut and text.find(BORDER, thought + 1) < 0) else answer_in(text)
-    if found and text.find(BORDER, thought + 1) >= 0:  # what follows the answer's line is another text
-        stop = text.find("\n", found[2])
-        if stop >= 0:
-            written = written[: bisect_left(ends, stop) + 1]
-            text, ends = tokenizer.decode(written), ends[: len(written)]
+    found, stop = concluded(text, cut, opened)
+    if stop < len(text):
+        written = written[: bisect_left(ends, stop) + 1]
+        text, ends = tokenizer.decode(written), ends[: len(written)]
 
     def at(start: int, end: int) -> tuple[int, int]:
         """The first and last token of a stretch of the text: those with which it has grown to so many characters."""
         return len(asked) + bisect_left(ends, start + 1), len(asked) + bisect_left(ends, end)
 
     marks = {"question end": len(asked) - 1}
-    for name, mark, start in (("think start", THINK, 0), ("think end", THOUGHT, 0), ("border", BORDER, thought + 1)):
+    for name, mark, start in (
+        ("think start", THINK, 0),
+        ("think end", THOUGHT, 0),
+        ("border", BORDER, text.rfind(THOUGHT) + 1),
+    ):
         if (place := text.find(mark, start)) >= 0:
             marks[name] = at(place, place + len(mark))[1]
     if opened:
