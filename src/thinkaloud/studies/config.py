@@ -59,7 +59,7 @@ class Study:
         from thinkaloud.fingerprint import weights_hash
         from thinkaloud.pair.nla import pair_paths
 
-        parts = dict(zip(("av", "ar", "base"), pair_paths(self.nla), strict=True))
+        parts = dict(zip(("av", "ar", "base"), pair_paths(self.nla), strict=True)) if self.loads_pair else {}
         named = {name: Path(value) for name, value in asdict(self).items() if isinstance(value, str)}
         files = {name: path for name, path in named.items() if name not in self.analysis and path.is_file()}
         return {part: weights_hash(path) for part, path in parts.items() if path is not None} | {

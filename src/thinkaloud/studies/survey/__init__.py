@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thinkaloud.errors import UserError
 from thinkaloud.studies.config import Study, corpora, study
@@ -10,6 +10,9 @@ from thinkaloud.studies.config import Study, corpora, study
 if TYPE_CHECKING:
     from thinkaloud.studies.folder import Folder
     from thinkaloud.studies.page import Page
+
+Kind = Literal["text", "chat"]
+FILES: dict[Kind, str] = {"text": "texts", "chat": "chats"}
 
 
 @study
@@ -66,10 +69,3 @@ class Survey(Study):
         rows = folder.kept("explanations")
         some = [rows[i] for i in choose([row["kind"] for row in rows], self.browse, self.seed)]
         return told(__package__, folder, asset("browse.js"), config=self, browse=browse(some), browsed=len(some))
-
-    def sources(self) -> dict[str, str]:
-        from thinkaloud.atomic import sha256_of
-
-        if self.explanations is not None and not self.loads_pair:
-            return {"explanations": sha256_of(Path(self.explanations))}
-        return super().sources()
