@@ -32,8 +32,6 @@ class Sureness(Study):
     """Does FVE follow how sure M is of the next token, and the norm of the vector?"""
 
     name: ClassVar[str] = "sureness"
-    counts: ClassVar = (*Study.counts, "n", "each")
-
     texts: str = "texts"
     """Texts: anything thinkaloud extract takes."""
     n: int = 60
@@ -42,7 +40,7 @@ class Sureness(Study):
     """Tokens of a text that are read, drawn by the seed."""
 
     def check(self) -> None:
-        corpora(self, "texts")
+        corpora(self.texts)
 
     def run(self, folder: Folder, nla: NLA, watch: Watch) -> None:
         """A row a token. A step in pieces goes on where it was stopped."""

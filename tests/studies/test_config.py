@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ from thinkaloud.errors import UserError
 from thinkaloud.studies.config import Study, from_file
 from thinkaloud.studies.config import study as STUDIES
 
-COUNTS = [(kind, name) for kind in STUDIES.values() for name in kind.counts]
+COUNTS = [
+    (kind, field.name)
+    for kind in STUDIES.values()
+    for field in fields(kind)
+    if type(field.default) is int and field.name != "seed"
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), COUNTS, ids=[f"{kind.name}-{name}" for kind, name in COUNTS])
@@ -64,7 +70,7 @@ def test_values_from_a_file(tmp_path: Path) -> None:
     [
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),
-        (b"[1]", "must hold one JSON object, found list"),
+        (b"[1]", "must hold a mapping, found list"),
         (b'{"reach": 2, "speed": 1}', "no option 'speed' in the study positions: there are .*reach"),
     ],
 )

@@ -18,7 +18,7 @@ from thinkaloud.rollout.lockstep import Lockstep
 from thinkaloud.studies.anchors import Anchors
 from thinkaloud.studies.anchors.texts import first_sentence, fves, holds, sentence_ends
 from thinkaloud.studies.numbers import numbers, spans
-from thinkaloud.studies.problems import Solution, answer_in, concluded
+from thinkaloud.studies.problems import Solution, answer_in, line_end
 
 PLACE = "M's solution"
 """Stands where an explanation has the place of its activation."""
@@ -65,8 +65,8 @@ def rollouts(config: Anchors, sampler: Lockstep, trace: Mapping[str, Any], seed:
     for kept, (prefix, group) in enumerate(zip(prefixes, said, strict=True)):
         before = len(tokenizer.decode(prefix))
         for i, one in enumerate(group):
-            found, end = concluded(one.raw, one.finish == "cut")
-            answer, text = None if found is None else str(found[0]), one.raw[:end]
+            found = answer_in(one.raw, one.finish == "cut")
+            answer, text = None if found is None else str(found[0]), one.raw[: line_end(one.raw, found)]
             record = {"problem": trace["problem"], "place": PLACE, "kept": kept, "sample": i, "text": text}
             record |= {"drawn": first_sentence(text[before:]), "says": answer or "no answer"}
             out.append(record | {name: float(answer == trace[name]) for name in ("gold", "model")})

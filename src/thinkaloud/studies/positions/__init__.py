@@ -12,7 +12,6 @@ class Positions(Study):
     """What persists in words along a text, and does a fact appear in them before the text states it?"""
 
     name: ClassVar[str] = "positions"
-    counts: ClassVar = (*Study.counts, "n", "longest", "reach")
     analysis: ClassVar = {"reach": ("persistence",)}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
@@ -26,4 +25,4 @@ class Positions(Study):
     """How far apart positions are compared."""
 
     def check(self) -> None:
-        corpora(self, "texts")
+        corpora(self.texts)

@@ -21,7 +21,6 @@ class Survey(Study):
     """What do explanations look like, what in them carries the vector, and which tokens are hard?"""
 
     name: ClassVar[str] = "survey"
-    counts: ClassVar = (*Study.counts, "n", "positions", "reply_tokens", "ablated", "browse")
     analysis: ClassVar = {"browse": ()}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
@@ -50,7 +49,7 @@ class Survey(Study):
 
     def check(self) -> None:
         if self.explanations is None:
-            corpora(self, "texts", "chats")
+            corpora(self.texts, self.chats)
         elif not Path(self.explanations).is_file():
             raise UserError(f"no file {self.explanations}: explanations must be a Parquet file or JSON lines")
 
