@@ -7,6 +7,7 @@ the vector. `run` makes tables with the pair, `analyse` makes numbers of the tab
 them. What is asked of a study is in src/thinkaloud/studies/config.py, its numbers in results.py, its page in page.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
@@ -18,8 +19,8 @@ from thinkaloud.activations import extract, read_corpus
 from thinkaloud.pair.nla import NLA
 from thinkaloud.stats import correlation, mean
 from thinkaloud.studies.config import Study, corpora, study
-from thinkaloud.studies.folder import Folder, Watch
-from thinkaloud.studies.page import Example, Page, at_quartiles, told
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import Page, examples, told
 from thinkaloud.studies.results import Results
 
 ASKED = {"sure": "probability of M's likeliest next token", "norm": "norm of the vector"}
@@ -42,27 +43,24 @@ class Sureness(Study):
     def check(self) -> None:
         corpora(self.texts)
 
-    def run(self, folder: Folder, nla: NLA, watch: Watch) -> None:
+    def run(self, folder: Folder, nla: NLA) -> None:
         """A row a token. A step in pieces goes on where it was stopped."""
         documents = list(islice((d for d in read_corpus(self.texts) if d.text), self.n))
         texts = [document.text[:1000] for document in documents if document.text]
 
-        def piece(some: slice) -> pa.Table:
-            found = extract(
-                nla.model, texts[some], nla.site, self.each, nla.model_tokenizer, seed=self.seed, next_tokens=1
-            )
+        def piece(some: Sequence[str], start: int) -> pa.Table:
+            found = extract(nla.model, some, nla.site, self.each, nla.model_tokenizer, seed=self.seed, next_tokens=1)
             said = [row[0].text for row in nla.explain(found.vectors, max_tokens=self.max_tokens)]
             columns = {name: found.column(name) for name in ("doc_id", "text", "token", "norm")}
             sure = [probabilities[0] for probabilities in found.column("next_probs")]
             fve = [score.fve for score in nla.score(said, found.vectors)]
             # Texts are numbered within the call.
-            columns["doc_id"] = [f"{some.start}/{name}" for name in columns["doc_id"]]
+            columns["doc_id"] = [f"{start}/{name}" for name in columns["doc_id"]]
             return pa.table({**columns, "said": said, "sure": sure, "fve": fve})
 
-        rows = folder.pieces("readings", len(texts), 8, piece, watch).to_pylist()
-        chosen = [rows[i] for i in at_quartiles(row["fve"] for row in rows)]
-        examples = [Example.of(row["text"], row["token"], row["said"], row["fve"]) for row in chosen]
-        folder.keep({"Pair": nla.name, "Site": str(nla.site), "Baseline": str(nla.baseline)}, examples)
+        rows = folder.pieces("readings", texts, 8, piece).to_pylist()
+        said = [{"prefix": row["text"], "token": row["token"], "text": row["said"], "fve": row["fve"]} for row in rows]
+        folder.keep({"Pair": nla.name, "Site": str(nla.site), "Baseline": str(nla.baseline)}, examples(said))
 
     def analyse(self, folder: Folder) -> Results:
         """FVE in each quarter of what is asked about, and its rank correlation, over whole texts."""

@@ -203,7 +203,7 @@ def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, mo
     monkeypatch.setattr(anchors, "PIECE", 2)
     whole, broken = config(tmp_path / "whole"), config(tmp_path / "broken")
     folder = Folder(whole.out, "anchors", whole.asked())
-    whole.run(folder, pocket, lambda *_: None)
+    whole.run(folder, pocket)
     whole.analyse(folder).write(folder.out)
     assert "Which sentences decide?" in render(whole.page(folder))
 
@@ -212,10 +212,11 @@ def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, mo
             raise KeyboardInterrupt
 
     folder = Folder(broken.out, "anchors", broken.asked())
+    folder.watch = stop
     with pytest.raises(KeyboardInterrupt):
-        anchors.run(broken, folder, pocket, stop)
+        anchors.run(broken, folder, pocket)
     assert list((tmp_path / "broken/work").glob("rollouts-*.parquet")), "what was done is kept"
-    anchors.run(broken, Folder(broken.out, "anchors", broken.asked()), pocket, lambda *_: None)
+    anchors.run(broken, Folder(broken.out, "anchors", broken.asked()), pocket)
     for name in ("explanations", "rollouts", "similarity", "traces", "trace_rollouts", "trace_said"):
         one, other = ((tmp_path / run / f"tables/{name}.parquet").read_bytes() for run in ("whole", "broken"))
         assert one == other, name

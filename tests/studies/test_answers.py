@@ -23,7 +23,7 @@ from thinkaloud.studies.answers import Answers, analysis
 from thinkaloud.studies.answers import run as answers
 from thinkaloud.studies.answers.chance import others, standing
 from thinkaloud.studies.answers.run import edits
-from thinkaloud.studies.folder import Folder, rows, write_table
+from thinkaloud.studies.folder import Folder, write_table
 from thinkaloud.studies.numbers import numbers
 from thinkaloud.studies.page import Page, render
 from thinkaloud.studies.problems import Problem, parsed
@@ -93,7 +93,7 @@ def constructed(
                 )
                 said[-1]["fve"] = 1 - said[-1]["mse"]
     for name, table in (("solutions", solved), ("places", places), ("explanations", said)):
-        write_table(rows(table), out / "tables" / f"{name}.parquet")
+        write_table(table, out / "tables" / f"{name}.parquet")
     jobs = edits(analysis.joined(folder).to_dict("records"), 0)
     if jobs:
         outcome = {row["problem"]: row["outcome"] == "right" for row in solved}
@@ -101,7 +101,7 @@ def constructed(
             {**job, "mse": job["mse_before"] + cost(job["edit"], outcome[job["problem"]]) * draw.uniform(0.9, 1.1)}
             for job in jobs
         ]
-        write_table(rows(after), out / "tables" / "edited.parquet")
+        write_table(after, out / "tables" / "edited.parquet")
     folder.keep({"Pair": "made"})
     config.analyse(folder).write(out)
     assert render(config.page(folder)).count("</table>") >= 7
@@ -315,7 +315,7 @@ def config(out: Path, **changes: Any) -> Answers:
 
 def studied(asked: Answers) -> Page:
     folder = Folder(asked.out, "answers", asked.asked())
-    asked.run(folder, pocket(), lambda what, done, of: None)
+    asked.run(folder, pocket())
     asked.analyse(folder).write(folder.out)
     return asked.page(folder)
 

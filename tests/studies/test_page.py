@@ -8,7 +8,7 @@ import pytest
 from thinkaloud.render.page import asset
 from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.page import Example, Page, Section, at_quartiles, render, told
+from thinkaloud.studies.page import Example, Page, Section, examples, render, told
 
 HOSTILE = "<script>alert('x')</script>\"&"
 
@@ -118,10 +118,12 @@ def test_examples_show_the_end_of_the_text_with_its_token_marked() -> None:
 
 
 def test_examples_stand_at_the_quartiles_of_what_has_a_score() -> None:
-    fves = [0.9, None, 0.1, float("nan"), 0.5, 0.3, 0.7]
-    assert [fves[i] for i in at_quartiles(fves)] == [0.3, 0.5, 0.7]
-    assert at_quartiles([0.5, None]) == [0]
-    assert at_quartiles([None]) == []
+    def chosen(*fves: float | None) -> list[float]:
+        return [one.fve for one in examples([{"prefix": "a b", "token": "b", "text": "", "fve": f} for f in fves])]
+
+    assert chosen(0.9, None, 0.1, float("nan"), 0.5, 0.3, 0.7) == [0.3, 0.5, 0.7]
+    assert chosen(0.5, None) == [0.5]
+    assert chosen(None) == []
 
 
 def test_studies_and_reports_share_one_style_in_light_and_dark() -> None:

@@ -350,7 +350,7 @@ def nla() -> NLA:
 def study(nla: NLA, out: Path, **changes: Any) -> str:
     config = Positions(out=str(out), **{"n": 6, "longest": 12, "max_tokens": 40, "reach": 3, **changes})
     folder = Folder(out, "positions", config.asked())
-    config.run(folder, nla, lambda *now: None)
+    config.run(folder, nla)
     config.analyse(folder).write(folder.out)
     return render(config.page(folder))
 
@@ -401,7 +401,7 @@ def test_one_text_says_that_there_is_no_chance_level(nla: NLA, tmp_path: Path) -
 
 def test_places_and_facts_of_episodes_are_where_the_text_has_them(nla: NLA) -> None:
     table = positions.text_table(Positions(out="x", n=12, longest=256), nla)
-    for text in texts_of(table.to_pylist()):
+    for text in texts_of(table):
         assert len(text.ids) == len(text.ends) == len(text.tokens)
         assert text.ends[-1] == len(text.text)
         assert not any(text.tokens[place].startswith("<|") for place in text.places)

@@ -31,7 +31,7 @@ def surveyed(path: Path, nla: NLA | None = None, **changes: Any) -> tuple[Page, 
     config = Survey(out=str(path.parent / f"out-{path.stem}"), explanations=str(path), ablated=10, **changes)
     config.check()
     folder = Folder(config.out, "survey", config.asked())
-    config.run(folder, nla, lambda what, done, of: None)  # type: ignore[arg-type]
+    config.run(folder, nla)  # type: ignore[arg-type]
     config.analyse(folder).write(folder.out)
     return config.page(folder), folder
 

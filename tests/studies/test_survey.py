@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
@@ -34,15 +33,11 @@ from thinkaloud.studies.survey.turns import with_own_turns
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
-def quiet(what: str, done: int, of: int) -> None:
-    pass
-
-
 def made(out: Path, nla: NLA, **changes: Any) -> tuple[Page, Folder]:
     fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, "browse": 10, **changes}
     config = Survey(out=str(out), **fields)
     folder = Folder(out, "survey", config.asked())
-    config.run(folder, nla, quiet)
+    config.run(folder, nla)
     config.analyse(folder).write(folder.out)
     return config.page(folder), folder
 
@@ -122,7 +117,7 @@ def test_a_stopped_survey_goes_on_to_the_same_tables(
     monkeypatch.setattr(survey, "DOCUMENTS_AT_ONCE", 5)
     explained, calls = survey.explained, []
 
-    def stopping(sources: Sequence[Source], *rest: Any) -> pa.Table:
+    def stopping(sources: Sequence[Source], *rest: Any) -> Any:
         calls.append([s.doc_id for s in sources])
         if len(calls) == 2:
             raise KeyboardInterrupt

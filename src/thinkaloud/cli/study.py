@@ -77,8 +77,8 @@ def main(asked: Asked[Any]) -> int:
         from thinkaloud.pair.nla import NLA
 
         nla = NLA.from_pretrained(study.nla, device=study.device) if study.loads_pair else None
-        with stages() as watch:
-            study.run(folder, nla, watch)
+        with stages() as folder.watch:
+            study.run(folder, nla)
     if asked.redraw:
         folder.results()  # refused where nothing was finished
     if not (asked.redraw and (folder.out / FILE).is_file()):

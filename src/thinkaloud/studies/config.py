@@ -13,7 +13,7 @@ from thinkaloud.registry import Registry
 
 if TYPE_CHECKING:
     from thinkaloud.pair.nla import NLA
-    from thinkaloud.studies.folder import Folder, Watch
+    from thinkaloud.studies.folder import Folder
     from thinkaloud.studies.page import Page
     from thinkaloud.studies.results import Results
 
@@ -71,9 +71,9 @@ class Study:
     def check(self) -> None:
         """Refuse files that are not there before a model is loaded."""
 
-    def run(self, folder: "Folder", nla: "NLA", watch: "Watch") -> None:
+    def run(self, folder: "Folder", nla: "NLA") -> None:
         """Make the study's tables and results, or go on with them. A package does so in its module `run`."""
-        import_module(f"{type(self).__module__}.run").run(self, folder, nla, watch)
+        import_module(f"{type(self).__module__}.run").run(self, folder, nla)
 
     def analyse(self, folder: "Folder") -> "Results":
         """Every number of the page, from the tables, without a model: by `results` in a package's module `analysis`."""

@@ -1,7 +1,7 @@
 """A study as one page: sections, each saying what it shows and what it does not."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import count
@@ -118,11 +118,15 @@ def _words(text: str) -> Markup:
     return Markup(" ".join(escape(text).split()))
 
 
-def at_quartiles(fves: Iterable[float | None]) -> list[int]:
-    """The indices of the values nearest to the quartiles, each once; those that are no number are left out."""
-    known = [(value, i) for i, value in enumerate(fves) if value is not None and math.isfinite(value)]
-    ranked = [i for _, i in sorted(known)]
-    return list(dict.fromkeys(ranked[round(q * (len(ranked) - 1))] for q in EXAMPLES)) if ranked else []
+def examples(said: plots.Records) -> list[Example]:
+    """The explanations nearest to the quartiles of FVE, each once, of those with a score: records of `prefix` (the text
+    with the token), `token`, `text`, `fve`, and perhaps a `note`.
+    """
+    known = [row for row in said if row["fve"] is not None and math.isfinite(row["fve"])]
+    ranked = sorted(known, key=lambda row: row["fve"])
+    chosen = dict.fromkeys(round(q * (len(ranked) - 1)) for q in EXAMPLES) if ranked else {}
+    names = ("prefix", "token", "text", "fve", "note")
+    return [Example.of(**{name: ranked[i][name] for name in names if name in ranked[i]}) for i in chosen]
 
 
 def render(page: Page, command: str = "") -> str:

@@ -42,8 +42,9 @@ Outcome = Literal["right", "wrong", "cut", "none"]
 
 @dataclass(frozen=True)
 class Problem:
-    """A question as M is given it (all up to where its solution begins), the right answer, the question alone, how it may
-    be solved, and in how many steps, where that is known.
+    """A question as M is given it (all up to where its solution begins), and the right answer.
+
+    `question` is what is asked alone, `working` how it may be solved, `steps` in how many steps, where that is known.
     """
 
     id: str

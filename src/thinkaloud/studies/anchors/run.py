@@ -9,7 +9,6 @@ traces, trace_*    the same of M's own solutions; trace_said is what the AV says
 from functools import cache
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from thinkaloud.activations.tokens import Reader
@@ -21,14 +20,14 @@ from thinkaloud.studies.anchors import Anchors, trace
 from thinkaloud.studies.anchors.importance import Frame, Rows, closed, sentences
 from thinkaloud.studies.anchors.similarity import similarities
 from thinkaloud.studies.anchors.texts import first_sentence, fves, holds, sentence_ends
-from thinkaloud.studies.folder import Folder, Watch, rows
-from thinkaloud.studies.page import Example, at_quartiles
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import examples
 from thinkaloud.studies.problems import Solution, load_problems, read_places, solve
 
 PIECE = 4  # explanations or solutions whose continuations are sampled in one batch
 
 
-def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
+def run(config: Anchors, folder: Folder, nla: NLA) -> None:
     """Work the problems, explain, continue every prefix of explanations and solutions, and compare."""
 
     @cache
@@ -41,8 +40,8 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
             raise UserError(f"M came to no answer within {config.solution_tokens} tokens in any of {config.n} problems")
         return found
 
-    explained = folder.table("explanations", lambda: rows(_explanations(config, nla, solutions()))).to_pylist()
-    traced = folder.table("traces", lambda: rows(trace.traces(nla, solutions()))).to_pylist()
+    explained = folder.table("explanations", lambda: _explanations(config, nla, solutions())).to_pylist()
+    traced = folder.table("traces", lambda: trace.traces(nla, solutions())).to_pylist()
     some = closed(explained)
     if not some:
         raise UserError(f"none of {len(explained)} explanations closes within {config.max_tokens} tokens")
@@ -51,16 +50,15 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
     )
     sampler, seed = trace.engine(nla), config.seed * 1_000_003 + 1
 
-    def continued(part: slice) -> pa.Table:
-        return rows(_continued(config, nla, baseline, some[part], seed + part.start))
+    def worked_on(part: Rows, start: int) -> Rows:
+        each = enumerate(part, seed + start)
+        return [row for i, one in each for row in trace.rollouts(config, sampler, one, i)]
 
-    def worked_on(part: slice) -> pa.Table:
-        each = enumerate(traced[part], part.start)
-        return rows([row for i, one in each for row in trace.rollouts(config, sampler, one, seed + i)])
-
-    rollouts = folder.pieces("rollouts", len(some), PIECE, continued, watch).to_pandas()
-    traces = folder.pieces("trace_rollouts", len(traced), PIECE, worked_on, watch).to_pandas()
-    folder.table("trace_said", lambda: rows(trace.said_at_ends(config, nla, traced)))
+    rollouts = folder.pieces(
+        "rollouts", some, PIECE, lambda part, start: _continued(config, nla, baseline, part, seed + start)
+    ).to_pandas()
+    traces = folder.pieces("trace_rollouts", traced, PIECE, worked_on).to_pandas()
+    folder.table("trace_said", lambda: trace.said_at_ends(config, nla, traced))
     folder.table("similarity", lambda: _similar(config, nla, some, rollouts))
     folder.table("trace_similarity", lambda: _similar(config, nla, traced, traces, sums=True))
     facts = {
@@ -74,8 +72,7 @@ def run(config: Anchors, folder: Folder, nla: NLA, watch: Watch) -> None:
         "prefix",
         "Similarity": f"cosine, mean removed, in {'the AR space' if config.embedding == 'ar' else config.embedding}",
     }
-    shown = [some[i] for i in at_quartiles(row["fve"] for row in some)]
-    folder.keep(facts, [Example.of(r["prefix"], r["token"], r["text"], r["fve"], r["place"]) for r in shown])
+    folder.keep(facts, examples([{**row, "note": row["place"]} for row in some]))
 
 
 def _explanations(config: Anchors, nla: NLA, solutions: list[Solution]) -> list[dict[str, Any]]:
@@ -125,7 +122,7 @@ def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, s
     return out
 
 
-def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> pa.Table:
+def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> Rows:
     """How like the original every sentence is that was drawn in its place."""
     both = drawn.assign(sentence=drawn["kept"]).merge(sentences(texts), on=["problem", "place", "sentence"])
-    return rows(similarities(config.embedding, nla, zip(both["drawn"], both["words"], strict=True), sums))
+    return similarities(config.embedding, nla, zip(both["drawn"], both["words"], strict=True), sums)

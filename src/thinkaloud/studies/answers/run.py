@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,49 +26,48 @@ from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.answers.analysis import HELD, joined
 from thinkaloud.studies.answers.chance import others, standing, written
-from thinkaloud.studies.folder import Folder, Watch, rows
+from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.numbers import numbers, without
-from thinkaloud.studies.page import Example, at_quartiles
+from thinkaloud.studies.page import examples
 from thinkaloud.studies.problems import Problem, Solution, load_problems, parsed, read_places, solve
 
 Record = dict[str, Any]
 
 SOLVED, EXPLAINED, EDITED = 64, 32, 64  # rows of a piece, the most that a stop loses
+PREFIX = 300  # characters of the text before a place that are kept for examples
 EDITS = ("answer removed", "other number removed")
 
 
-def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
+def run(config: Answers, folder: Folder, nla: NLA) -> None:
     """Make the study's tables and results, or go on with them."""
     tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer, config.system, config.instruction)
     solved = folder.pieces(
         "solutions",
-        len(problems),
+        problems,
         SOLVED,
-        lambda some: solutions_table(solve(nla.model, tokenizer, problems[some], config.solution_tokens)),
-        watch,
+        lambda some, _: solutions_table(solve(nla.model, tokenizer, some, config.solution_tokens)),
     ).to_pylist()
     found = folder.table("places", lambda: places_table(solved, config.places, nla))
     places, vectors = found.drop_columns(["vector"]).to_pylist(), torch.from_numpy(np.stack(found["vector"].to_numpy()))
     baseline = nla.baseline_for(vectors, [p["problem"] for p in places], "these places")
 
-    def explained(some: slice) -> pa.Table:
-        # Its own seed: the same whether or not the study was stopped on the way.
-        return rows(
-            explanations(places[some], vectors[some], nla, baseline, config, config.seed * 1_000_003 + some.start)
-        )
+    def explained(some: Sequence[Record], start: int) -> list[Record]:
+        # A piece's own seed: the same whether or not the study was stopped.
+        seed, here = config.seed * 1_000_003 + start, vectors[start : start + len(some)]
+        return explanations(some, here, nla, baseline, config, seed)
 
-    said = folder.pieces("explanations", len(places), EXPLAINED, explained, watch).to_pylist()
+    said = folder.pieces("explanations", places, EXPLAINED, explained).to_pylist()
     at = {(place["problem"], place["token"]): i for i, place in enumerate(places)}
     jobs = edits(joined(folder).to_dict("records"), config.seed)
 
-    def edited(some: slice) -> pa.Table:
-        targets = vectors[[at[job["problem"], job["token"]] for job in jobs[some]]]
-        after = text_mse(nla.reconstruct, [job["text"] for job in jobs[some]], targets).tolist()
-        return rows([{**job, "mse": mse} for job, mse in zip(jobs[some], after, strict=True)])
+    def edited(some: Sequence[Record], _: int) -> list[Record]:
+        targets = vectors[[at[job["problem"], job["token"]] for job in some]]
+        after = text_mse(nla.reconstruct, [job["text"] for job in some], targets).tolist()
+        return [{**job, "mse": mse} for job, mse in zip(some, after, strict=True)]
 
     if jobs:  # else no explanation holds M's answer, and there is no such table
-        folder.pieces("edited", len(jobs), EDITED, edited, watch)
+        folder.pieces("edited", jobs, EDITED, edited)
     there = {name for place in places for name in place["names"]}
     there |= {f"sentence {name.split()[-1]}s" for name in there if name.startswith("sentence")}
     absent = [name for name in config.places if name not in there]
@@ -83,27 +81,12 @@ def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
         f"each of {len(places):,} tokens, at most {config.max_tokens} tokens",
         "Baseline of FVE": str(baseline),
     }
-    folder.keep(facts, examples(said, solved, places, tokenizer))
+    greedy = zip(places, said[:: config.samples + 1], strict=True)
+    folder.keep(facts, examples([{**row, **place, "token": place["read"]} for place, row in greedy]))
 
 
-def examples(
-    explained: Sequence[Record], solved: Sequence[Record], places: Sequence[Record], tokenizer: Any
-) -> list[Example]:
-    """Greedy explanations at the quartiles of FVE, each with what M had read and written up to its place."""
-    greedy = [row for row in explained if row["sample"] == 0]
-    ids = {row["problem"]: row["ids"] for row in solved}
-    names = {(place["problem"], place["token"]): ", ".join(place["names"]) for place in places}
-    reader = Reader(tokenizer)
-
-    def example(row: Record) -> Example:
-        read, note = ids[row["problem"]][: row["token"] + 1], names[row["problem"], row["token"]]
-        return Example.of(reader.prefix(read), reader.token(read[-1]), row["text"], row["fve"], note)
-
-    return [example(greedy[i]) for i in at_quartiles(row["fve"] for row in greedy)]
-
-
-def solutions_table(solved: Sequence[Solution]) -> pa.Table:
-    """Solutions as a table. Numbers are kept as they are written: a Parquet decimal would have one scale for all."""
+def solutions_table(solved: Sequence[Solution]) -> list[Record]:
+    """Solutions as records. Numbers are kept as they are written: a Parquet decimal would have one scale for all."""
 
     def row(s: Solution) -> Record:
         of = s.problem
@@ -113,14 +96,14 @@ def solutions_table(solved: Sequence[Solution]) -> pa.Table:
         found = {"answer": None if s.answer is None else written(s.answer), "answer_tokens": tokens}
         return asked | found | {"text": s.text, "cut": s.cut, "border": "border" in s.marks, "outcome": s.outcome}
 
-    return rows(list(map(row, solved)))
+    return list(map(row, solved))
 
 
-def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> pa.Table:
+def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> list[Record]:
     """The places that the solutions have, each with its activation; UserError if none has any."""
     solutions = [_solution(row, nla.model_tokenizer) for row in solved]
     places, vectors = read_places(nla, solutions, names)
-    records = []
+    records, reader = [], Reader(nla.model_tokenizer)
     for place, vector in zip(places, vectors, strict=True):
         solution = solutions[place.solution]
         # How far it is to the answer's first token, where M first writes it.
@@ -128,8 +111,10 @@ def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> pa
         record = {"problem": solution.problem.id, "token": place.token, "names": [place.name, *place.also]}
         record |= {"standing": standing(solution, place.token), **others(solution, place.token)}
         record |= {"before_answer": None if first is None else first - place.token}
-        records.append({**record, "vector": vector.numpy()})
-    return rows(records)
+        prefix = reader.prefix(solution.ids[: place.token + 1])
+        record |= {"prefix": prefix[-PREFIX:], "read": reader.token(solution.ids[place.token])}
+        records.append({**record, "note": ", ".join(record["names"]), "vector": vector.numpy()})
+    return records
 
 
 def explanations(

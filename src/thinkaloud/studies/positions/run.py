@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
-import pyarrow as pa
 
 from thinkaloud import families
 from thinkaloud.activations import read_corpus
@@ -18,33 +17,33 @@ from thinkaloud.activations.corpus import Document
 from thinkaloud.activations.forward import vectors_at
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import Reader, encode
-from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import direction_mse, fve
 from thinkaloud.pocket.probe import settled_token
 from thinkaloud.pocket.world import Fact, episodes
-from thinkaloud.studies.folder import Folder, Watch, rows
-from thinkaloud.studies.page import Example, at_quartiles
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import examples
 from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions.mentions import Known, Records, Text, facts_named, texts_of, words_named
 from thinkaloud.studies.positions.persistence import claims_kept, vectors_kept
 
 STREAM = 3_000_003  # held-out episodes that no other study or probe reads
+PREFIX = 300  # characters of the text before a position that are kept for examples
 PIECE = 4  # texts read at once: what a stop loses
 
 
-def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> None:
+def run(config: Positions, folder: Folder, nla: NLA) -> None:
     """Make the study's tables and results. A resumed run makes the same ones."""
     texts = texts_of(folder.table("texts", lambda: text_table(config, nla)).to_pylist())
-    readings = folder.pieces("readings", len(texts), PIECE, lambda some: read_table(config, nla, texts[some]), watch)
+    readings = folder.pieces("readings", texts, PIECE, lambda some, _: read_table(config, nla, some))
     said, vectors = readings.drop_columns(["vector"]).to_pylist(), np.stack(readings["vector"].to_numpy())
     facts, moments = facts_named(texts, said)
     kept = [*claims_kept(said, config.reach), *vectors_kept(said, vectors, config.reach)]
     tables = {"persistence": kept, "facts": facts, "moments": moments, "words": words_named(texts, said)}
     for name, records in tables.items():
         if records:
-            folder.table(name, lambda records=records: rows(records))
+            folder.table(name, lambda records=records: records)
     baseline = nla.baseline_for(vectors, [one["id"] for one in said], "the vectors read here")
     told = {
         "Pair": nla.name,
@@ -55,22 +54,11 @@ def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> None:
         "Explanations": f"greedy, at most {config.max_tokens} tokens; "
         f"{sum(not one['text'].strip() for one in said):,} empty",
     }
-    folder.keep(told, _examples(texts, said, baseline), baseline=baseline.to_dict())
+    shown = [{**one, "fve": fve(one["mse"], baseline), "note": f"{one['family']}, {one['position']}"} for one in said]
+    folder.keep(told, examples(shown), baseline=baseline.to_dict())
 
 
-def _examples(texts: Sequence[Text], said: Records, baseline: Baseline) -> list[Example]:
-    """Explanations at the quartiles of FVE, whatever the text."""
-    by_id, fves = {text.id: text for text in texts}, [fve(one["mse"], baseline) for one in said]
-
-    def example(i: int) -> Example:
-        text, position = by_id[said[i]["id"]], said[i]["position"]
-        prefix, note = text.text[: text.ends[position]], f"{text.family}, position {position}"
-        return Example.of(prefix, text.tokens[position], said[i]["text"], fves[i], note)
-
-    return [example(i) for i in at_quartiles(fves)]
-
-
-def text_table(config: Positions, nla: NLA) -> pa.Table:
+def text_table(config: Positions, nla: NLA) -> Records:
     """The texts of the study, each cut at config.longest tokens and at M's context; UserError where there are none."""
     tokenizer = nla.model_tokenizer
     limit = min(config.longest, families.context_length(nla.model))
@@ -96,21 +84,24 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
             f"no text to read in {config.texts}: the first {limit} tokens of each are special ones, or there is none; "
             "try a larger --longest or other texts"
         )
-    return rows([asdict(text) for text in found])
+    return [asdict(text) for text in found]
 
 
-def read_table(config: Positions, nla: NLA, texts: Sequence[Text]) -> pa.Table:
+def read_table(config: Positions, nla: NLA, texts: Sequence[Text]) -> Records:
     """Every place of some texts explained and rebuilt."""
     vectors = vectors_at(nla.model, nla.site, [text.ids for text in texts], [text.places for text in texts])
     said = [row[0] for row in nla.explain(vectors, max_tokens=config.max_tokens)]
     mse = direction_mse(nla.reconstruct([one.text for one in said]), vectors).tolist()
-    at = [{"id": text.id, "family": text.family, "position": place} for text in texts for place in text.places]
-    return rows(
-        [
-            {**place, "text": one.text, "finish": one.finish, "mse": error, "vector": vector.numpy()}
-            for place, one, error, vector in zip(at, said, mse, vectors, strict=True)
-        ]
-    )
+    at = [
+        {"id": text.id, "family": text.family, "position": place, "token": text.tokens[place]}
+        | {"prefix": text.text[: text.ends[place]][-PREFIX:]}
+        for text in texts
+        for place in text.places
+    ]
+    return [
+        {**place, "text": one.text, "finish": one.finish, "mse": error, "vector": vector.numpy()}
+        for place, one, error, vector in zip(at, said, mse, vectors, strict=True)
+    ]
 
 
 def _documents(config: Positions) -> Iterator[tuple[Document, str, tuple[Fact, ...]]]:

@@ -23,8 +23,8 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.pocket.world import episodes
-from thinkaloud.studies.folder import Folder, Watch, rows
-from thinkaloud.studies.page import Example, at_quartiles
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import examples
 from thinkaloud.studies.survey import FILES, Kind, Survey, paragraphs, ready
 from thinkaloud.studies.survey.templates import QUOTATION
 from thinkaloud.studies.survey.tokens import token_class
@@ -66,23 +66,21 @@ def source(
     return Source(kind, document.id, window.ids, places) if places else None
 
 
-def run(config: Survey, folder: Folder, nla: NLA | None, watch: Watch) -> None:
+def run(config: Survey, folder: Folder, nla: NLA | None) -> None:
     """Make the survey's tables and results, or go on with them; of ready-made explanations perhaps without a pair."""
     if config.explanations is not None:
-        facts = _ready(config, folder, nla, watch)
+        facts = _ready(config, folder, nla)
     elif nla is not None:
-        facts = _read_and_explained(config, folder, nla, watch)
+        facts = _read_and_explained(config, folder, nla)
     else:
         raise UserError("a survey of texts and chats needs a pair: name one with --nla, or a file with --explanations")
-    table = pd.DataFrame(folder.kept("explanations"))
-    some = table.iloc[at_quartiles(table["fve"].astype(float))]
-    folder.keep(facts, [Example.of(r.prefix, r.token, r.text, r.fve, r.kind) for r in some.itertuples()])
+    folder.keep(facts, examples([{**row, "note": row["kind"]} for row in folder.kept("explanations")]))
 
 
-def _read_and_explained(config: Survey, folder: Folder, nla: NLA, watch: Watch) -> dict[str, str]:
+def _read_and_explained(config: Survey, folder: Folder, nla: NLA) -> dict[str, str]:
     sources: list[Source] = []
     for kind, name in FILES.items():
-        found = folder.table(f"{name}-read", lambda kind=kind: _read(config, folder, nla, kind, watch))
+        found = folder.table(f"{name}-read", lambda kind=kind: _read(config, folder, nla, kind))
         sources += [Source(**row) for row in found.to_pylist()]
     if not sources:
         raise UserError(
@@ -90,25 +88,21 @@ def _read_and_explained(config: Survey, folder: Folder, nla: NLA, watch: Watch) 
             "documents need more than 4 tokens; name a corpus with texts or chats"
         )
 
-    def baseline() -> pa.Table:
+    def baseline() -> list[dict[str, Any]]:
         size, ids = DOCUMENTS_AT_ONCE, [source.doc_id for source in sources]
         blocks = (vectors_of(nla, sources[i : i + size]).numpy() for i in range(0, len(sources), size))
-        return rows([(nla.baseline or Baseline.of_blocks(blocks, ids, "this survey")).to_dict()])
+        return [(nla.baseline or Baseline.of_blocks(blocks, ids, "this survey")).to_dict()]
 
     of = Baseline.from_dict(folder.table("baseline", baseline).to_pylist()[0])
     table = folder.pieces(
-        "explanations",
-        len(sources),
-        DOCUMENTS_AT_ONCE,
-        lambda some: explained(sources[some], nla, of, config.max_tokens),
-        watch,
+        "explanations", sources, DOCUMENTS_AT_ONCE, lambda some, _: explained(some, nla, of, config.max_tokens)
     )
     alone = [replace(source, positions=[position]) for source in sources for position in source.positions]
-    _ablation(config, folder, nla, table, lambda rows: vectors_of(nla, [alone[row] for row in rows]), watch)
+    _ablation(config, folder, nla, table, lambda rows: vectors_of(nla, [alone[row] for row in rows]))
     return _facts(config, nla, of, table.select(["kind", "doc_id"]).to_pandas())
 
 
-def _ready(config: Survey, folder: Folder, nla: NLA | None, watch: Watch) -> dict[str, str]:
+def _ready(config: Survey, folder: Folder, nla: NLA | None) -> dict[str, str]:
     """Explanations of a file, rebuilt by the pair's AR where it has vectors of the AR's width."""
     path = Path(config.explanations or "")
     frame, vectors, lacking = ready.read(path, 2 * config.n)
@@ -120,7 +114,7 @@ def _ready(config: Survey, folder: Folder, nla: NLA | None, watch: Watch) -> dic
         facts["Vectors"] = f"of width {vectors.shape[1]}, which the AR of {config.nla} does not rebuild: not scored"
     if nla is not None and vectors is not None:
         found = Baseline.of(vectors.numpy(), frame["doc_id"].tolist(), "these explanations")
-        baseline = Baseline.from_dict(folder.table("baseline", lambda: rows([found.to_dict()])).to_pylist()[0])
+        baseline = Baseline.from_dict(folder.table("baseline", lambda: [found.to_dict()]).to_pylist()[0])
         if fits:
             frame["mse"] = text_mse(nla.reconstruct, frame["text"].tolist(), vectors).numpy()
             facts |= {"Pair": nla.name, "Baseline": str(baseline)}
@@ -132,28 +126,27 @@ def _ready(config: Survey, folder: Folder, nla: NLA | None, watch: Watch) -> dic
     frame = frame.assign(prefix=frame["context"].str[-PREFIX:], finish=None).drop(columns=["context", "vector", "cos"])
     table = folder.table("explanations", lambda: pa.Table.from_pandas(frame, preserve_index=False))
     if nla is not None and vectors is not None and fits:
-        _ablation(config, folder, nla, table, lambda some: vectors[some], watch)
+        _ablation(config, folder, nla, table, lambda some: vectors[some])
     away = [ready.FALL_AWAY[name] for name in lacking if name in ready.FALL_AWAY]
     away += ["paragraph ablation"] * (not fits) + ["everything by error"] * bool(frame["fve"].isna().all())
     return facts | {"Not there": f"{', '.join(lacking) or 'nothing'}; left out: {', '.join(away) or 'nothing'}"}
 
 
-def _ablation(config: Survey, folder: Folder, nla: NLA, table: pa.Table, vectors: Any, watch: Watch) -> None:
+def _ablation(config: Survey, folder: Folder, nla: NLA, table: pa.Table, vectors: Any) -> None:
     """The table of ablated explanations; `vectors` gives those of rows."""
     made = paragraphs.variants(table["text"].to_pylist(), table["doc_id"].to_pylist(), config.ablated, config.seed)
 
-    def scored(some: slice) -> pa.Table:
-        records = made[some]
+    def scored(records: Sequence[dict[str, Any]], _: int) -> list[dict[str, Any]]:
         index = {row: i for i, row in enumerate(dict.fromkeys(record["row"] for record in records))}
         targets = vectors(list(index))[[index[record["row"]] for record in records]]
         errors = text_mse(nla.reconstruct, [record["text"] for record in records], targets).tolist()
-        return rows([{**record, "mse": error} for record, error in zip(records, errors, strict=True)])
+        return [{**record, "mse": error} for record, error in zip(records, errors, strict=True)]
 
     if made:
-        folder.pieces("ablation", len(made), VARIANTS_AT_ONCE, scored, watch)
+        folder.pieces("ablation", made, VARIANTS_AT_ONCE, scored)
 
 
-def _read(config: Survey, folder: Folder, nla: NLA, kind: Kind, watch: Watch) -> pa.Table:
+def _read(config: Survey, folder: Folder, nla: NLA, kind: Kind) -> pa.Table:
     """The documents of a kind with their positions; no rows where the corpus has none of the kind."""
     name = config.texts if kind == "text" else config.chats
     context, tokenizer = min(families.context_length(nla.model), config.longest), nla.model_tokenizer
@@ -167,7 +160,7 @@ def _read(config: Survey, folder: Folder, nla: NLA, kind: Kind, watch: Watch) ->
             break
     sources = [one for _, one in found]
     if kind == "chat" and config.regenerate and found:
-        own = regenerated([document for document, _ in found], nla, folder, config.reply_tokens, context, watch)
+        own = regenerated([document for document, _ in found], nla, folder, config.reply_tokens, context)
         sources = [one for document in own if (one := source(document, *how))]
     return pa.Table.from_pylist([asdict(one) for one in cut(sources, config.n)], schema=pa.schema(READ))
 
@@ -177,7 +170,7 @@ def vectors_of(nla: NLA, sources: Sequence[Source]) -> Float[Tensor, "n d"]:
     return vectors_at(nla.model, nla.site, [s.ids for s in sources], [s.positions for s in sources])
 
 
-def explained(sources: Sequence[Source], nla: NLA, baseline: Baseline, max_tokens: int) -> pa.Table:
+def explained(sources: Sequence[Source], nla: NLA, baseline: Baseline, max_tokens: int) -> list[dict[str, Any]]:
     """A row for every position: what it is, what was said of it, and how well that rebuilds it.
 
     An empty text describes nothing, and has no error.
@@ -194,7 +187,7 @@ def explained(sources: Sequence[Source], nla: NLA, baseline: Baseline, max_token
         row |= {"prefix": reader.prefix(read[-PREFIX:])[-PREFIX:], "quotes": _quotes(one.text, reader.prefix(read))}
         scores = {"mse": None, "fve": None} if mse != mse else {"mse": mse, "fve": fve(mse, baseline)}
         made.append({**row, "text": one.text, "finish": one.finish, **scores})
-    return rows(made)
+    return made
 
 
 def _quotes(text: str, context: str) -> bool | None:
