@@ -25,6 +25,11 @@ _ESTIMATE = [field.name for field in fields(Estimate)]
 _EXPECTED = [field.name for field in fields(Expected)]
 _TESTED = [*_EXPECTED, "optional"]
 _CLAIM = [*_TESTED, "p_holm", "verdict", "why"]
+_FLOATS = ("value", "low", "high", "p")
+_TYPES = dict.fromkeys((*_FLOATS, "null", "published", "margin", "p_holm"), "float64")
+_TYPES |= {**dict.fromkeys(("row", "n", "clusters", "direction"), "Int64"), "optional": "object"}
+_KINDS = {bool: YES, int: COUNT, float: NUMBER}  # in this order: True is an int
+_READ = {YES: bool, COUNT: round, NUMBER: float}
 COLUMNS = ["study", "table", "row", "labels", "quantity", *_ESTIMATE, "text", *_CLAIM]
 
 Quantity = Callable[[pd.DataFrame], Any]
@@ -93,27 +98,16 @@ class Results:
             line = self._line(CLAIMS, i, {"claim": finding.claim, "part": finding.part}, "tested", finding.found)
             more = {name: getattr(finding, name) for name in _TESTED}
             lines.append(line | more | {"p_holm": p, "verdict": verdict, "why": why})
-        frame = pd.DataFrame(lines, columns=COLUMNS)
-        for name in ("value", "low", "high", "p", "null", "published", "margin", "p_holm"):
-            frame[name] = frame[name].astype("float64")
-        for name in ("row", "n", "clusters", "direction"):
-            frame[name] = frame[name].astype("Int64")
-        for name in ("study", "table", "labels", "quantity", "method", "note", "text", "verdict", "why"):
-            frame[name] = frame[name].astype("string")
+        frame = pd.DataFrame(lines, columns=COLUMNS).astype({name: _TYPES.get(name, "string") for name in COLUMNS})
         write_whole(folder / FILE, lambda file: frame.to_parquet(file, index=False))
 
     def _line(self, table: str, row: int, labels: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
         line = {"study": self.study, "table": table, "row": row, "quantity": name}
         line["labels"] = json.dumps(labels, ensure_ascii=False, default=_plain)
-        if isinstance(value, Estimate):
-            return line | {field: getattr(value, field) for field in _ESTIMATE}
-        if isinstance(value, (bool, np.bool_)):
-            return line | {"value": float(value), "method": YES}
-        if isinstance(value, (int, np.integer)):
-            return line | {"value": float(value), "method": COUNT}
-        if isinstance(value, (float, np.floating)):
-            return line | {"value": float(value), "method": NUMBER}
-        return line if value is None else line | {"text": str(value), "method": TEXT}
+        if value is None or isinstance(value, Estimate):
+            return line | {field: getattr(value, field) for field in _ESTIMATE if value is not None}
+        kind = next((kind for of, kind in _KINDS.items() if isinstance(_plain(value), of)), TEXT)
+        return line | {"method": kind, **({"text": str(value)} if kind == TEXT else {"value": float(value)})}
 
 
 class Read:
@@ -151,21 +145,15 @@ class Read:
 
 
 def _cell(line: Mapping[str, Any]) -> Any:
-    method = "" if pd.isna(line["method"]) else line["method"]
-    if method in (COUNT, NUMBER, YES, TEXT):
-        return {COUNT: _int, NUMBER: float, YES: bool, TEXT: str}[method](line["text" if method == TEXT else "value"])
-    if pd.isna(line["n"]):
-        return None
-    return Estimate(**{name: _known(line[name]) for name in _ESTIMATE})
-
-
-def _known(value: Any) -> Any:
-    return value if isinstance(value, (str, float)) else "" if value is pd.NA or value is None else int(value)
-
-
-def _int(value: float) -> int:
-    return round(value)
+    method, text, n, note = (None if pd.isna(line[name]) else line[name] for name in ("method", "text", "n", "note"))
+    if method in _READ:
+        return _READ[method](line["value"])
+    if n is None:
+        return text
+    numbers = {name: line[name] for name in _FLOATS}
+    return Estimate(**numbers, n=int(n), clusters=int(line["clusters"]), method=method or "", note=note or "")
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    """A Python value of one of numpy's; other labels as words."""
+    return value.item() if isinstance(value, np.generic) else value if isinstance(value, (int, float)) else str(value)
