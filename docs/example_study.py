@@ -59,7 +59,7 @@ class Sureness(Study):
             return pa.table({**columns, "said": said, "sure": sure, "fve": fve})
 
         rows = folder.pieces("readings", texts, 8, piece).to_pylist()
-        said = [{"prefix": row["text"], "token": row["token"], "text": row["said"], "fve": row["fve"]} for row in rows]
+        said = [{**row, "prefix": row["text"], "text": row["said"], "note": row["doc_id"]} for row in rows]
         folder.keep({"Pair": nla.name, "Site": str(nla.site), "Baseline": str(nla.baseline)}, examples(said))
 
     def analyse(self, folder: Folder) -> Results:

@@ -8,7 +8,7 @@ import pytest
 from thinkaloud.render.page import asset
 from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.page import Example, Page, Section, examples, render, told
+from thinkaloud.studies.page import Page, Section, examples, render, told
 
 HOSTILE = "<script>alert('x')</script>\"&"
 
@@ -36,7 +36,7 @@ def shown(value: object) -> str:
 
 def test_hostile_text_is_text_wherever_it_stands() -> None:
     section = Section(HOSTILE, HOSTILE, HOSTILE)
-    example = Example(HOSTILE, HOSTILE, HOSTILE, 0.5, HOSTILE)
+    example = {"fve": 0.5, **dict.fromkeys(("before", "token", "text", "note"), HOSTILE)}
     made = render(Page(HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, [section], [example]))
     assert "<script" not in made
     assert "alert" in made
@@ -105,8 +105,9 @@ def test_every_page_says_what_m_av_ar_and_fve_are() -> None:
 
 
 def test_examples_show_the_end_of_the_text_with_its_token_marked() -> None:
-    cut = Example.of("x" * 300 + " sea", " sea", "Of\nwater.", -0.5, "border")
-    made = render(Page("T", "Q?", "A.", {}, [], [cut, Example.of("So it", " it", "", 0.25)]))
+    long = {"prefix": "x" * 300 + " sea", "token": " sea", "text": "Of\nwater.", "fve": -0.5, "note": "border"}
+    brief = {"prefix": "So it", "token": " it", "text": "", "fve": 0.25, "note": ""}
+    made = render(Page("T", "Q?", "A.", {}, [], examples([long, brief])))
     assert re.findall(r'<p class="context"[^>]*>(.*?)</p>', made) == [
         f"…{'x' * 240}<mark> sea</mark>",
         "So<mark> it</mark>",
@@ -119,7 +120,8 @@ def test_examples_show_the_end_of_the_text_with_its_token_marked() -> None:
 
 def test_examples_stand_at_the_quartiles_of_what_has_a_score() -> None:
     def chosen(*fves: float | None) -> list[float]:
-        return [one.fve for one in examples([{"prefix": "a b", "token": "b", "text": "", "fve": f} for f in fves])]
+        said = {"prefix": "a b", "token": "b", "text": "", "note": ""}
+        return [one["fve"] for one in examples([{**said, "fve": fve} for fve in fves])]
 
     assert chosen(0.9, None, 0.1, float("nan"), 0.5, 0.3, 0.7) == [0.3, 0.5, 0.7]
     assert chosen(0.5, None) == [0.5]

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,12 +23,9 @@ from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import (
     NEVER,
     WHEN,
-    Known,
     Mention,
     Records,
-    Text,
     facts_named,
-    texts_of,
     when,
     words_named,
 )
@@ -48,12 +44,17 @@ def said(id: str, position: int, text: str, family: str = "f", mse: float = 0.5)
     return {"id": id, "family": family, "position": position, "text": text, "mse": mse}
 
 
-def text_of(id: str, text: str, facts: Sequence[Known] = (), family: str = "f") -> Text:
+def known(name: str, value: str, settled: int, stated: int | None) -> dict[str, Any]:
+    return {"name": name, "value": value, "settled": settled, "stated": stated}
+
+
+def text_of(id: str, text: str, facts: Records = (), family: str = "f") -> dict[str, Any]:
     """A text of which every word with the space before it is a token."""
     tokens = re.findall(r"\s*\S+", text)
     ends = np.cumsum([len(token) for token in tokens]).tolist()
     places = list(range(len(tokens)))
-    return Text(id, family, text, places, tokens, ends, places, facts)
+    read = {"id": id, "family": family, "text": text, "ids": places, "tokens": tokens, "ends": ends}
+    return {**read, "places": places, "facts": facts}
 
 
 def of(records: Records, claim: str, k: int | None = None) -> pd.DataFrame:
@@ -193,10 +194,12 @@ def test_a_value_is_named_as_a_whole(value: str, text: str, named: bool) -> None
     assert Mention(text).names(value) is named
 
 
-def with_fact(t: int, named_at: Sequence[int], length: int = 20) -> tuple[Text, list[dict[str, Any]]]:
+def with_fact(t: int, named_at: Sequence[int], length: int = 20) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A text that settles its own animal at token 6 and states it at token 14, named at some positions."""
-    text = text_of(f"t{t}", " ".join(f"w{i}" for i in range(length)), [Known("animal", word(t), 6, 14)])
-    spoken = [said(text.id, p, f"Prose about {word(t) if p in named_at else 'nothing'} here.") for p in range(length)]
+    text = text_of(f"t{t}", " ".join(f"w{i}" for i in range(length)), [known("animal", word(t), 6, 14)])
+    spoken = [
+        said(text["id"], p, f"Prose about {word(t) if p in named_at else 'nothing'} here.") for p in range(length)
+    ]
     return text, spoken
 
 
@@ -225,7 +228,7 @@ def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> No
     values = [word(i) for i in range(8)]
     texts, spoken = [], []
     for t in range(64):
-        texts.append(text_of(f"t{t}", " ".join("w" * 12), [Known("animal", values[t % 8], 2, 10)]))
+        texts.append(text_of(f"t{t}", " ".join("w" * 12), [known("animal", values[t % 8], 2, 10)]))
         spoken += [said(f"t{t}", p, f"Prose about {generator.choice(values)}.") for p in range(12)]
     facts, _ = facts_named(texts, spoken)
     expected = 1 - (7 / 8) ** 8
@@ -237,7 +240,7 @@ def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> No
 
 
 def test_a_fact_never_stated_is_followed_to_the_end_and_one_in_the_text_already_is_marked() -> None:
-    text = text_of("a", "the office is far off now", [Known("place:Vera:1", "office", 1, None)])
+    text = text_of("a", "the office is far off now", [known("place:Vera:1", "office", 1, None)])
     spoken = [said("a", p, "Prose about the office." if p == 5 else "Prose.") for p in range(6)]
     (row,), moments = facts_named([text], spoken)
     assert (row["fact"], row["stands"], row["named"], row["places"], row["before"]) == ("place", True, 5, 5, True)
@@ -249,12 +252,12 @@ def test_the_texts_own_words_are_found_by_kind_and_counted_from_their_first_toke
         text_of("a", "Today the harbour saw Tobias and 17 gulls. Then Tobias slept. <|tag|>"),
         text_of("b", "Nothing at all was said on that day by anyone there or here."),
     ]
-    texts[0] = replace(texts[0], places=texts[0].places[:-1])  # the tag is a special token
+    texts[0] = {**texts[0], "places": texts[0]["places"][:-1]}  # the tag is a special token
     named = {"harbour": 0, "tobias": 5, "17": 9}
     spoken = [
-        said(one.id, p, f"Prose about {' and '.join(w for w, at in named.items() if at == p and one.id == 'a')}.")
+        said(one["id"], p, f"Prose about {' and '.join(w for w, at in named.items() if at == p and one['id'] == 'a')}.")
         for one in texts
-        for p in one.places
+        for p in one["places"]
     ]
     found = {row["word"]: row for row in words_named(texts, spoken) if row["id"] == "a"}
     assert {w: (row["kind"], row["said"], row["when"]) for w, row in found.items()} == {
@@ -276,7 +279,9 @@ def test_chance_of_a_word_is_of_texts_without_it_that_are_read_so_far() -> None:
         text_of("d", "one two"),  # too short to tell of token 2
     ]
     spoken = [
-        said(t.id, p, "Prose on 17." if (t.id, p) in {("a", 1), ("b", 1)} else "") for t in texts for p in t.places
+        said(t["id"], p, "Prose on 17." if (t["id"], p) in {("a", 1), ("b", 1)} else "")
+        for t in texts
+        for p in t["places"]
     ]
     row, _ = [row for row in words_named(texts, spoken) if row["word"] == "17"]
     assert (row["id"], row["when"], row["chance"]["the token before"]) == ("a", "the token before", 1.0)
@@ -401,16 +406,17 @@ def test_one_text_says_that_there_is_no_chance_level(nla: NLA, tmp_path: Path) -
 
 def test_places_and_facts_of_episodes_are_where_the_text_has_them(nla: NLA) -> None:
     table = positions.text_table(Positions(out="x", n=12, longest=256), nla)
-    for text in texts_of(table):
-        assert len(text.ids) == len(text.ends) == len(text.tokens)
-        assert text.ends[-1] == len(text.text)
-        assert not any(text.tokens[place].startswith("<|") for place in text.places)
-        for fact in text.facts:
-            if fact.stated is None or fact.name == "rhyme":
+    for text in table:
+        ends, words = text["ends"], text["text"]
+        assert len(text["ids"]) == len(ends) == len(text["tokens"])
+        assert ends[-1] == len(words)
+        assert not any(text["tokens"][place].startswith("<|") for place in text["places"])
+        for fact in text["facts"]:
+            if fact["stated"] is None or fact["name"] == "rhyme":
                 continue
-            start, end = text.ends[fact.stated - 1], text.ends[fact.stated]
-            assert text.text[start:].lstrip().startswith(fact.value[: end - start].strip())
-            assert fact.settled < len(text.ids)
+            start, end = ends[fact["stated"] - 1], ends[fact["stated"]]
+            assert words[start:].lstrip().startswith(fact["value"][: end - start].strip())
+            assert fact["settled"] < len(text["ids"])
 
 
 def test_special_tokens_alone_are_nothing_to_read(nla: NLA, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_with_texts_alone_the_form_is_left(tmp_path: Path) -> None:
     page, folder = surveyed(path)
     assert "context, token, doc_id, vector" in page.facts["Not there"]
     assert "everything by error" in page.answer
-    assert [section.title for section in page.sections] == ["Form", "Openings", "Templates", "Paragraphs", "Browse"]
+    assert [section.title for section in page.sections] == ["Form", "Openings", "Templates", "Paragraphs"]
     assert Read(folder.out).values["whole"].n == 0
     render(page)
 

@@ -2,10 +2,7 @@
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +17,17 @@ from thinkaloud.activations.positions import special_ids
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
-from thinkaloud.render.page import asset
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.page import Page, Section, render
+from thinkaloud.studies.page import Page, render
 from thinkaloud.studies.results import Read, Results
 from thinkaloud.studies.survey import Survey, analysis
 from thinkaloud.studies.survey import run as survey
-from thinkaloud.studies.survey.page import browse, choose
-from thinkaloud.studies.survey.run import Source, cut, documents, source
+from thinkaloud.studies.survey.run import documents, source
 from thinkaloud.studies.survey.turns import with_own_turns
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
 def made(out: Path, nla: NLA, **changes: Any) -> tuple[Page, Folder]:
-    fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, "browse": 10, **changes}
+    fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, **changes}
     config = Survey(out=str(out), **fields)
     folder = Folder(out, "survey", config.asked())
     config.run(folder, nla)
@@ -94,7 +87,6 @@ def test_every_section_says_what_it_shows_and_what_not_and_published_claims_are_
         "Templates",
         "Paragraphs",
         "Token classes",
-        "Browse",
     ]
     assert all(section.shows and section.shows_not for section in page.sections)
     claims = {claim["id"]: claim for claim in page.claims}
@@ -117,8 +109,8 @@ def test_a_stopped_survey_goes_on_to_the_same_tables(
     monkeypatch.setattr(survey, "DOCUMENTS_AT_ONCE", 5)
     explained, calls = survey.explained, []
 
-    def stopping(sources: Sequence[Source], *rest: Any) -> Any:
-        calls.append([s.doc_id for s in sources])
+    def stopping(sources: Sequence[dict[str, Any]], *rest: Any) -> Any:
+        calls.append([s["doc_id"] for s in sources])
         if len(calls) == 2:
             raise KeyboardInterrupt
         return explained(sources, *rest)
@@ -182,7 +174,7 @@ def test_empty_and_single_explanations_are_left_out_and_counted(
     page, _ = made(tmp_path / "empty", pocket)
     assert page.answer == "48 explanations, all empty."
     assert {claim["verdict"] for claim in page.claims} == {"not shown"}
-    assert "<h2>Browse</h2>" in render(page)
+    render(page)
 
 
 def table_share(rows: list[dict[str, Any]], kind: str, text: str) -> float:
@@ -206,18 +198,12 @@ def test_long_texts_are_cut_and_special_tokens_never_chosen() -> None:
     how = (tokenizer, special_ids(tokenizer), 40, 100, 0)
     long = source(Document("long", text="a" * 500), "text", *how)
     assert long is not None
-    assert (len(long.ids), long.positions) == (40, list(range(4, 40)))
+    assert (len(long["ids"]), long["positions"]) == (40, list(range(4, 40)))
     messages = ({"role": "user", "content": "hello"}, {"role": "assistant", "content": "ho"})
     chat = source(Document("chat", messages=messages), "chat", *how)
     assert chat is not None
-    assert not {tokenizer.convert_ids_to_tokens(chat.ids[p]) for p in chat.positions} & {tiny.USER, tiny.END}
+    assert not {tokenizer.convert_ids_to_tokens(chat["ids"][p]) for p in chat["positions"]} & {tiny.USER, tiny.END}
     assert source(Document("short", text="ab"), "text", *how) is None
-
-
-def test_positions_are_cut_to_the_number_asked_for() -> None:
-    sources = [Source("text", f"d{i}", (1, 2, 3, 4, 5, 6, 7), (4, 5, 6)) for i in range(3)]
-    assert [s.positions for s in cut(sources, 4)] == [(4, 5, 6), (4,)]
-    assert [s.positions for s in cut(sources, 99)] == [(4, 5, 6)] * 3
 
 
 def test_each_assistant_turn_answers_what_stands_before_it_replies_included() -> None:
@@ -376,75 +362,6 @@ def test_a_pair_without_a_baseline_gets_that_of_the_survey(tmp_path: Path) -> No
     assert Baseline.from_dict(
         pq.read_table(tmp_path / "out" / "tables" / "baseline.parquet").to_pylist()[0]
     ).n == 16  # fmt: skip
-
-
-HOSTILE = "</script><img src=x onerror=alert(1)><!--\u2028&amp;"
-
-
-def rows_to_browse() -> list[dict[str, Any]]:
-    base = {"kind": "text", "doc_id": "d", "position": 7, "token_class": "whole word", "prefix": "the old boat"}
-    return [
-        {**base, "token": " boat", "text": "About a boat.\nSecond line.", "fve": 0.5},
-        {**base, "token": "\n", "prefix": "end\n", "token_class": "whitespace", "text": "A break.", "fve": -0.25},
-        {**base, "kind": "chat", "token": " boat", "text": HOSTILE, "fve": 0.9},
-        {**base, "token": "�", "token_class": "byte piece", "text": "", "fve": None},
-    ]
-
-
-def test_no_content_can_end_the_data_and_all_of_it_comes_through() -> None:
-    text = browse(rows_to_browse())
-    data = text.split('id="browse-data">')[1].split("</script>")[0]
-    assert not set(data) & set("<>&\u2028\u2029")
-    records = json.loads(data)
-    assert records[2]["said"] == HOSTILE
-    assert (records[0]["before"], records[0]["token"]) == ("the old", " boat")
-    assert records[3]["before"] == "the old boat"  # a part of a character need not end its text
-
-
-def test_browsed_are_as_many_of_each_kind_where_there_are_enough() -> None:
-    kinds = ["text"] * 50 + ["chat"] * 4
-    chosen = choose(kinds, 20, 0)
-    assert len(chosen) == len(set(chosen)) == 20
-    assert sum(kinds[i] == "chat" for i in chosen) == 4
-    assert sum(i >= 50 for i in choose(["text"] * 50 + ["chat"] * 50, 20, 0)) == 10
-    assert len(choose(["text"] * 3, 20, 0)) == 3
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: install one to test the page's script")
-def test_the_page_filters_and_sorts_in_a_browser(tmp_path: Path) -> None:
-    drive = """
-    (() => {
-      const form = document.getElementById("browse").elements, out = [];
-      const said = () => [...document.querySelectorAll("#browse-list article")].map((a) => a.lastChild.textContent[0]);
-      const set = (name, value) => {
-        form[name].value = value;
-        form[name].dispatchEvent(new Event("input", { bubbles: true }));
-        out.push(said().join("") || "none");
-      };
-      out.push(said().join(""));
-      set("sort", "best"); set("sort", "worst"); set("sort", "");
-      set("kind", "chat"); set("kind", ""); set("class", "whitespace"); set("class", "");
-      set("words", "LINE boat"); set("words", "nowhere"); set("words", "");
-      const marks = [...document.querySelectorAll("#browse-list mark")].map((m) => m.textContent.trim());
-      document.title = [...out, marks.join(","), document.querySelectorAll("img").length].join("|");
-    })();
-    """
-    section = Section("Browse", "x", "y", markup=browse(rows_to_browse()))
-    page = Page("t", "q", "a", {}, [section], script=asset("browse.js") + drive)
-    path = tmp_path / "page.html"
-    path.write_text(render(page), encoding="utf-8")
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    command += ["--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", path.as_uri()]
-    ran = subprocess.run(command, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert "CONSOLE" not in ran.stderr, ran.stderr
-    title = re.search("<title>(.*?)</title>", ran.stdout, re.DOTALL)
-    assert title
-    assert unescape(title.group(1)).split("|") == [
-        "AA<(", "<AA(", "AA<(", "AA<(", "<", "AA<(", "A", "AA<(", "A", "none", "AA<(", "␣boat,⏎,␣boat,�", "0",
-    ]  # fmt: skip
-    assert "4 of 4 explanations, 4 shown" in ran.stdout
 
 
 def test_a_paragraph_that_could_not_be_replaced_is_said_to_be_untested(tmp_path: Path) -> None:

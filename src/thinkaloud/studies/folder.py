@@ -12,7 +12,6 @@ index.html
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,9 +96,9 @@ class Folder:
             piece.unlink(missing_ok=True)
         return found
 
-    def keep(self, facts: Mapping[str, str], examples: Sequence[Any] = (), **more: Any) -> None:
-        """Write what the page needs beside the numbers: facts, examples (dataclasses), and anything else."""
-        found = {"facts": {**facts, **self._made()}, "examples": [asdict(one) for one in examples], **more}
+    def keep(self, facts: Mapping[str, str], examples: Sequence[Mapping[str, Any]] = (), **more: Any) -> None:
+        """Write what the page needs beside the numbers: facts, `page.examples`, and anything else."""
+        found = {"facts": {**facts, **self._made()}, "examples": examples, **more}
         write_text(self.out / RESULTS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
     def _made(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import count
 from typing import Any
@@ -37,24 +37,6 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Example:
-    """An explanation with the text it is of: `before` up to the token, and the token. `note` says where that is."""
-
-    before: str
-    token: str
-    text: str
-    fve: float
-    note: str = ""
-
-    @classmethod
-    def of(cls, prefix: str, token: str, text: str, fve: float, note: str = "") -> "Example":
-        """An example at the end of `prefix`, of which the last part is shown."""
-        before = prefix.removesuffix(token)
-        cut = f"…{before[-CONTEXT:]}" if len(before) > CONTEXT else before
-        return cls(cut, token.replace("\n", "⏎\n") if token.strip() else token.replace(" ", "␣"), text, fve, note)
-
-
-@dataclass(frozen=True)
 class Page:
     """A study's page. `facts` are what it rests on: pair, site, data, how many, seed, command, date, commit.
 
@@ -66,13 +48,12 @@ class Page:
     answer: str
     facts: Mapping[str, str]
     sections: Sequence[Section]
-    examples: Sequence[Example] = ()
-    script: str = field(default="", repr=False)
+    examples: plots.Records = ()
     claims: Sequence[Mapping[str, Any]] = ()
     data: str = ""
 
 
-def told(template: str, folder: Folder, script: str = "", **found: Any) -> Page:
+def told(template: str, folder: Folder, **found: Any) -> Page:
     """The page that a template makes of the results in `folder`: `page.jinja` of the package named, or the text itself.
 
     Facts and examples are those that were kept there. The template sets title, question and answer. A block `call
@@ -108,9 +89,8 @@ def told(template: str, folder: Folder, script: str = "", **found: Any) -> Page:
     title, question, answer = (
         Markup(_words(getattr(said, name))).unescape() for name in ("title", "question", "answer")
     )
-    examples = [Example(**example) for example in kept.get("examples", ())]
     sections = [Section(**draft) for draft in drafts]
-    return Page(title, question, answer, kept["facts"], sections, examples, script, results.claims(), FILE)
+    return Page(title, question, answer, kept["facts"], sections, kept["examples"], results.claims(), FILE)
 
 
 def _words(text: str) -> Markup:
@@ -118,15 +98,21 @@ def _words(text: str) -> Markup:
     return Markup(" ".join(escape(text).split()))
 
 
-def examples(said: plots.Records) -> list[Example]:
-    """The explanations nearest to the quartiles of FVE, each once, of those with a score: records of `prefix` (the text
-    with the token), `token`, `text`, `fve`, and perhaps a `note`.
+def examples(said: plots.Records) -> list[dict[str, Any]]:
+    """The explanations nearest to the quartiles of FVE, each once, of those with a score, as the page shows them.
+
+    They are records of `prefix` (the text with the token, of which the last part is shown), `token`, `text`, `fve` and
+    `note`.
     """
     known = [row for row in said if row["fve"] is not None and math.isfinite(row["fve"])]
-    ranked = sorted(known, key=lambda row: row["fve"])
-    chosen = dict.fromkeys(round(q * (len(ranked) - 1)) for q in EXAMPLES) if ranked else {}
-    names = ("prefix", "token", "text", "fve", "note")
-    return [Example.of(**{name: ranked[i][name] for name in names if name in ranked[i]}) for i in chosen]
+    ranked, out = sorted(known, key=lambda row: row["fve"]), []
+    for i in dict.fromkeys(round(q * (len(ranked) - 1)) for q in EXAMPLES if ranked):
+        row, token = ranked[i], ranked[i]["token"]
+        before = row["prefix"].removesuffix(token)
+        cut = f"…{before[-CONTEXT:]}" if len(before) > CONTEXT else before
+        shown = token.replace("\n", "⏎\n") if token.strip() else token.replace(" ", "␣")
+        out.append({"before": cut, "token": shown} | {name: row[name] for name in ("text", "fve", "note")})
+    return out
 
 
 def render(page: Page, command: str = "") -> str:

@@ -7,7 +7,7 @@ facts, moments, words    when known facts and the words of the texts are named
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from thinkaloud.pocket.world import Fact, episodes
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import examples
 from thinkaloud.studies.positions import Positions
-from thinkaloud.studies.positions.mentions import Known, Records, Text, facts_named, texts_of, words_named
+from thinkaloud.studies.positions.mentions import Records, facts_named, words_named
 from thinkaloud.studies.positions.persistence import claims_kept, vectors_kept
 
 STREAM = 3_000_003  # held-out episodes that no other study or probe reads
@@ -35,7 +35,7 @@ PIECE = 4  # texts read at once: what a stop loses
 
 def run(config: Positions, folder: Folder, nla: NLA) -> None:
     """Make the study's tables and results. A resumed run makes the same ones."""
-    texts = texts_of(folder.table("texts", lambda: text_table(config, nla)).to_pylist())
+    texts = folder.table("texts", lambda: text_table(config, nla)).to_pylist()
     readings = folder.pieces("readings", texts, PIECE, lambda some, _: read_table(config, nla, some))
     said, vectors = readings.drop_columns(["vector"]).to_pylist(), np.stack(readings["vector"].to_numpy())
     facts, moments = facts_named(texts, said)
@@ -49,7 +49,7 @@ def run(config: Positions, folder: Folder, nla: NLA) -> None:
         "Pair": nla.name,
         "Site": str(nla.site),
         "Baseline": str(baseline),
-        "Texts": f"{config.texts}: {len(texts):,} read, {sum(text.cut for text in texts):,} of them cut",
+        "Texts": f"{config.texts}: {len(texts):,} read, {sum(text['cut'] for text in texts):,} of them cut",
         "Positions": f"{len(said):,}, all but special tokens, of the first {config.longest} tokens of each",
         "Explanations": f"greedy, at most {config.max_tokens} tokens; "
         f"{sum(not one['text'].strip() for one in said):,} empty",
@@ -62,7 +62,7 @@ def text_table(config: Positions, nla: NLA) -> Records:
     """The texts of the study, each cut at config.longest tokens and at M's context; UserError where there are none."""
     tokenizer = nla.model_tokenizer
     limit = min(config.longest, families.context_length(nla.model))
-    special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), list[Text]()
+    special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), list[dict[str, Any]]()
     for document, family, facts in _documents(config):
         whole = encode(tokenizer, [document])[0] or []
         ids = whole[:limit]
@@ -75,8 +75,9 @@ def text_table(config: Positions, nla: NLA) -> Records:
                 f"this tokenizer does not give back the text of {document.id}, so its facts have no place: "
                 "use texts other than pocket"
             )
-        tokens, known = [reader.token(token) for token in ids], list(_in_tokens(facts, ends))
-        found.append(Text(document.id, family, text, ids, tokens, ends, places, known, len(whole) > limit))
+        one = {"id": document.id, "family": family, "text": text, "ids": ids, "ends": ends, "places": places}
+        one |= {"tokens": [reader.token(token) for token in ids], "cut": len(whole) > limit}
+        found.append({**one, "facts": list(_in_tokens(facts, ends))})
         if len(found) == config.n:
             break
     if not found:
@@ -84,19 +85,19 @@ def text_table(config: Positions, nla: NLA) -> Records:
             f"no text to read in {config.texts}: the first {limit} tokens of each are special ones, or there is none; "
             "try a larger --longest or other texts"
         )
-    return [asdict(text) for text in found]
+    return found
 
 
-def read_table(config: Positions, nla: NLA, texts: Sequence[Text]) -> Records:
+def read_table(config: Positions, nla: NLA, texts: Records) -> Records:
     """Every place of some texts explained and rebuilt."""
-    vectors = vectors_at(nla.model, nla.site, [text.ids for text in texts], [text.places for text in texts])
+    vectors = vectors_at(nla.model, nla.site, [text["ids"] for text in texts], [text["places"] for text in texts])
     said = [row[0] for row in nla.explain(vectors, max_tokens=config.max_tokens)]
     mse = direction_mse(nla.reconstruct([one.text for one in said]), vectors).tolist()
     at = [
-        {"id": text.id, "family": text.family, "position": place, "token": text.tokens[place]}
-        | {"prefix": text.text[: text.ends[place]][-PREFIX:]}
+        {"id": text["id"], "family": text["family"], "position": place, "token": text["tokens"][place]}
+        | {"prefix": text["text"][: text["ends"][place]][-PREFIX:]}
         for text in texts
-        for place in text.places
+        for place in text["places"]
     ]
     return [
         {**place, "text": one.text, "finish": one.finish, "mse": error, "vector": vector.numpy()}
@@ -122,10 +123,11 @@ def _ends(reader: Reader, ids: Sequence[int]) -> list[int]:
     return np.minimum.accumulate(lengths[::-1])[::-1].tolist()
 
 
-def _in_tokens(facts: Sequence[Fact], ends: Sequence[int]) -> Iterator[Known]:
+def _in_tokens(facts: Sequence[Fact], ends: Sequence[int]) -> Iterator[dict[str, Any]]:
     """The facts that are settled within the tokens read."""
     for fact in facts:
         settled = settled_token(ends, fact)
         if settled < len(ends):
-            stated = None if fact.stated_at is None else int(np.searchsorted(ends, fact.stated_at, side="right"))
-            yield Known(fact.name, fact.value, settled, stated if stated is not None and stated < len(ends) else None)
+            at = len(ends) if fact.stated_at is None else int(np.searchsorted(ends, fact.stated_at, side="right"))
+            stated = at if at < len(ends) else None
+            yield {"name": fact.name, "value": fact.value, "settled": settled, "stated": stated}

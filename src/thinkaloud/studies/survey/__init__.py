@@ -2,14 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from thinkaloud.errors import UserError
 from thinkaloud.studies.config import Study, corpora, study
-
-if TYPE_CHECKING:
-    from thinkaloud.studies.folder import Folder
-    from thinkaloud.studies.page import Page
 
 Kind = Literal["text", "chat"]
 FILES: dict[Kind, str] = {"text": "texts", "chat": "chats"}
@@ -21,7 +17,6 @@ class Survey(Study):
     """What do explanations look like, what in them carries the vector, and which tokens are hard?"""
 
     name: ClassVar[str] = "survey"
-    analysis: ClassVar = {"browse": ()}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
     texts: str = "pocket"
@@ -44,8 +39,6 @@ class Survey(Study):
     and fve. The AR of the pair rebuilds vectors of its width; without vectors no model is loaded."""
     ablated: int = 2_000
     """Explanations whose paragraphs are removed and replaced."""
-    browse: int = 600
-    """Explanations that the page lets one browse."""
 
     def check(self) -> None:
         if self.explanations is None:
@@ -59,12 +52,3 @@ class Survey(Study):
         from thinkaloud.studies.survey.ready import has_vectors
 
         return self.explanations is None or has_vectors(Path(self.explanations))
-
-    def page(self, folder: "Folder") -> "Page":
-        from thinkaloud.render.page import asset
-        from thinkaloud.studies.page import told
-        from thinkaloud.studies.survey.page import browse, choose
-
-        rows = folder.kept("explanations")
-        some = [rows[i] for i in choose([row["kind"] for row in rows], self.browse, self.seed)]
-        return told(__package__, folder, asset("browse.js"), config=self, browse=browse(some), browsed=len(some))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,24 +37,15 @@ QUOTED = 512  # tokens before and with the one that is read in which quotations 
 MIN_POSITION = 4  # a model's first tokens have vectors unlike all others
 SCANNED = 100_000  # documents passed in search of a kind before it counts as not there
 
+Record = dict[str, Any]
 READ = {"kind": pa.string(), "doc_id": pa.string(), "ids": pa.list_(pa.int32()), "positions": pa.list_(pa.int32())}
-
-
-@dataclass(frozen=True)
-class Source:
-    """A document as M reads it: its tokens, cut at M's context, and the positions that are read."""
-
-    kind: Kind
-    doc_id: str
-    ids: Sequence[int]
-    positions: Sequence[int]
 
 
 def source(
     document: Document, kind: Kind, tokenizer: Any, special: np.ndarray, context: int, each: int, seed: int
-) -> Source | None:
-    """The document with `each` positions from the fifth on, never `special` tokens; None where it has none, or the chat
-    template refuses it.
+) -> Record | None:
+    """The document as M reads it: its tokens, cut at M's context, and `each` positions from the fifth on, never
+    `special` tokens; None where it has none, or the chat template refuses it.
     """
     ids = encode(tokenizer, [document])[0]
     if not ids:
@@ -63,7 +53,7 @@ def source(
     window = windows_of(document, ids, tokenizer.bos_token_id, None, context)[0]
     allowed = allowed_positions(window.ids, special, MIN_POSITION)
     places = choose_positions(seed, document.id, allowed, each)
-    return Source(kind, document.id, window.ids, places) if places else None
+    return {"kind": kind, "doc_id": document.id, "ids": window.ids, "positions": places} if places else None
 
 
 def run(config: Survey, folder: Folder, nla: NLA | None) -> None:
@@ -78,18 +68,18 @@ def run(config: Survey, folder: Folder, nla: NLA | None) -> None:
 
 
 def _read_and_explained(config: Survey, folder: Folder, nla: NLA) -> dict[str, str]:
-    sources: list[Source] = []
+    sources: list[Record] = []
     for kind, name in FILES.items():
         found = folder.table(f"{name}-read", lambda kind=kind: _read(config, folder, nla, kind))
-        sources += [Source(**row) for row in found.to_pylist()]
+        sources += found.to_pylist()
     if not sources:
         raise UserError(
             f"no position to read in texts={config.texts} and chats={config.chats}: "
             "documents need more than 4 tokens; name a corpus with texts or chats"
         )
 
-    def baseline() -> list[dict[str, Any]]:
-        size, ids = DOCUMENTS_AT_ONCE, [source.doc_id for source in sources]
+    def baseline() -> list[Record]:
+        size, ids = DOCUMENTS_AT_ONCE, [source["doc_id"] for source in sources]
         blocks = (vectors_of(nla, sources[i : i + size]).numpy() for i in range(0, len(sources), size))
         return [(nla.baseline or Baseline.of_blocks(blocks, ids, "this survey")).to_dict()]
 
@@ -97,7 +87,7 @@ def _read_and_explained(config: Survey, folder: Folder, nla: NLA) -> dict[str, s
     table = folder.pieces(
         "explanations", sources, DOCUMENTS_AT_ONCE, lambda some, _: explained(some, nla, of, config.max_tokens)
     )
-    alone = [replace(source, positions=[position]) for source in sources for position in source.positions]
+    alone = [{**source, "positions": [position]} for source in sources for position in source["positions"]]
     _ablation(config, folder, nla, table, lambda rows: vectors_of(nla, [alone[row] for row in rows]))
     return _facts(config, nla, of, table.select(["kind", "doc_id"]).to_pandas())
 
@@ -136,7 +126,7 @@ def _ablation(config: Survey, folder: Folder, nla: NLA, table: pa.Table, vectors
     """The table of ablated explanations; `vectors` gives those of rows."""
     made = paragraphs.variants(table["text"].to_pylist(), table["doc_id"].to_pylist(), config.ablated, config.seed)
 
-    def scored(records: Sequence[dict[str, Any]], _: int) -> list[dict[str, Any]]:
+    def scored(records: Sequence[Record], _: int) -> list[Record]:
         index = {row: i for i, row in enumerate(dict.fromkeys(record["row"] for record in records))}
         targets = vectors(list(index))[[index[record["row"]] for record in records]]
         errors = text_mse(nla.reconstruct, [record["text"] for record in records], targets).tolist()
@@ -151,26 +141,26 @@ def _read(config: Survey, folder: Folder, nla: NLA, kind: Kind) -> pa.Table:
     name = config.texts if kind == "text" else config.chats
     context, tokenizer = min(families.context_length(nla.model), config.longest), nla.model_tokenizer
     how = (kind, tokenizer, special_ids(tokenizer), context, config.positions, config.seed)
-    found, n = list[tuple[Document, Source]](), 0
+    found, sources, n = list[Document](), list[Record](), 0
     for document in documents(name, kind, config.seed):
         if one := source(document, *how):
-            found.append((document, one))
-            n += len(one.positions)
+            found.append(document)
+            sources.append({**one, "positions": one["positions"][: config.n - n]})
+            n += len(one["positions"])
         if n >= config.n:
             break
-    sources = [one for _, one in found]
     if kind == "chat" and config.regenerate and found:
-        own = regenerated([document for document, _ in found], nla, folder, config.reply_tokens, context)
+        own = regenerated(found, nla, folder, config.reply_tokens, context)
         sources = [one for document in own if (one := source(document, *how))]
-    return pa.Table.from_pylist([asdict(one) for one in cut(sources, config.n)], schema=pa.schema(READ))
+    return pa.Table.from_pylist(sources, schema=pa.schema(READ))
 
 
-def vectors_of(nla: NLA, sources: Sequence[Source]) -> Float[Tensor, "n d"]:
+def vectors_of(nla: NLA, sources: Sequence[Record]) -> Float[Tensor, "n d"]:
     """The activations at the sources' positions, in order: float32, unscaled."""
-    return vectors_at(nla.model, nla.site, [s.ids for s in sources], [s.positions for s in sources])
+    return vectors_at(nla.model, nla.site, [s["ids"] for s in sources], [s["positions"] for s in sources])
 
 
-def explained(sources: Sequence[Source], nla: NLA, baseline: Baseline, max_tokens: int) -> list[dict[str, Any]]:
+def explained(sources: Sequence[Record], nla: NLA, baseline: Baseline, max_tokens: int) -> list[Record]:
     """A row for every position: what it is, what was said of it, and how well that rebuilds it.
 
     An empty text describes nothing, and has no error.
@@ -179,11 +169,16 @@ def explained(sources: Sequence[Source], nla: NLA, baseline: Baseline, max_token
     said = [row[0] for row in nla.explain(vectors, max_tokens=max_tokens)]
     errors = text_mse(nla.reconstruct, [one.text for one in said], vectors).tolist()
     reader, special = Reader(nla.model_tokenizer), set(special_ids(nla.model_tokenizer).tolist())
-    made, places = [], [(source, position) for source in sources for position in source.positions]
+    made, places = [], [(source, position) for source in sources for position in source["positions"]]
     for (source, position), one, mse in zip(places, said, errors, strict=True):
-        read = source.ids[max(0, position + 1 - QUOTED) : position + 1]
-        row = {"kind": source.kind, "doc_id": source.doc_id, "position": position, "token": reader.token(read[-1])}
-        row |= {"token_class": token_class(source.ids, position, reader, special)}
+        read = source["ids"][max(0, position + 1 - QUOTED) : position + 1]
+        row = {
+            "kind": source["kind"],
+            "doc_id": source["doc_id"],
+            "position": position,
+            "token": reader.token(read[-1]),
+        }
+        row |= {"token_class": token_class(source["ids"], position, reader, special)}
         row |= {"prefix": reader.prefix(read[-PREFIX:])[-PREFIX:], "quotes": _quotes(one.text, reader.prefix(read))}
         scores = {"mse": None, "fve": None} if mse != mse else {"mse": mse, "fve": fve(mse, baseline)}
         made.append({**row, "text": one.text, "finish": one.finish, **scores})
@@ -226,13 +221,3 @@ def documents(name: str, kind: Kind, seed: int) -> Iterator[Document]:
         if (episode.messages is not None) == chat and episode.text not in seen:
             seen.add(episode.text)
             yield Document(f"world-{i}", text=None if chat else episode.text, messages=episode.messages)
-
-
-def cut(sources: Sequence[Source], n: int) -> list[Source]:
-    """The sources with `n` positions in all, or what there is."""
-    out = []
-    for one in sources:
-        if n > 0:
-            out.append(replace(one, positions=one.positions[:n]))
-        n -= len(one.positions)
-    return out
