@@ -74,7 +74,7 @@ class Sureness(Study):
                 "tokens": len,
                 "from": lambda own, column=column: float(own[column].min()),
                 "to": lambda own, column=column: float(own[column].max()),
-                "FVE": lambda own: mean(own["fve"]),
+                "FVE": "fve",
             }
             found.by("quarters", quarters.sort_values(column), {"quarter": "quarter"}, numbers, of=label)
         return found

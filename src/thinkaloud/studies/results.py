@@ -7,7 +7,7 @@ claim's id, null and published values, Holm's p and the verdict beside it.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,15 @@ import numpy as np
 import pandas as pd
 
 from thinkaloud.atomic import write_whole
-from thinkaloud.stats import Estimate, Statistic, estimate
-from thinkaloud.studies.verdicts import Expected, Finding, claims, judged, worst
+from thinkaloud.stats import Estimate, Statistic, estimate, mean
+from thinkaloud.studies.verdicts import Finding, claims, judged, worst
 
 FILE = "results.parquet"
 CLAIMS = "claims"
 COUNT, NUMBER, TEXT, YES = "count", "number", "text", "yes or no"
 _ESTIMATE = [field.name for field in fields(Estimate)]
-_EXPECTED = [field.name for field in fields(Expected)]
-_TESTED = [*_EXPECTED, "optional"]
-_CLAIM = [*_TESTED, "p_holm", "verdict", "why"]
+_EXPECTED = ["null", "direction", "published", "margin"]
+_CLAIM = [*_EXPECTED, "optional", "p_holm", "verdict", "why"]
 _FLOATS = ("value", "low", "high", "p")
 _TYPES = dict.fromkeys((*_FLOATS, "null", "published", "margin", "p_holm"), "float64")
 _TYPES |= {**dict.fromkeys(("row", "n", "clusters", "direction"), "Int64"), "optional": "object"}
@@ -32,7 +31,7 @@ _KINDS = {bool: YES, int: COUNT, float: NUMBER}  # in this order: True is an int
 _READ = {YES: bool, COUNT: round, NUMBER: float}
 COLUMNS = ["study", "table", "row", "labels", "quantity", *_ESTIMATE, "text", *_CLAIM]
 
-Quantity = Callable[[pd.DataFrame], Any]
+Quantity = str | Callable[[pd.DataFrame], Any]
 
 
 class Results:
@@ -59,10 +58,11 @@ class Results:
     ) -> None:
         """Add a row for each group of the rows of `of` that are alike in the columns `by` (label: column), in order.
 
-        A quantity is a function of the group's rows: a `Statistic` is estimated, anything else is shown as it is.
+        A quantity is a function of the group's rows: a `Statistic` is estimated, anything else is shown as it is. Or it
+        is a column, of which the mean is estimated.
         """
         for key, group in of.groupby(list(by.values()), sort=False, observed=True):
-            found = {name: make(group) for name, make in quantities.items()}
+            found = {n: mean(numbers(group[of])) if isinstance(of, str) else of(group) for n, of in quantities.items()}
             self.row(
                 table,
                 {**labels, **dict(zip(by, key, strict=True))},
@@ -74,20 +74,20 @@ class Results:
         self.row("values", {"": name}, {"value": found})
         return found
 
-    def test(self, claim: str, found: Estimate | None = None, part: str = "", why: str = "", **other: Any) -> None:
-        """Test a claim, or a `part` of it; where it cannot be, `why`. `other`: its null, direction, published value and
+    def test(self, claim: str, found: Estimate | None = None, part: str = "", why: str = "", **how: Any) -> None:
+        """Test a claim, or a `part` of it; where it cannot be, `why`. `how`: its null, direction, published value and
         margin, where they are not those of claims.yaml; `optional` where the claim can hold without this part.
         """
-        base = {name: getattr(claims()[claim], name) for name in _EXPECTED}
-        self._findings.append(Finding(claim, found, part, why, **{**base, **other}))
+        optional = how.pop("optional", False)
+        self._findings.append(Finding(replace(claims()[claim], **how), found, part, why, optional))
 
     def write(self, folder: Path) -> None:
         """Write results.parquet, with a verdict for every claim that claims.yaml gives to this study."""
-        tested = {finding.claim for finding in self._findings}
+        tested = {finding.claim.id for finding in self._findings}
         for claim in claims().values():
             if claim.study == self.study and claim.id not in tested:
                 self.test(claim.id, why="not tested")
-        findings = sorted(self._findings, key=lambda finding: list(claims()).index(finding.claim))
+        findings = sorted(self._findings, key=lambda finding: list(claims()).index(finding.claim.id))
         lines = [
             self._line(table, i, labels, name, value)
             for table, rows in self._tables.items()
@@ -95,8 +95,8 @@ class Results:
             for name, value in (quantities or {"": None}).items()  # a row of labels alone is a row too
         ]
         for i, (finding, (verdict, p, why)) in enumerate(zip(findings, judged(findings), strict=True)):
-            line = self._line(CLAIMS, i, {"claim": finding.claim, "part": finding.part}, "tested", finding.found)
-            more = {name: getattr(finding, name) for name in _TESTED}
+            line = self._line(CLAIMS, i, {"claim": finding.claim.id, "part": finding.part}, "tested", finding.found)
+            more = {name: getattr(finding.claim, name) for name in _EXPECTED} | {"optional": finding.optional}
             lines.append(line | more | {"p_holm": p, "verdict": verdict, "why": why})
         frame = pd.DataFrame(lines, columns=COLUMNS).astype({name: _TYPES.get(name, "string") for name in COLUMNS})
         write_whole(folder / FILE, lambda file: frame.to_parquet(file, index=False))
@@ -108,6 +108,11 @@ class Results:
             return line | {field: getattr(value, field) for field in _ESTIMATE if value is not None}
         kind = next((kind for of, kind in _KINDS.items() if isinstance(_plain(value), of)), TEXT)
         return line | {"method": kind, **({"text": str(value)} if kind == TEXT else {"value": float(value)})}
+
+
+def numbers(column: pd.Series) -> pd.Series:
+    """True, False and missing as 1, 0 and NaN."""
+    return column.astype("Float64" if column.dtype == object else float).astype(float)
 
 
 class Read:

@@ -139,9 +139,7 @@ def order(found: Results, every: Frame) -> None:
         found.test(claim, found.estimate(statistic, some), part=part, why=why)
     sizes = every.assign(evenness=every["counterfactual_model"].abs()).dropna(subset="evenness")
     even = sizes.groupby([*KEY[:2], "right"])["evenness"].agg(evenness).dropna().reset_index()
-    found.by(
-        "evenness", even, {"M is right": "right"}, {"evenness": lambda g: mean(g["evenness"]), "explanations": len}
-    )
+    found.by("evenness", even, {"M is right": "right"}, {"evenness": "evenness", "explanations": len})
     differs = found.estimate(difference(even["evenness"], even["right"]), even)
     found.test("A6", differs, part="evenness, right less wrong", direction=0)
 

@@ -84,7 +84,7 @@ def solutions(found: Results, solved: pd.DataFrame) -> None:
 def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     """How often explanations name M's answer, above chance: where it is still ahead, and by where it stands."""
 
-    shares: dict[str, Any] = {"explanations": len, HELD: lambda g: mean(g[HELD]), GOLD: lambda g: mean(g[GOLD])}
+    shares: dict[str, Any] = {"explanations": len, HELD: HELD, GOLD: GOLD}
     for chance in (OWN, POSSIBLE):
         shares[chance] = lambda g, of=chance: g[of].mean()
         shares[f"above {chance}"] = lambda g, of=chance: contrast(g[HELD] - g[of])
@@ -137,7 +137,7 @@ def sampled(found: Results, each: pd.DataFrame) -> None:
             records.append((place, problem, k, held, chance, float(first["standing"] == "written")))
     drawn = pd.DataFrame(records, columns=["place", "problem", "samples", "held", "chance", "written"])
     quantities: dict[str, Any] = {
-        "at least one holds it": lambda g: mean(g["held"]),
+        "at least one holds it": "held",
         "chance": lambda g: g["chance"].mean(),
         "above chance": lambda g: contrast(g["held"] - g["chance"]),
         "written before": lambda g: g["written"].mean(),
@@ -250,7 +250,7 @@ def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: S
     each = by_name(edited, places)
     sides = {f"cost {n}": lambda g, n=n: mean(g["cost"].where(g["outcome"] == n)) for n in OUTCOMES[:2]}
     gap = {"right − wrong": lambda g: difference(g["cost"], g["outcome"] == "right")}
-    shown = {"explanations": len, "MSE before": lambda g: g["mse_before"].mean(), "cost": lambda g: mean(g["cost"])}
+    shown = {"explanations": len, "MSE before": lambda g: g["mse_before"].mean(), "cost": "cost"}
     found.by("edits", each.sort_values("edit"), {"edit": "edit", "place": "place"}, {**shown, **sides, **gap})
     wide = edited.pivot_table(index=keys, columns="edit", values="cost").reset_index()
     if {"answer removed", "other number removed"} <= set(wide):

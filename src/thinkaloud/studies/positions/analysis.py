@@ -14,7 +14,7 @@ from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import KINDS_OF_WORDS, NEVER, WHEN
 from thinkaloud.studies.positions.persistence import CURVES, above, kept, left
-from thinkaloud.studies.results import Results
+from thinkaloud.studies.results import Results, numbers
 
 AROUND = range(-12, 7)  # tokens around a statement
 EARLY = list(WHEN[:2])
@@ -36,9 +36,9 @@ def along(found: Results, said: pd.DataFrame) -> None:
     """FVE by how many tokens stand before the one that is read, and by kind of text."""
     ordered = said.sort_values("position", kind="stable")
     ordered["bin"] = ordered["position"].map(bin_of)
-    counts = {"texts": lambda g: g["id"].nunique(), "explanations": len, "FVE": _mean("fve")}
+    counts = {"texts": lambda g: g["id"].nunique(), "explanations": len, "FVE": "fve"}
     found.by("along", ordered, {"tokens from the start": "bin"}, counts)
-    found.by("along by kind", ordered, {"bin": "bin", "kind": "family"}, {"FVE": _mean("fve")})
+    found.by("along by kind", ordered, {"bin": "bin", "kind": "family"}, {"FVE": "fve"})
     found.by("kinds", said.sort_values("family", kind="stable"), {"kind of text": "family"}, counts)
     parts = {str(name): found.estimate(mean(g["fve"]), g) for name, g in said.groupby("family")}
     found.value("whole", pooled(found.estimate(mean(said["fve"]), said), parts))
@@ -83,17 +83,17 @@ def facts_named(found: Results, facts: pd.DataFrame, moments: pd.DataFrame) -> N
         return found.test("P1", why="the facts of these texts are not known")
     facts = facts.assign(
         label=facts["family"] + ": " + facts["fact"] + np.where(facts["stated"].isna(), " (not stated)", ""),
-        more=_numbers(facts["before"]) - _numbers(facts["chance"]),
+        more=numbers(facts["before"]) - numbers(facts["chance"]),
         delay=facts["named"] - facts["settled"],
         ahead=(facts["stated"] - facts["named"]).where(facts["before"].eq(True)),
     ).sort_values(["label", "stands"], kind="stable")
     columns = {"named before": "before", "chance": "chance", "difference": "more", "delay": "delay", "ahead": "ahead"}
     by = {"fact": "label", "in the text already": "stands"}
-    found.by("facts", facts, by, {"facts": len} | {name: _mean(column) for name, column in columns.items()})
+    found.by("facts", facts, by, {"facts": len} | columns)
     if len(moments):
         near = moments[moments["to_stated"].isin(AROUND)].sort_values(["family", "to_stated"], kind="stable")
         by = {"family": "family", "tokens": "to_stated"}
-        found.by("moments", near, by, {"its own value": _mean("named"), "values of other episodes": _mean("chance")})
+        found.by("moments", near, by, {"its own value": "named", "values of other episodes": "chance"})
     fresh = facts[~facts["stands"] & facts["stated"].notna() & (facts["places"] > 0) & facts["chance"].notna()]
     _beyond_chance(found, "P1", fresh, "family", "facts that were settled, not yet said, and differ from text to text")
 
@@ -122,17 +122,8 @@ def _beyond_chance(found: Results, claim: str, some: pd.DataFrame, by: str, what
     for part, one in parts.items():
         found.test(claim, one, part, optional=True)
     for name, column in (("early", "before"), ("early by chance", "chance")):
-        found.value(f"{claim} {name}", found.estimate(mean(_numbers(some[column])), some))
+        found.value(f"{claim} {name}", found.estimate(mean(numbers(some[column])), some))
     found.value(f"{claim} more", pooled(found.estimate(contrast(some["more"]), some), parts))
-
-
-def _mean(column: str) -> Any:
-    return lambda group: mean(_numbers(group[column]))
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    """True, False and missing as 1, 0 and NaN."""
-    return column.astype("Float64" if column.dtype == object else float).astype(float)
 
 
 def _chance(words: pd.DataFrame, names: list[str]) -> pd.Series:

@@ -133,7 +133,7 @@ def parts(found: Results, fve: pd.DataFrame) -> None:
 def tokens(found: Results, rows: pd.DataFrame) -> None:
     """FVE by class of token, and classes by decile of error; claim B5."""
     classed = rows[rows["fve"].notna() & rows["token_class"].notna()]
-    counted: dict[str, Any] = {"positions": len, "FVE": lambda g: mean(g["fve"])}
+    counted: dict[str, Any] = {"positions": len, "FVE": "fve"}
     for kind, name in FILES.items():
         if (classed["kind"] == kind).any():
             counted[f"FVE, {name}"] = lambda g, kind=kind: mean(g["fve"].where(g["kind"] == kind))
