@@ -108,7 +108,7 @@ def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_n
 def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[dict[str, Any]]) -> None:
     records = claims_kept(three, reach=3)
     same = of(records, "kind of text", 1)
-    assert (found(kept, same).value, found(kept, same, "chance").value, found(kept, same, "kin").value) == (1, 1, 1)
+    assert (found(kept, same).value, found(kept, same, "chance").value) == (1, 1)
     assert found(above, same).value == 0
     assert not len(of(records, "number", 1))
 
@@ -127,7 +127,7 @@ def test_claims_drawn_alike_for_every_text_and_position_are_not_kept_beyond_chan
         assert found(above, of(records, "topic", k)).sign == 0
 
 
-def test_chance_is_of_other_texts_at_the_later_position_and_kin_of_the_same_family() -> None:
+def test_chance_is_of_other_texts_at_the_later_position() -> None:
     spoken = [
         said("a", 0, "Prose about apples.", family="x"),
         said("a", 1, "Prose about pears.", family="x"),
@@ -137,7 +137,7 @@ def test_chance_is_of_other_texts_at_the_later_position_and_kin_of_the_same_fami
         said("d", 2, "Prose about apples.", family="x"),
     ]
     record = of(claims_kept(spoken, 1), "topic", 1).set_index("id").loc["a"]
-    assert (record["kept"], record["chance"], record["kin"]) == (0, 0.5, 1)  # b and c stand at 1, d does not
+    assert (record["kept"], record["chance"]) == (0, 0.5)  # b and c stand at 1, d does not
 
 
 def test_one_text_has_no_chance_level(three: list[dict[str, Any]]) -> None:

@@ -20,20 +20,15 @@ from thinkaloud.studies.results import FILE, Read
 SHORT = 24  # characters of a cell that is not broken into lines; a longer one has room for some words in each
 CONTEXT = 240  # characters of the text before the token of an example
 EXAMPLES = (0.25, 0.5, 0.75)  # quantiles of FVE that stand as examples
-CHOSEN = (
-    "Of all explanations with a score, those at the quartiles of FVE: a quarter are worse than the first, half than "
-    "the second. Above each is the end of the text that M had read, the token whose activation is explained marked."
-)
 
 
 @dataclass(frozen=True)
 class Section:
-    """What a part of a page shows and what it does not, in HTML (plain text is escaped), and markup behind it."""
+    """What a part of a page shows and what it does not, in HTML (plain text is escaped)."""
 
     title: str
     shows: str
     shows_not: str
-    markup: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,8 @@ def told(template: str, folder: Folder, **found: Any) -> Page:
     results = Read(folder.out)
     parts: Any = environment().get_template("parts.html").module
 
-    def section(title: str, markup: str = "", *, caller: Any) -> str:
-        drafts.append({"title": title, "shows": Markup(caller().strip()), "markup": markup})
+    def section(title: str, *, caller: Any) -> str:
+        drafts.append({"title": title, "shows": Markup(caller().strip())})
         return ""
 
     def limits(*, caller: Any) -> str:
@@ -87,15 +82,12 @@ def told(template: str, folder: Folder, **found: Any) -> Page:
     made |= {"results": results, "values": results.values, "facts": kept["facts"], **found}
     said = prose(text, **made, shown=lambda value: minus(str(value)))
     title, question, answer = (
-        Markup(_words(getattr(said, name))).unescape() for name in ("title", "question", "answer")
+        # However the template breaks them into lines.
+        Markup(" ".join(escape(getattr(said, name)).split())).unescape()
+        for name in ("title", "question", "answer")
     )
     sections = [Section(**draft) for draft in drafts]
     return Page(title, question, answer, kept["facts"], sections, kept["examples"], results.claims(), FILE)
-
-
-def _words(text: str) -> Markup:
-    """The words of a template's paragraph, however it breaks them into lines."""
-    return Markup(" ".join(escape(text).split()))
 
 
 def examples(said: plots.Records) -> list[dict[str, Any]]:
@@ -117,13 +109,7 @@ def examples(said: plots.Records) -> list[dict[str, Any]]:
 
 def render(page: Page, command: str = "") -> str:
     """The page as one HTML file: no network, no other file but the data that it links to."""
-    return fill(
-        "study.html", title=page.title, page=page, command=command, chosen=CHOSEN, cell=_cell, fve=_fve, markup=Markup
-    )
-
-
-def _fve(value: float) -> str:
-    return minus(f"{value:.2f}")
+    return fill("study.html", title=page.title, page=page, command=command, cell=_cell, minus=minus)
 
 
 def _cell(value: Any) -> tuple[str, str, str, str]:

@@ -59,8 +59,8 @@ def run(config: Anchors, folder: Folder, nla: NLA) -> None:
     ).to_pandas()
     traces = folder.pieces("trace_rollouts", traced, PIECE, worked_on).to_pandas()
     folder.table("trace_said", lambda: trace.said_at_ends(config, nla, traced))
-    folder.table("similarity", lambda: _similar(config, nla, some, rollouts))
-    folder.table("trace_similarity", lambda: _similar(config, nla, traced, traces, sums=True))
+    folder.table("similarity", lambda: _similar(nla, some, rollouts))
+    folder.table("trace_similarity", lambda: _similar(nla, traced, traces, sums=True))
     facts = {
         "Pair": nla.name,
         "Site": str(nla.site),
@@ -70,7 +70,7 @@ def run(config: Anchors, folder: Folder, nla: NLA) -> None:
         "Explanations": f"{len(some)} that close, of {len(explained)}, at temperature {config.temperature:g}",
         "Continuations": f"{len(rollouts):,} of explanations, {len(traces):,} of solutions: {config.rollouts} of every "
         "prefix",
-        "Similarity": f"cosine, mean removed, in {'the AR space' if config.embedding == 'ar' else config.embedding}",
+        "Similarity": "cosine, mean removed, in the AR's space",
     }
     folder.keep(facts, examples([{**row, "note": row["place"]} for row in some]))
 
@@ -122,7 +122,7 @@ def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, s
     return out
 
 
-def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> Rows:
+def _similar(nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> Rows:
     """How like the original every sentence is that was drawn in its place."""
     both = drawn.assign(sentence=drawn["kept"]).merge(sentences(texts), on=["problem", "place", "sentence"])
-    return similarities(config.embedding, nla, zip(both["drawn"], both["words"], strict=True), sums)
+    return similarities(nla, zip(both["drawn"], both["words"], strict=True), sums)

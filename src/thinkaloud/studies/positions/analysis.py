@@ -58,13 +58,12 @@ def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
         here = persistence[persistence["claim"] == kind]
         at = {int(k): some for k, some in here.groupby("k")}
         for k, some in at.items():
-            curve = {name: found.estimate(kept(some, name), some) for name in ("kept", "chance", "kin")}
+            curve = {name: found.estimate(kept(some, name), some) for name in ("kept", "chance")}
             found.row("curves", {"claim": kind, "k": k}, curve)
         if 1 not in at:
             continue
         row: dict[str, Any] = {"kept 1 on": found.estimate(kept(at[1]), at[1])}
         row["beyond other texts"] = beyond = found.estimate(above(at[1]), at[1])
-        row["beyond its kind"] = found.estimate(above(at[1], "kin"), at[1])
         row[f"beyond other texts {reach} on"] = found.estimate(above(at[reach]), at[reach]) if reach in at else None
         texts, known = here.drop_duplicates("id").sort_values("id"), reach in at and beyond.sign > 0
         row[f"of it left {reach} on"] = found.estimate(left(here, reach), texts) if known else None

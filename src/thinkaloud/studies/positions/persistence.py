@@ -17,20 +17,18 @@ from thinkaloud.studies.positions.claims import KINDS, claims
 
 VECTOR = "vector (cosine)"
 CURVES = (*KINDS, VECTOR)
-LEVELS = {"chance": ["position"], "kin": ["family", "position"]}
 
 Records = Sequence[Mapping[str, Any]]
 
 
 def claims_kept(said: Records, reach: int) -> list[dict[str, Any]]:
-    """For each text, kind of claim and distance k: sums over its positions of the share kept and of its chance levels.
+    """For each text, kind of claim and distance k: sums over its positions of the share kept and of its chance level.
 
     kept     the share of a position's claims of a kind that the same text's explanation k positions on holds
     chance   that share, on average over the explanations of other texts at that position
-    kin      the same over other texts of the same family
 
-    `n_kept` and so on count the positions summed: those with a claim of the kind, and with something to compare;
-    `own_chance` and `own_kin` are `kept` summed over the same positions as these.
+    `n_kept` and `n_chance` count the positions summed: those with a claim of the kind, and with something to compare;
+    `own_chance` is `kept` summed over the same positions as `chance`.
     """
     from sklearn.preprocessing import MultiLabelBinarizer
 
@@ -51,28 +49,24 @@ def vectors_kept(places: Records, vectors: Float[np.ndarray, "n d"], reach: int)
 
 
 def _summed(said: Records, claim: str, held: Any, sizes: np.ndarray, reach: int) -> list[dict[str, Any]]:
-    """Sums by text and distance of products of rows of `held`, over the first one's size, and of their chance levels.
+    """Sums by text and distance of products of rows of `held`, over the first one's size, and of their chance level.
 
     What is of one row is n × c, dense or sparse. A row of size 0 claims nothing and is compared with none.
     """
     at = pd.DataFrame([{key: one[key] for key in ("id", "family", "position")} for one in said])
     at["row"] = np.arange(len(at))
-    levels = {}
-    for name, by in LEVELS.items():
-        group = at.groupby(by).ngroup().to_numpy()
-        levels[name] = group, sparse.csr_array((np.ones(len(at)), (group, at["row"]))) @ held, np.bincount(group)
+    group = at.groupby("position").ngroup().to_numpy()
+    total, n = sparse.csr_array((np.ones(len(at)), (group, at["row"]))) @ held, np.bincount(group)
     out = []
     for k in range(1, reach + 1):
         pairs = at.merge(at.assign(position=at["position"] - k), on=["id", "family", "position"])
         pairs = pairs[sizes[pairs["row_x"]] > 0]
         first, later = pairs["row_x"].to_numpy(), pairs["row_y"].to_numpy()
         own = (held[first] * held[later]).sum(axis=1) / sizes[first]
-        sums = {"kept": own, "n_kept": np.ones(len(own))}
-        for name, (group, total, n) in levels.items():
-            others = n[group[later]] - 1
-            theirs = (held[first] * total[group[later]]).sum(axis=1) / sizes[first] - own
-            sums[name] = theirs / np.maximum(others, 1)
-            sums |= {f"own_{name}": np.where(others, own, 0), f"n_{name}": (others > 0).astype(float)}
+        others = n[group[later]] - 1
+        theirs = (held[first] * total[group[later]]).sum(axis=1) / sizes[first] - own
+        sums = {"kept": own, "n_kept": np.ones(len(own)), "chance": theirs / np.maximum(others, 1)}
+        sums |= {"own_chance": np.where(others, own, 0), "n_chance": (others > 0).astype(float)}
         texts = pairs.assign(**sums).groupby(["id", "family"], sort=False)[list(sums)].sum()
         out += texts.reset_index().assign(claim=claim, k=k).to_dict("records")
     return out
@@ -83,9 +77,9 @@ def kept(records: pd.DataFrame, of: str = "kept") -> Statistic:
     return weighted(records[of], records[f"n_{of}"])
 
 
-def above(records: pd.DataFrame, of: str = "chance") -> Statistic:
-    """The share kept less a chance level, over the positions that have one."""
-    return weighted(records[f"own_{of}"] - records[of], records[f"n_{of}"])
+def above(records: pd.DataFrame) -> Statistic:
+    """The share kept less its chance level, over the positions that have one."""
+    return weighted(records["own_chance"] - records["chance"], records["n_chance"])
 
 
 def left(records: pd.DataFrame, k: int) -> Statistic:
