@@ -77,7 +77,7 @@ def written(make: Callable[[Results], None]) -> Read:
 
 
 def table_of(facts: Records) -> list[dict[str, Any]]:
-    return written(lambda results: facts_table(results, pd.DataFrame(facts), pd.DataFrame()))["facts"]
+    return written(lambda results: facts_table(results, pd.DataFrame(facts)))["facts"]
 
 
 def remaining(records: pd.DataFrame, k: int) -> Estimate:
@@ -205,22 +205,19 @@ def with_fact(t: int, named_at: Sequence[int], length: int = 20) -> tuple[dict[s
 
 def test_a_fact_named_five_tokens_before_it_is_stated() -> None:
     made = [with_fact(t, [9, 15]) for t in range(4)]
-    facts, moments = facts_named([text for text, _ in made], [one for _, some in made for one in some])
+    facts = facts_named([text for text, _ in made], [one for _, some in made for one in some])
     for row in facts:
         assert (row["settled"], row["named"], row["stated"]) == (6, 9, 14)
         assert (row["before"], row["chance"], row["stands"]) == (True, 0.0, False)
-    at = {row["to_stated"]: row["named"] for row in moments}
-    assert sorted(at) == list(range(-8, 6))
-    assert [to for to, named in at.items() if named] == [-5, 1]
     assert table_of(facts)[0]["difference"].value == 1
 
 
 def test_a_mention_before_the_text_settles_the_fact_or_after_it_states_it_is_not_early() -> None:
     text, spoken = with_fact(0, [2, 17])
-    (row,), _ = facts_named([text], spoken)
+    (row,) = facts_named([text], spoken)
     assert (row["named"], row["before"], row["chance"]) == (17, False, None)
     text, spoken = with_fact(0, [])
-    assert facts_named([text], spoken)[0][0]["named"] is None
+    assert facts_named([text], spoken)[0]["named"] is None
 
 
 def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> None:
@@ -230,7 +227,7 @@ def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> No
     for t in range(64):
         texts.append(text_of(f"t{t}", " ".join("w" * 12), [known("animal", values[t % 8], 2, 10)]))
         spoken += [said(f"t{t}", p, f"Prose about {generator.choice(values)}.") for p in range(12)]
-    facts, _ = facts_named(texts, spoken)
+    facts = facts_named(texts, spoken)
     expected = 1 - (7 / 8) ** 8
     (row,) = table_of(facts)
     assert row["named before"].value == pytest.approx(expected, abs=0.15)
@@ -242,9 +239,8 @@ def test_values_named_without_regard_to_the_text_are_at_the_chance_level() -> No
 def test_a_fact_never_stated_is_followed_to_the_end_and_one_in_the_text_already_is_marked() -> None:
     text = text_of("a", "the office is far off now", [known("place:Vera:1", "office", 1, None)])
     spoken = [said("a", p, "Prose about the office." if p == 5 else "Prose.") for p in range(6)]
-    (row,), moments = facts_named([text], spoken)
+    (row,) = facts_named([text], spoken)
     assert (row["fact"], row["stands"], row["named"], row["places"], row["before"]) == ("place", True, 5, 5, True)
-    assert not moments
 
 
 def test_the_texts_own_words_are_found_by_kind_and_counted_from_their_first_token() -> None:
@@ -325,7 +321,7 @@ def test_what_is_named_beyond_chance_in_one_kind_and_below_it_in_another_has_no_
         for family in ("a", "b")
         for t in range(40)
     ]
-    tables = written(lambda results: facts_table(results, pd.DataFrame(facts), pd.DataFrame()))
+    tables = written(lambda results: facts_table(results, pd.DataFrame(facts)))
     assert tables.values["P1 more"].note == "not pooled: above zero in b, below in a"
     assert np.isnan(tables.values["P1 more"].value)
     (claim, _) = tables.claims()

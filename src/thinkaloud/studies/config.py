@@ -2,12 +2,12 @@
 
 import shlex
 import sys
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from thinkaloud.atomic import read_mapping, sha256_of
+from thinkaloud.atomic import sha256_of
 from thinkaloud.errors import UserError
 from thinkaloud.registry import Registry
 
@@ -150,18 +150,3 @@ def corpora(*names: str) -> None:
     for name in names:
         if name != "pocket":
             read_corpus(name)
-
-
-def from_file(path: Path, kind: type[Study]) -> dict[str, Any]:
-    """Values for a study from a JSON file; UserError for what is no field of it."""
-    usual = {field.name: field.default for field in fields(kind)}
-    found = read_mapping(path, f"no file {path}")
-    if odd := sorted(set(found) - set(usual)):
-        raise UserError(f"{path}: no option {odd[0]!r} in the study {kind.name}: there are {', '.join(sorted(usual))}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    for name, value in values.items():
-        like = type(usual[name])
-        fits = (int, float) if like is float else (like,)
-        if not (value is None or usual[name] in (None, MISSING) or type(value) in fits):
-            raise UserError(f"{path}: {name} must be {like.__name__}, found {value!r}")
-    return values

@@ -16,7 +16,6 @@ from thinkaloud.studies.positions.mentions import KINDS_OF_WORDS, NEVER, WHEN
 from thinkaloud.studies.positions.persistence import CURVES, above, kept, left
 from thinkaloud.studies.results import Results, numbers
 
-AROUND = range(-12, 7)  # tokens around a statement
 EARLY = list(WHEN[:2])
 
 
@@ -27,7 +26,7 @@ def results(config: Positions, folder: Folder) -> Results:
     said = pd.DataFrame(folder.kept("readings", but=["vector"]))
     along(found, said.assign(fve=[fve(mse, baseline) for mse in said["mse"]]))
     persists(found, pd.DataFrame(folder.kept("persistence")), config.reach)
-    facts_named(found, pd.DataFrame(folder.kept("facts")), pd.DataFrame(folder.kept("moments")))
+    facts_named(found, pd.DataFrame(folder.kept("facts")))
     words_named(found, pd.DataFrame(folder.kept("words")))
     return found
 
@@ -76,7 +75,7 @@ def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
         found.value(f"{name} kept by", next_[kind])
 
 
-def facts_named(found: Results, facts: pd.DataFrame, moments: pd.DataFrame) -> None:
+def facts_named(found: Results, facts: pd.DataFrame) -> None:
     """By fact, whether it is stated, and whether the text has its value already: when explanations name it."""
     if facts.empty:
         return found.test("P1", why="the facts of these texts are not known")
@@ -89,10 +88,6 @@ def facts_named(found: Results, facts: pd.DataFrame, moments: pd.DataFrame) -> N
     columns = {"named before": "before", "chance": "chance", "difference": "more", "delay": "delay", "ahead": "ahead"}
     by = {"fact": "label", "in the text already": "stands"}
     found.by("facts", facts, by, {"facts": len} | columns)
-    if len(moments):
-        near = moments[moments["to_stated"].isin(AROUND)].sort_values(["family", "to_stated"], kind="stable")
-        by = {"family": "family", "tokens": "to_stated"}
-        found.by("moments", near, by, {"its own value": "named", "values of other episodes": "chance"})
     fresh = facts[~facts["stands"] & facts["stated"].notna() & (facts["places"] > 0) & facts["chance"].notna()]
     _beyond_chance(found, "P1", fresh, "family", "facts that were settled, not yet said, and differ from text to text")
 

@@ -49,15 +49,15 @@ class Mention:
         return re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", self.plain) is not None
 
 
-def facts_named(texts: Records, said: Records) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """For each fact when it is first named; and for each position from its settling on, whether it is.
+def facts_named(texts: Records, said: Records) -> list[dict[str, Any]]:
+    """For each fact when it is first named.
 
     `settled`, `stated` and `named` are tokens, `named` from the settling on. `before`: named by the last position
     before the statement (or the last one, for what is never stated); `stands`: the text says the value when it settles
     it, so that copying is enough. `chance` is the mean of the same over the values that the fact has in other episodes
     of the family, where they differ.
     """
-    facts, moments = [], []
+    facts: list[dict[str, Any]] = []
     values: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for text in texts:
         for fact in text["facts"]:
@@ -84,10 +84,7 @@ def facts_named(texts: Records, said: Records) -> tuple[list[dict[str, Any]], li
                 | {"before": bool(own[window].any()) if window.any() else None}
                 | {"chance": _share(theirs[window].any(axis=0), others) if window.any() else None}
             )
-            for i, position in enumerate(at if stated is not None else ()):
-                now = {"to_stated": int(position) - stated, "named": bool(own[i])}
-                moments.append({**head, **now, "chance": _share(theirs[i], others)})
-    return facts, moments
+    return facts
 
 
 def words_named(texts: Records, said: Records) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 texts        the texts, their tokens, and their facts where they are known
 readings     explanations of every position, their errors, the vectors
 persistence  what is kept k positions on
-facts, moments, words    when known facts and the words of the texts are named
+facts, words    when known facts and the words of the texts are named
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,9 +38,8 @@ def run(config: Positions, folder: Folder, nla: NLA) -> None:
     texts = folder.table("texts", lambda: text_table(config, nla)).to_pylist()
     readings = folder.pieces("readings", texts, PIECE, lambda some, _: read_table(config, nla, some))
     said, vectors = readings.drop_columns(["vector"]).to_pylist(), np.stack(readings["vector"].to_numpy())
-    facts, moments = facts_named(texts, said)
     kept = [*claims_kept(said, config.reach), *vectors_kept(said, vectors, config.reach)]
-    tables = {"persistence": kept, "facts": facts, "moments": moments, "words": words_named(texts, said)}
+    tables = {"persistence": kept, "facts": facts_named(texts, said), "words": words_named(texts, said)}
     for name, records in tables.items():
         if records:
             folder.table(name, lambda records=records: records)

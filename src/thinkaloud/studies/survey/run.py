@@ -172,13 +172,8 @@ def explained(sources: Sequence[Record], nla: NLA, baseline: Baseline, max_token
     made, places = [], [(source, position) for source in sources for position in source["positions"]]
     for (source, position), one, mse in zip(places, said, errors, strict=True):
         read = source["ids"][max(0, position + 1 - QUOTED) : position + 1]
-        row = {
-            "kind": source["kind"],
-            "doc_id": source["doc_id"],
-            "position": position,
-            "token": reader.token(read[-1]),
-        }
-        row |= {"token_class": token_class(source["ids"], position, reader, special)}
+        row = {"kind": source["kind"], "doc_id": source["doc_id"], "position": position}
+        row |= {"token": reader.token(read[-1]), "token_class": token_class(source["ids"], position, reader, special)}
         row |= {"prefix": reader.prefix(read[-PREFIX:])[-PREFIX:], "quotes": _quotes(one.text, reader.prefix(read))}
         scores = {"mse": None, "fve": None} if mse != mse else {"mse": mse, "fve": fve(mse, baseline)}
         made.append({**row, "text": one.text, "finish": one.finish, **scores})
@@ -203,21 +198,20 @@ def _facts(config: Survey, nla: NLA, baseline: Baseline, table: pd.DataFrame) ->
         if kind == "chat" and config.regenerate:
             told += f"; assistant turns are M's own, greedy, at most {config.reply_tokens} tokens"
         facts[FILES[kind].capitalize()] = told if len(docs) else f"left out: none that could be read in {name}"
-    places = f"at most {config.positions} a document, from the fifth token on, of {config.longest:,} tokens"
-    return facts | {
-        "Explanations": f"greedy, at most {config.max_tokens} tokens",
-        "Positions": f"{places}, never special tokens",
-    }
+    facts["Positions"] = f"at most {config.positions} a document, of its first {config.longest:,} tokens"
+    return facts | {"Explanations": f"greedy, at most {config.max_tokens} tokens"}
 
 
 def documents(name: str, kind: Kind, seed: int) -> Iterator[Document]:
     """The texts or the chats of a corpus, or those of the pocket world that no pair was trained on, each once."""
-    chat = kind == "chat"
-    if name != "pocket":
-        yield from (d for d in islice(read_corpus(name), SCANNED) if (d.messages is not None) == chat)
-        return
+
+    def made() -> Iterator[Document]:
+        for i, episode in enumerate(episodes(seed + 3_000_017, SCANNED, "heldout")):
+            yield Document(f"world-{i}", text=None if episode.messages else episode.text, messages=episode.messages)
+
     seen: set[str] = set()
-    for i, episode in enumerate(episodes(seed + 3_000_017, SCANNED, "heldout")):
-        if (episode.messages is not None) == chat and episode.text not in seen:
-            seen.add(episode.text)
-            yield Document(f"world-{i}", text=None if chat else episode.text, messages=episode.messages)
+    for document in islice(made() if name == "pocket" else read_corpus(name), SCANNED):
+        said = document.text or str(document.messages)
+        if (document.messages is not None) == (kind == "chat") and said not in seen:
+            seen.add(said)
+            yield document
