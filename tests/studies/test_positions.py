@@ -29,7 +29,7 @@ from thinkaloud.studies.positions.mentions import (
     when,
     words_named,
 )
-from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, kept, left, vectors_kept
+from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, kept, vectors_kept
 from thinkaloud.studies.results import Read, Results
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -80,10 +80,6 @@ def table_of(facts: Records) -> list[dict[str, Any]]:
     return written(lambda results: facts_table(results, pd.DataFrame(facts)))["facts"]
 
 
-def remaining(records: pd.DataFrame, k: int) -> Estimate:
-    return Results("positions").estimate(left(records, k), records.drop_duplicates("id").sort_values("id"))
-
-
 @pytest.fixture
 def three() -> list[dict[str, Any]]:
     """Every explanation of 6 texts has 4 topics, one new at each position: each topic stands at 4, so it lasts 3 on."""
@@ -102,7 +98,6 @@ def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_n
     assert [one.value for one in shares] == pytest.approx([0.75, 0.5, 0.25, 0, 0, 0])
     assert shares[0].n == 6 * 25
     assert [found(kept, of(records, "topic", k), "chance").value for k in range(1, 7)] == [0] * 6
-    assert remaining(of(records, "topic"), 2).value == pytest.approx(0.5 / 0.75)
 
 
 def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[dict[str, Any]]) -> None:

@@ -70,18 +70,17 @@ class Finding:
     @property
     def unknown(self) -> str:
         """Why the estimate cannot tell, then the remark; empty where it can."""
-        if self.found is None:
-            return self.why or "nothing of the kind was found here"
-        if not np.isfinite([self.found.value, self.found.low]).all():
-            none = "no interval" if np.isfinite(self.found.value) else "nothing of the kind was found here"
-            return "; ".join(filter(None, (self.found.note or none, self.why)))
-        if self.found.clusters < ENOUGH:
-            few = f"from {self.found.clusters} on a side, fewer than {ENOUGH}"
-            return "; ".join(filter(None, (few, self.why)))
-        if not self.claim.same and not np.isfinite(self.found.p):
+        nothing, found, reason = "nothing of the kind was found here", self.found, ""
+        if found is None:
+            return self.why or nothing
+        if not np.isfinite([found.value, found.low]).all():
+            reason = found.note or ("no interval" if np.isfinite(found.value) else nothing)
+        elif found.few:
+            reason = f"from {found.clusters} on a side, fewer than {ENOUGH}"
+        elif not self.claim.same and not np.isfinite(found.p):
             asked = f"estimate it with null={self.claim.null}"
             raise ValueError(f"the estimate for {self.claim.id} {self.part} has no p: {asked}")
-        return ""
+        return "; ".join(filter(None, (reason, self.why))) if reason else ""
 
 
 @cache

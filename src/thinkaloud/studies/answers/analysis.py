@@ -103,13 +103,11 @@ def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     later = found.estimate(difference(gain, ~at_end), ahead)
     found.test("A1", found.value("later", later), part="later places against the question's end")
     for name, group in (("all", ahead), *ahead.groupby("outcome", sort=False)):
-        places = by_name(group, list(dict.fromkeys(each["place"])))
         for chance in (OWN, POSSIBLE):
-            parts = {
-                str(place): found.estimate(contrast(some[HELD] - some[chance]), some)
-                for place, some in places.groupby("place", sort=False)
-            }
-            whole = pooled(found.estimate(contrast(group[HELD] - group[chance]), group), parts)
+            above = group.assign(above=group[HELD] - group[chance])
+            places = above.explode("names").groupby("names", sort=False)
+            parts = {str(place): found.estimate(contrast(some["above"]), some) for place, some in places}
+            whole = pooled(found.estimate(contrast(above["above"]), above), parts)
             found.value(f"{name}: {chance}", whole)
             if name != "all":
                 found.test("A4", whole, part=f"M is {name}, against {chance}")
@@ -147,11 +145,9 @@ def sampled(found: Results, each: pd.DataFrame) -> None:
     most = drawn["samples"].max() if len(drawn) else 0
     wide = drawn.pivot_table(index="problem", columns=["place", "samples"], values="held")
     if most < 2 or not {"border", "answer"} <= set(drawn["place"]):
-        found.test("A3", why="it takes both places and two samples or more")
-        return
-    gaps = wide["answer"] - wide["border"]
-    grown = (gaps[most] - gaps[1]).rename("grown").reset_index()
-    growth = found.estimate(contrast(grown["grown"]), grown)
+        return found.test("A3", why="it takes both places and two samples or more")
+    gaps = (wide["answer"] - wide["border"]).reset_index()
+    growth = found.estimate(contrast(gaps[most] - gaps[1]), gaps)
     part = f"answer − border with {most} samples, less with one"
     found.test("A3", growth, part, _read(some[some["place"].isin(("answer", "border"))]))
 
@@ -241,9 +237,7 @@ def classes(found: Results, rows: pd.DataFrame) -> None:
 def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: Sequence[str]) -> None:
     """What it costs to take the answer out, or another number, by place and outcome."""
     if edited.empty:
-        for place in ("border", "answer"):
-            found.test("A10", part=place, why="no explanation holds M's answer")
-        return
+        return found.test("A10", why="no explanation holds M's answer")
     keys = ["problem", "token", "sample"]
     known = rows[[*keys, "names", "outcome", "standing"]]
     edited = edited.assign(cost=edited["mse"] - edited["mse_before"]).merge(known, on=keys)

@@ -13,7 +13,7 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import KINDS_OF_WORDS, NEVER, WHEN
-from thinkaloud.studies.positions.persistence import CURVES, above, kept, left
+from thinkaloud.studies.positions.persistence import CURVES, above, kept
 from thinkaloud.studies.results import Results, numbers
 
 EARLY = list(WHEN[:2])
@@ -64,8 +64,6 @@ def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
         row: dict[str, Any] = {"kept 1 on": found.estimate(kept(at[1]), at[1])}
         row["beyond other texts"] = beyond = found.estimate(above(at[1]), at[1])
         row[f"beyond other texts {reach} on"] = found.estimate(above(at[reach]), at[reach]) if reach in at else None
-        texts, known = here.drop_duplicates("id").sort_values("id"), reach in at and beyond.sign > 0
-        row[f"of it left {reach} on"] = found.estimate(left(here, reach), texts) if known else None
         found.row("persists", {"claim": kind}, row)
         if kind in KINDS and np.isfinite(beyond.value):
             next_[kind] = beyond

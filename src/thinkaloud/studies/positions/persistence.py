@@ -80,11 +80,3 @@ def kept(records: pd.DataFrame, of: str = "kept") -> Statistic:
 def above(records: pd.DataFrame) -> Statistic:
     """The share kept less its chance level, over the positions that have one."""
     return weighted(records["own_chance"] - records["chance"], records["n_chance"])
-
-
-def left(records: pd.DataFrame, k: int) -> Statistic:
-    """What is kept beyond other texts `k` positions on, over what is kept beyond them one position on."""
-    by = {"index": "id", "columns": "k", "aggfunc": "sum", "fill_value": 0}
-    sums = records.assign(more=records["own_chance"] - records["chance"]).pivot_table(values=["more", "n_chance"], **by)
-    both = np.stack([sums["more"][k], sums["n_chance"][k], sums["more"][1], sums["n_chance"][1]], axis=1)
-    return Statistic(both, lambda s: s[..., 0] * s[..., 3] / s[..., 1] / s[..., 2], np.ones((len(both), 1), dtype=bool))

@@ -127,9 +127,8 @@ def _ablation(config: Survey, folder: Folder, nla: NLA, table: pa.Table, vectors
     made = paragraphs.variants(table["text"].to_pylist(), table["doc_id"].to_pylist(), config.ablated, config.seed)
 
     def scored(records: Sequence[Record], _: int) -> list[Record]:
-        index = {row: i for i, row in enumerate(dict.fromkeys(record["row"] for record in records))}
-        targets = vectors(list(index))[[index[record["row"]] for record in records]]
-        errors = text_mse(nla.reconstruct, [record["text"] for record in records], targets).tolist()
+        each, index = np.unique([record["row"] for record in records], return_inverse=True)
+        errors = text_mse(nla.reconstruct, [record["text"] for record in records], vectors(each)[index]).tolist()
         return [{**record, "mse": error} for record, error in zip(records, errors, strict=True)]
 
     if made:
