@@ -51,6 +51,12 @@ class Study:
         """What decides the result."""
         return {key: value for key, value in asdict(self).items() if key not in ("out", "device")}
 
+    def facts(self, nla: "NLA", baseline: Any) -> dict[str, str]:
+        """What the page rests on: the pair, its site, the baseline, and every option."""
+        options = {name.replace("_", " "): value for name, value in self.asked().items() if name != "nla"}
+        said = {name: ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in options.items()}
+        return {"Pair": nla.name, "Site": str(nla.site), "Baseline": str(baseline), **said}
+
     def sources(self) -> dict[str, str]:
         """Which weights and files it is of, by hash: a pair that was trained again under its name is another one."""
         from thinkaloud.fingerprint import weights_hash

@@ -61,15 +61,12 @@ def run(config: Anchors, folder: Folder, nla: NLA) -> None:
     folder.table("trace_said", lambda: trace.said_at_ends(config, nla, traced))
     folder.table("similarity", lambda: _similar(nla, some, rollouts))
     folder.table("trace_similarity", lambda: _similar(nla, traced, traces, sums=True))
+    right = sum(row["right"] for row in traced)
     facts = {
-        "Pair": nla.name,
-        "Site": str(nla.site),
-        "Baseline": str(baseline),
-        "Problems": f"{config.problems}, {config.n} at most; {len(traced)} in which M came to an answer, "
-        f"{sum(row['right'] for row in traced)} rightly",
-        "Explanations": f"{len(some)} that close, of {len(explained)}, at temperature {config.temperature:g}",
-        "Continuations": f"{len(rollouts):,} of explanations, {len(traces):,} of solutions: {config.rollouts} of every "
-        "prefix",
+        **config.facts(nla, baseline),
+        "Problems": f"{len(traced)} in which M came to an answer, {right} rightly",
+        "Explanations": f"{len(some)} that close, of {len(explained)}",
+        "Continuations": f"{len(rollouts):,} of explanations, {len(traces):,} of solutions",
         "Similarity": "cosine, mean removed, in the AR's space",
     }
     folder.keep(facts, examples([{**row, "note": row["place"]} for row in some]))

@@ -14,7 +14,7 @@ _QUOTATION = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”")
 
 @cache
 def _signs() -> dict[str, re.Pattern[str]]:
-    read = yaml.safe_load(files(__package__).joinpath("classes.yaml").read_text(encoding="utf-8"))
+    read = yaml.safe_load(files("thinkaloud.studies.anchors").joinpath("classes.yaml").read_text(encoding="utf-8"))
     return {name: re.compile(rf"\b(?:{'|'.join(signs)})\b", re.IGNORECASE) for name, signs in read.items()}
 
 

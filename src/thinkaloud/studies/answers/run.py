@@ -71,15 +71,10 @@ def run(config: Answers, folder: Folder, nla: NLA) -> None:
     there = {name for place in places for name in place["names"]}
     there |= {f"sentence {name.split()[-1]}s" for name in there if name.startswith("sentence")}
     absent = [name for name in config.places if name not in there]
-    facts = {
-        "Pair": nla.name,
-        "Site": str(nla.site),
-        "Problems": f"{config.problems}, {len(solved)} worked, solutions of at most {config.solution_tokens} tokens, "
-        "greedy",
-        **({"Places that no solution has": ", ".join(absent)} if absent else {}),
-        "Explanations": f"{len(said):,}: one greedy and {config.samples} at temperature {config.temperature:g} at "
-        f"each of {len(places):,} tokens, at most {config.max_tokens} tokens",
-        "Baseline of FVE": str(baseline),
+    facts = {**config.facts(nla, baseline), "Problems": f"{len(solved)} worked, greedily"}
+    facts |= {"Places that no solution has": ", ".join(absent)} if absent else {}
+    facts |= {
+        "Explanations": f"{len(said):,}, one greedy and {config.samples} sampled at each of {len(places):,} tokens"
     }
     greedy = zip(places, said[:: config.samples + 1], strict=True)
     folder.keep(facts, examples([{**row, **place, "token": place["read"]} for place, row in greedy]))

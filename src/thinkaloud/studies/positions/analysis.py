@@ -16,7 +16,7 @@ from thinkaloud.studies.positions.mentions import KINDS_OF_WORDS, NEVER, WHEN
 from thinkaloud.studies.positions.persistence import CURVES, above, kept
 from thinkaloud.studies.results import Results, numbers
 
-EARLY = list(WHEN[:2])
+EARLY: list[str] = list(WHEN[:2])
 
 
 def results(config: Positions, folder: Folder) -> Results:

@@ -44,17 +44,11 @@ def run(config: Positions, folder: Folder, nla: NLA) -> None:
         if records:
             folder.table(name, lambda records=records: records)
     baseline = nla.baseline_for(vectors, [one["id"] for one in said], "the vectors read here")
-    told = {
-        "Pair": nla.name,
-        "Site": str(nla.site),
-        "Baseline": str(baseline),
-        "Texts": f"{config.texts}: {len(texts):,} read, {sum(text['cut'] for text in texts):,} of them cut",
-        "Positions": f"{len(said):,}, all but special tokens, of the first {config.longest} tokens of each",
-        "Explanations": f"greedy, at most {config.max_tokens} tokens; "
-        f"{sum(not one['text'].strip() for one in said):,} empty",
-    }
+    read = f"{len(texts):,} read, {sum(text['cut'] for text in texts):,} of them cut"
+    empty = sum(not one["text"].strip() for one in said)
+    facts = {"Texts": read, "Explanations": f"{len(said):,}, greedy, at all but special tokens; {empty:,} empty"}
     shown = [{**one, "fve": fve(one["mse"], baseline), "note": f"{one['family']}, {one['position']}"} for one in said]
-    folder.keep(told, examples(shown), baseline=baseline.to_dict())
+    folder.keep({**config.facts(nla, baseline), **facts}, examples(shown), baseline=baseline.to_dict())
 
 
 def text_table(config: Positions, nla: NLA) -> Records:

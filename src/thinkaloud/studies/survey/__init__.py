@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from thinkaloud.errors import UserError
 from thinkaloud.studies.config import Study, corpora, study
 
-Kind = Literal["text", "chat"]
-FILES: dict[Kind, str] = {"text": "texts", "chat": "chats"}
+FILES = {"text": "texts", "chat": "chats"}
 
 
 @study

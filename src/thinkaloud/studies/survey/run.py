@@ -24,7 +24,7 @@ from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.pocket.world import episodes
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import examples
-from thinkaloud.studies.survey import FILES, Kind, Survey, paragraphs, ready
+from thinkaloud.studies.survey import FILES, Survey, paragraphs, ready
 from thinkaloud.studies.survey.templates import QUOTATION
 from thinkaloud.studies.survey.tokens import token_class
 from thinkaloud.studies.survey.turns import regenerated
@@ -42,7 +42,7 @@ READ = {"kind": pa.string(), "doc_id": pa.string(), "ids": pa.list_(pa.int32()),
 
 
 def source(
-    document: Document, kind: Kind, tokenizer: Any, special: np.ndarray, context: int, each: int, seed: int
+    document: Document, kind: str, tokenizer: Any, special: np.ndarray, context: int, each: int, seed: int
 ) -> Record | None:
     """The document as M reads it: its tokens, cut at M's context, and `each` positions from the fifth on, never
     `special` tokens; None where it has none, or the chat template refuses it.
@@ -135,7 +135,7 @@ def _ablation(config: Survey, folder: Folder, nla: NLA, table: pa.Table, vectors
         folder.pieces("ablation", made, VARIANTS_AT_ONCE, scored)
 
 
-def _read(config: Survey, folder: Folder, nla: NLA, kind: Kind) -> pa.Table:
+def _read(config: Survey, folder: Folder, nla: NLA, kind: str) -> pa.Table:
     """The documents of a kind with their positions; no rows where the corpus has none of the kind."""
     name = config.texts if kind == "text" else config.chats
     context, tokenizer = min(families.context_length(nla.model), config.longest), nla.model_tokenizer
@@ -188,20 +188,18 @@ def _quotes(text: str, context: str) -> bool | None:
 
 def _facts(config: Survey, nla: NLA, baseline: Baseline, table: pd.DataFrame) -> dict[str, str]:
     """What the survey rests on, in words."""
-    facts = {"Pair": nla.name, "Site": str(nla.site), "Baseline": str(baseline)}
+    facts = config.facts(nla, baseline)
     for kind, name in (("text", config.texts), ("chat", config.chats)):
         docs = table["doc_id"][table["kind"] == kind]
         world = "the pocket world, episodes held out from training" if name == "pocket" else name
         told = f"{len(docs):,} positions of {docs.nunique():,} {FILES[kind]} from {world}"
         told += f"; {config.n:,} were asked for, there were no more" if len(docs) < config.n else ""
-        if kind == "chat" and config.regenerate:
-            told += f"; assistant turns are M's own, greedy, at most {config.reply_tokens} tokens"
+        told += "; assistant turns are M's own, greedy" if kind == "chat" and config.regenerate else ""
         facts[FILES[kind].capitalize()] = told if len(docs) else f"left out: none that could be read in {name}"
-    facts["Positions"] = f"at most {config.positions} a document, of its first {config.longest:,} tokens"
-    return facts | {"Explanations": f"greedy, at most {config.max_tokens} tokens"}
+    return facts
 
 
-def documents(name: str, kind: Kind, seed: int) -> Iterator[Document]:
+def documents(name: str, kind: str, seed: int) -> Iterator[Document]:
     """The texts or the chats of a corpus, or those of the pocket world that no pair was trained on, each once."""
 
     def made() -> Iterator[Document]:
