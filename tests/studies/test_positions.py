@@ -1,4 +1,4 @@
-"""Persistence and first mentions are what they are in constructed texts whose truth is known, and a run resumes."""
+"""First mentions are what they are in constructed texts whose truth is known, and a run resumes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from thinkaloud import NLA, UserError
-from thinkaloud.stats import Estimate, Statistic
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import render
 from thinkaloud.studies.positions import Positions
@@ -19,7 +18,6 @@ from thinkaloud.studies.positions import run as positions
 from thinkaloud.studies.positions.analysis import along, bin_of
 from thinkaloud.studies.positions.analysis import facts_named as facts_table
 from thinkaloud.studies.positions.analysis import words_named as words_table
-from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import (
     NEVER,
     WHEN,
@@ -27,9 +25,9 @@ from thinkaloud.studies.positions.mentions import (
     Records,
     facts_named,
     when,
+    words,
     words_named,
 )
-from thinkaloud.studies.positions.persistence import VECTOR, above, claims_kept, kept, vectors_kept
 from thinkaloud.studies.results import Read, Results
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -57,16 +55,6 @@ def text_of(id: str, text: str, facts: Records = (), family: str = "f") -> dict[
     return {**read, "places": places, "facts": facts}
 
 
-def of(records: Records, claim: str, k: int | None = None) -> pd.DataFrame:
-    """The records of a kind of claim, at one distance if it is given."""
-    return pd.DataFrame([r for r in records if r["claim"] == claim and k in (None, r["k"])])
-
-
-def found(statistic: Callable[..., Statistic], records: pd.DataFrame, *more: str) -> Estimate:
-    """A statistic of records with its interval over texts."""
-    return Results("positions").estimate(statistic(records, *more), records)
-
-
 def written(make: Callable[[Results], None]) -> Read:
     """Results as they come out of their file."""
     results = Results("positions")
@@ -78,95 +66,6 @@ def written(make: Callable[[Results], None]) -> Read:
 
 def table_of(facts: Records) -> list[dict[str, Any]]:
     return written(lambda results: facts_table(results, pd.DataFrame(facts)))["facts"]
-
-
-@pytest.fixture
-def three() -> list[dict[str, Any]]:
-    """Every explanation of 6 texts has 4 topics, one new at each position: each topic stands at 4, so it lasts 3 on."""
-    return [
-        said(f"t{t}", p, f"Prose about {', '.join(word(t, p - i) for i in range(4))}.")
-        for t in range(6)
-        for p in range(4, 30)
-    ]
-
-
-def test_a_claim_that_lasts_three_positions_is_kept_by_a_quarter_less_each_and_no_further(
-    three: list[dict[str, Any]],
-) -> None:
-    records = claims_kept(three, reach=6)
-    shares = [found(kept, of(records, "topic", k)) for k in range(1, 7)]
-    assert [one.value for one in shares] == pytest.approx([0.75, 0.5, 0.25, 0, 0, 0])
-    assert shares[0].n == 6 * 25
-    assert [found(kept, of(records, "topic", k), "chance").value for k in range(1, 7)] == [0] * 6
-
-
-def test_what_all_texts_claim_is_chance_and_nothing_beyond_it(three: list[dict[str, Any]]) -> None:
-    records = claims_kept(three, reach=3)
-    same = of(records, "kind of text", 1)
-    assert (found(kept, same).value, found(kept, same, "chance").value) == (1, 1)
-    assert found(above, same).value == 0
-    assert not len(of(records, "number", 1))
-
-
-def test_claims_drawn_alike_for_every_text_and_position_are_not_kept_beyond_chance() -> None:
-    generator = np.random.default_rng(5)
-    pool = [word(i) for i in range(12)]
-    spoken = [
-        said(f"t{t}", p, f"Prose about {', '.join(generator.choice(pool, 4, replace=False))}.")
-        for t in range(12)
-        for p in range(20)
-    ]
-    records = claims_kept(spoken, reach=3)
-    for k in (1, 2, 3):
-        assert found(kept, of(records, "topic", k)).value == pytest.approx(4 / 12, abs=0.05)
-        assert found(above, of(records, "topic", k)).sign == 0
-
-
-def test_chance_is_of_other_texts_at_the_later_position() -> None:
-    spoken = [
-        said("a", 0, "Prose about apples.", family="x"),
-        said("a", 1, "Prose about pears.", family="x"),
-        said("b", 0, "Prose about apples.", family="x"),
-        said("b", 1, "Prose about apples.", family="x"),
-        said("c", 1, "Prose about plums.", family="y"),
-        said("d", 2, "Prose about apples.", family="x"),
-    ]
-    record = of(claims_kept(spoken, 1), "topic", 1).set_index("id").loc["a"]
-    assert (record["kept"], record["chance"]) == (0, 0.5)  # b and c stand at 1, d does not
-
-
-def test_one_text_has_no_chance_level(three: list[dict[str, Any]]) -> None:
-    alone = [one for one in three if one["id"] == "t0"]
-    records = claims_kept(alone, 3)
-    assert found(kept, of(records, "topic", 1)).value == 0.75
-    assert np.isnan(found(kept, of(records, "topic", 1), "chance").value)
-    assert np.isnan(found(above, of(records, "topic", 1)).value)
-
-
-def test_empty_explanations_and_single_positions_persist_in_nothing() -> None:
-    assert claims_kept([said("a", 0, ""), said("a", 1, "Prose about rain.")], 2) == []
-    assert claims_kept([said("a", 5, "Prose about rain.")], 2) == []
-    record = of(claims_kept([said("a", 0, "Prose about rain."), said("a", 1, "")], 2), "topic", 1).iloc[0]
-    assert (record["kept"], record["n_kept"]) == (0, 1)  # what is not said any more is not kept
-
-
-def test_cosines_of_vectors_are_those_of_plain_loops() -> None:
-    generator = np.random.default_rng(6)
-    keys = [(f"t{t}", "f" if t else "g", p) for t in range(4) for p in range(5 + t)]
-    places = [said(text, p, "", family=family) for text, family, p in keys]
-    vectors = generator.normal(size=(len(keys), 8)).astype(np.float32) + 3
-    x = vectors - vectors.mean(axis=0)
-    cos = {(a, b): x[a] @ x[b] / np.linalg.norm(x[a]) / np.linalg.norm(x[b]) for a in range(26) for b in range(26)}
-    records = vectors_kept(places, vectors, 2)
-    at = {(text, p): i for i, (text, _, p) in enumerate(keys)}
-    pairs = [(i, at[text, p + 2]) for i, (text, _, p) in enumerate(keys) if (text, p + 2) in at]
-    others = [
-        np.mean([cos[i, b] for b, (text, _, p) in enumerate(keys) if p == keys[j][2] and text != keys[j][0]])
-        for i, j in pairs
-        if sum(p == keys[j][2] for _, _, p in keys) > 1
-    ]
-    assert found(kept, of(records, VECTOR, 2)).value == pytest.approx(np.mean([cos[pair] for pair in pairs]), abs=1e-5)
-    assert found(kept, of(records, VECTOR, 2), "chance").value == pytest.approx(np.mean(others), abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +177,10 @@ def test_chance_of_a_word_is_of_texts_without_it_that_are_read_so_far() -> None:
     assert (row["id"], row["when"], row["chance"]["the token before"]) == ("a", "the token before", 1.0)
 
 
+def test_words_are_lower_case_without_the_possessive() -> None:
+    assert words("Olga's CAT doesn't eat 3 fish") == ["olga", "cat", "doesn't", "eat", "fish"]
+
+
 @pytest.mark.parametrize(
     ("named", "name"),
     [
@@ -344,7 +247,7 @@ def nla() -> NLA:
 
 
 def study(nla: NLA, out: Path, **changes: Any) -> str:
-    config = Positions(out=str(out), **{"n": 6, "longest": 12, "max_tokens": 40, "reach": 3, **changes})
+    config = Positions(out=str(out), **{"n": 6, "longest": 12, "max_tokens": 40, **changes})
     folder = Folder(out, "positions", config.asked())
     config.run(folder, nla)
     config.analyse(folder).write(folder.out)
@@ -370,14 +273,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(
     monkeypatch.undo()
     assert study(nla, tmp_path / "again") == page
     names = sorted(path.name for path in (tmp_path / "whole" / "tables").iterdir())
-    assert {"texts.parquet", "readings.parquet", "persistence.parquet", "words.parquet"} <= set(names)
+    assert {"texts.parquet", "readings.parquet", "words.parquet"} <= set(names)
     for name in names:
         first, second = (tmp_path / part / "tables" / name for part in ("whole", "again"))
         assert first.read_bytes() == second.read_bytes(), name
-    for kind in ("kind of text", "topic", "last token"):
-        assert kind in KINDS
-        assert f">{kind}</td>" in page
-    assert page.count("<b>Shows</b>") == page.count("<b>Does not show</b>") == 4
+    assert page.count("<b>Shows</b>") == page.count("<b>Does not show</b>") == 3
 
 
 def test_texts_of_a_file_that_are_short_odd_or_special(nla: NLA, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""Numbers of the study of positions: FVE along texts, persistence, first mentions."""
+"""Numbers of the study of positions: FVE along texts, and first mentions."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,7 @@ from thinkaloud.pair.scores import fve
 from thinkaloud.stats import contrast, mean, pooled
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.positions import Positions
-from thinkaloud.studies.positions.claims import KINDS
 from thinkaloud.studies.positions.mentions import KINDS_OF_WORDS, NEVER, WHEN
-from thinkaloud.studies.positions.persistence import CURVES, above, kept
 from thinkaloud.studies.results import Results, numbers
 
 EARLY: list[str] = list(WHEN[:2])
@@ -25,7 +22,6 @@ def results(config: Positions, folder: Folder) -> Results:
     baseline = Baseline.from_dict(folder.results()["baseline"])
     said = pd.DataFrame(folder.kept("readings", but=["vector"]))
     along(found, said.assign(fve=[fve(mse, baseline) for mse in said["mse"]]))
-    persists(found, pd.DataFrame(folder.kept("persistence")), config.reach)
     facts_named(found, pd.DataFrame(folder.kept("facts")))
     words_named(found, pd.DataFrame(folder.kept("words")))
     return found
@@ -48,29 +44,6 @@ def bin_of(position: int) -> str:
     """The bin of a position, each twice as wide as the one before: 0, 1, 2–3, 4–7 and so on."""
     low = 1 << (position.bit_length() - 1) if position else 0
     return f"{low}–{2 * low - 1}" if low > 1 else str(low)
-
-
-def persists(found: Results, persistence: pd.DataFrame, reach: int) -> None:
-    """By kind of claim: what is kept so many tokens on, by chance too, and how much of it is left at the end."""
-    next_: dict[str, Any] = {}
-    for kind in CURVES if len(persistence) else ():
-        here = persistence[persistence["claim"] == kind]
-        at = {int(k): some for k, some in here.groupby("k")}
-        for k, some in at.items():
-            curve = {name: found.estimate(kept(some, name), some) for name in ("kept", "chance")}
-            found.row("curves", {"claim": kind, "k": k}, curve)
-        if 1 not in at:
-            continue
-        row: dict[str, Any] = {"kept 1 on": found.estimate(kept(at[1]), at[1])}
-        row["beyond other texts"] = beyond = found.estimate(above(at[1]), at[1])
-        row[f"beyond other texts {reach} on"] = found.estimate(above(at[reach]), at[reach]) if reach in at else None
-        found.row("persists", {"claim": kind}, row)
-        if kind in KINDS and np.isfinite(beyond.value):
-            next_[kind] = beyond
-    ranked = sorted(next_, key=lambda kind: next_[kind].value)
-    for name, kind in zip(("least", "most"), (ranked[0], ranked[-1]) if ranked else (), strict=False):
-        found.value(f"{name} kept", kind)
-        found.value(f"{name} kept by", next_[kind])
 
 
 def facts_named(found: Results, facts: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from thinkaloud.pocket.world import rhyme_words
 from thinkaloud.studies.numbers import numbers, parse, spans
-from thinkaloud.studies.positions.claims import WORD, content_words, words
+from thinkaloud.writers.wordlists import FUNCTION
 
 # Tokens from the first token of a word in the text to the explanation that first has it, and the most of each but the
 # last.
@@ -25,6 +25,7 @@ NEVER = "never"
 FROM = 10  # smaller numbers are named wherever a longer one begins with their digit
 KINDS_OF_WORDS = ("name", "number", "rarer word")
 _SHORTEST = 4  # letters of a rarer word: shorter ones are mostly pieces and interjections
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _CAPITAL = re.compile(r"[A-Z][a-z]+")
 _OPENS = re.compile(r"(?:^|[.!?:\n\"“>])\s*$")
 
@@ -146,14 +147,14 @@ def _words_of(text: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
     """(kind, word, its first token) of every name, number and content word at its first place, in order of kinds."""
     first: dict[tuple[str, str], int] = {}
     plain: set[str] = set()
-    for match in WORD.finditer(text["text"]):
+    for match in _WORD.finditer(text["text"]):
         (word,) = words(match.group()) or ("",)
         inside = _CAPITAL.fullmatch(match.group()) and not _OPENS.search(text["text"][: match.start()][-8:])
         if not match.group()[0].isupper():
             plain.add(word)
         elif inside:
             first.setdefault(("name", word), match.start())
-        if len(word) >= _SHORTEST and content_words(word):
+        if len(word) >= _SHORTEST and word not in FUNCTION:
             first.setdefault(("rarer word", word), match.start())
     for start, _, value in spans(text["text"]):
         if abs(value) >= FROM:
@@ -165,6 +166,11 @@ def _words_of(text: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
             at = int(np.searchsorted(text["ends"], start, side="right"))
             if at in text["places"]:  # the tags of a chat are no words of it
                 yield kind, word, at
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, in order, without a closing 's."""
+    return [re.sub(r"['’]s$", "", word) for word in _WORD.findall(text.lower())]
 
 
 def _all_words(text: str) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 texts        the texts, their tokens, and their facts where they are known
 readings     explanations of every position, their errors, the vectors
-persistence  what is kept k positions on
 facts, words    when known facts and the words of the texts are named
 """
 
@@ -26,7 +25,6 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import examples
 from thinkaloud.studies.positions import Positions
 from thinkaloud.studies.positions.mentions import Records, facts_named, words_named
-from thinkaloud.studies.positions.persistence import claims_kept, vectors_kept
 
 STREAM = 3_000_003  # held-out episodes that no other study or probe reads
 PREFIX = 300  # characters of the text before a position that are kept for examples
@@ -38,8 +36,7 @@ def run(config: Positions, folder: Folder, nla: NLA) -> None:
     texts = folder.table("texts", lambda: text_table(config, nla)).to_pylist()
     readings = folder.pieces("readings", texts, PIECE, lambda some, _: read_table(config, nla, some))
     said, vectors = readings.drop_columns(["vector"]).to_pylist(), np.stack(readings["vector"].to_numpy())
-    kept = [*claims_kept(said, config.reach), *vectors_kept(said, vectors, config.reach)]
-    tables = {"persistence": kept, "facts": facts_named(texts, said), "words": words_named(texts, said)}
+    tables = {"facts": facts_named(texts, said), "words": words_named(texts, said)}
     for name, records in tables.items():
         if records:
             folder.table(name, lambda records=records: records)
