@@ -19,7 +19,7 @@ from thinkaloud.studies.anchors import Anchors, trace
 from thinkaloud.studies.anchors import run as anchors
 from thinkaloud.studies.anchors.analysis import LAST, importance, spread
 from thinkaloud.studies.anchors.importance import divergence, importances
-from thinkaloud.studies.anchors.similarity import centred, similarities
+from thinkaloud.studies.anchors.similarity import centred, embedder, similarities
 from thinkaloud.studies.anchors.taxonomy import CLASSES, classes
 from thinkaloud.studies.anchors.texts import first_sentence, sentence_ends
 from thinkaloud.studies.folder import Folder
@@ -139,12 +139,12 @@ def test_prefixes_hold_whole_sentences() -> None:
 def test_sums_that_name_other_numbers_are_not_alike() -> None:
     pair = NLA(tiny.verbalizer(), tiny.reconstructor())
     pairs = [("2 + 3 = 5.", "2 + 4 = 6."), ("So five.", "So 5."), ("", "So 5.")]
-    found = [similarities(pair, pairs, sums) for sums in (False, True)]
+    found = [similarities("ar", pair, pairs, sums) for sums in (False, True)]
     plain, sums = ({(r["drawn"], r["original"]): r["similarity"] for r in rows} for rows in found)
     assert set(plain) == set(sums) == set(pairs[:2])
     assert sums[pairs[0]] == -1 != plain[pairs[0]]
     assert sums[pairs[1]] == plain[pairs[1]]
-    assert similarities(pair, [("", "So 5.")]) == [{"drawn": "", "original": "", "similarity": 0.0}]
+    assert similarities("ar", pair, [("", "So 5.")]) == [{"drawn": "", "original": "", "similarity": 0.0}]
 
 
 def test_similarity_is_of_directions_without_their_mean() -> None:
@@ -373,3 +373,23 @@ def test_no_effect_gives_intervals_over_zero_at_the_nominal_rate() -> None:
             interval = estimate(statistic, some["problem"], seed=seed, replicates=299)
             misses[name] += not interval.low <= 0 <= interval.high
     assert all(n <= 6 for n in misses.values()), "5 % of 40 is 2; more than 6 come in fewer than one run of a hundred"
+
+
+def test_a_sentence_encoder_can_be_used(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    BertModel(
+        BertConfig(
+            vocab_size=tiny.VOCABULARY, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+        )
+    ).save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    pair = NLA(tiny.verbalizer(), tiny.reconstructor())
+    embed = embedder(str(tmp_path), pair)
+    vectors = embed(["a", "a longer sentence", "a"])
+    assert vectors.shape == (3, 16)
+    torch.testing.assert_close(vectors[0], vectors[2])
+    torch.testing.assert_close(embed(["a"])[0], vectors[0], msg="padding counts for nothing")
+    with pytest.raises(Exception, match="no sentence encoder 'nowhere': expected ar, a folder or a hub name"):
+        embedder("nowhere", pair)
+    assert embedder("ar", pair)(["a"]).shape == (1, 32)

@@ -59,15 +59,15 @@ def run(config: Anchors, folder: Folder, nla: NLA) -> None:
     ).to_pandas()
     traces = folder.pieces("trace_rollouts", traced, PIECE, worked_on).to_pandas()
     folder.table("trace_said", lambda: trace.said_at_ends(config, nla, traced))
-    folder.table("similarity", lambda: _similar(nla, some, rollouts))
-    folder.table("trace_similarity", lambda: _similar(nla, traced, traces, sums=True))
+    folder.table("similarity", lambda: _similar(config, nla, some, rollouts))
+    folder.table("trace_similarity", lambda: _similar(config, nla, traced, traces, sums=True))
     right = sum(row["right"] for row in traced)
     facts = {
         **config.facts(nla, baseline),
         "Problems": f"{len(traced)} in which M came to an answer, {right} rightly",
         "Explanations": f"{len(some)} that close, of {len(explained)}",
         "Continuations": f"{len(rollouts):,} of explanations, {len(traces):,} of solutions",
-        "Similarity": "cosine, mean removed, in the AR's space",
+        "Similarity": f"cosine, mean removed, in {'the AR space' if config.embedding == 'ar' else config.embedding}",
     }
     folder.keep(facts, examples([{**row, "note": row["place"]} for row in some]))
 
@@ -119,7 +119,7 @@ def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, s
     return out
 
 
-def _similar(nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> Rows:
+def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> Rows:
     """How like the original every sentence is that was drawn in its place."""
     both = drawn.assign(sentence=drawn["kept"]).merge(sentences(texts), on=["problem", "place", "sentence"])
-    return similarities(nla, zip(both["drawn"], both["words"], strict=True), sums)
+    return similarities(config.embedding, nla, zip(both["drawn"], both["words"], strict=True), sums)
