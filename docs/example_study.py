@@ -7,21 +7,21 @@ the vector. `run` makes tables with the pair, `analyse` makes numbers of the tab
 them. What is asked of a study is in src/thinkaloud/studies/config.py, its numbers in results.py, its page in page.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 import pyarrow as pa
 
 from thinkaloud.activations import extract, read_corpus
 from thinkaloud.pair.nla import NLA
-from thinkaloud.render import plots
 from thinkaloud.stats import correlation, mean
 from thinkaloud.studies.config import Study, corpora, study
-from thinkaloud.studies.folder import Folder, Watch
-from thinkaloud.studies.page import Example, Page, at_quartiles, told
-from thinkaloud.studies.results import Read, Results
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import Page, examples, told
+from thinkaloud.studies.results import Results
 
 ASKED = {"sure": "probability of M's likeliest next token", "norm": "norm of the vector"}
 QUARTERS = ("lowest", "second", "third", "highest")
@@ -33,8 +33,6 @@ class Sureness(Study):
     """Does FVE follow how sure M is of the next token, and the norm of the vector?"""
 
     name: ClassVar[str] = "sureness"
-    counts: ClassVar = (*Study.counts, "n", "each")
-
     texts: str = "texts"
     """Texts: anything thinkaloud extract takes."""
     n: int = 60
@@ -43,29 +41,26 @@ class Sureness(Study):
     """Tokens of a text that are read, drawn by the seed."""
 
     def check(self) -> None:
-        corpora(self, "texts")
+        corpora(self.texts)
 
-    def run(self, folder: Folder, nla: NLA, watch: Watch) -> None:
+    def run(self, folder: Folder, nla: NLA) -> None:
         """A row a token. A step in pieces goes on where it was stopped."""
         documents = list(islice((d for d in read_corpus(self.texts) if d.text), self.n))
         texts = [document.text[:1000] for document in documents if document.text]
 
-        def piece(some: slice) -> pa.Table:
-            found = extract(
-                nla.model, texts[some], nla.site, self.each, nla.model_tokenizer, seed=self.seed, next_tokens=1
-            )
+        def piece(some: Sequence[str], start: int) -> pa.Table:
+            found = extract(nla.model, some, nla.site, self.each, nla.model_tokenizer, seed=self.seed, next_tokens=1)
             said = [row[0].text for row in nla.explain(found.vectors, max_tokens=self.max_tokens)]
             columns = {name: found.column(name) for name in ("doc_id", "text", "token", "norm")}
             sure = [probabilities[0] for probabilities in found.column("next_probs")]
             fve = [score.fve for score in nla.score(said, found.vectors)]
             # Texts are numbered within the call.
-            columns["doc_id"] = [f"{some.start}/{name}" for name in columns["doc_id"]]
+            columns["doc_id"] = [f"{start}/{name}" for name in columns["doc_id"]]
             return pa.table({**columns, "said": said, "sure": sure, "fve": fve})
 
-        rows = folder.pieces("readings", len(texts), 8, piece, watch).to_pylist()
-        chosen = [rows[i] for i in at_quartiles(row["fve"] for row in rows)]
-        examples = [Example.of(row["text"], row["token"], row["said"], row["fve"]) for row in chosen]
-        folder.keep({"Pair": nla.name, "Site": str(nla.site), "Baseline": str(nla.baseline)}, examples)
+        rows = folder.pieces("readings", texts, 8, piece).to_pylist()
+        said = [{**row, "prefix": row["text"], "text": row["said"], "note": row["doc_id"]} for row in rows]
+        folder.keep({"Pair": nla.name, "Site": str(nla.site), "Baseline": str(nla.baseline)}, examples(said))
 
     def analyse(self, folder: Folder) -> Results:
         """FVE in each quarter of what is asked about, and its rank correlation, over whole texts."""
@@ -79,21 +74,13 @@ class Sureness(Study):
                 "tokens": len,
                 "from": lambda own, column=column: float(own[column].min()),
                 "to": lambda own, column=column: float(own[column].max()),
-                "FVE": lambda own: mean(own["fve"]),
+                "FVE": "fve",
             }
             found.by("quarters", quarters.sort_values(column), {"quarter": "quarter"}, numbers, of=label)
         return found
 
     def page(self, folder: Folder) -> Page:
-        return told(PAGE, folder, {"quarters": _quarters})
-
-
-def _quarters(figure: Any, found: Read) -> None:
-    for axes, label in zip(plots.panels(figure, 2, 2), ASKED.values(), strict=True):
-        own = [row for row in found["quarters"] if row["of"] == label]
-        plots.intervals(axes, range(4), [row["FVE"] for row in own], plots.BLUE)
-        axes.set(title=label, ylabel="FVE")
-        axes.set_xticks(range(4), QUARTERS)
+        return told(PAGE, folder)
 
 
 PAGE = """
@@ -105,7 +92,8 @@ is {{ shown(values.sure) }}, with the norm of the vector {{ shown(values.norm) }
 {% endset %}
 {% call section("FVE in quarters") %}
 Tokens in four equal parts by how probable M finds its likeliest next token, and by the norm of their vectors.
-{{ figure("quarters", "FVE in each quarter of the tokens; bars are 95 % intervals over texts.", (7.2, 2.8)) }}
+{{ figure("quarters", "FVE in each quarter of the tokens; bars are 95 % intervals over texts.",
+          "quarter", "FVE", panel="of", size=(7.2, 2.8)) }}
 {{ table("quarters") }}
 {% endcall %}
 {% call limits() %}

@@ -1,6 +1,5 @@
-"""A study is found by its name, with presets, files and limits in that order, and a mistake is one line."""
+"""A study is found by its name, with presets and limits in that order, and a mistake is one line."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +34,7 @@ def test_a_small_study_from_the_command_line(
     assert f" page    {out / 'index.html'}\n" in first.out
     assert first.err == ""
     assert {path.stem for path in (out / "tables").iterdir()} == {
-        *("explanations", "rollouts", "deletions", "similarity"),
+        *("explanations", "rollouts", "similarity"),
         *("traces", "trace_rollouts", "trace_similarity", "trace_said"),
     }
     assert {path.name for path in (out / "figures").iterdir()} == {"positions.svg", "classes.svg", "thresholds.svg"}
@@ -60,25 +59,20 @@ def test_a_small_study_from_the_command_line(
     )
 
 
-def test_the_command_line_is_over_the_file_which_is_over_the_preset(tmp_path: Path) -> None:
-    file = tmp_path / "mine.json"
-    file.write_text(json.dumps({"rollouts": 7, "seed": 5, "thresholds": [0.5, 0.9]}))
-    args = ["--preset", "pocket", "--config", str(file), "--out", "o", "--seed", "6", "--limit", "3"]
+def test_the_command_line_is_over_the_preset() -> None:
+    args = ["--preset", "pocket", "--out", "o", "--seed", "6", "--limit", "3", "--thresholds", "0.5", "0.9"]
     study = parse(["anchors", *args]).study
     assert isinstance(study, Anchors)
-    assert (study.max_tokens, study.rollouts, study.seed, study.n) == (120, 7, 6, 3)
+    assert (study.max_tokens, study.seed, study.n) == (120, 6, 3)
+    assert parse(["anchors", *args, "--max-tokens", "99"]).study.max_tokens == 99
     assert study.thresholds == (0.5, 0.9)
     assert isinstance(parse(["survey", "--out", "o"]).study, Survey)
-    file.write_text(json.dumps({"n": "5"}))
-    with pytest.raises(UserError, match="n must be int, found '5'"):
-        parse(["survey", "--config", str(file), "--out", "o"])
 
 
 @pytest.mark.parametrize(
     ("args", "line"),
     [
         (["nothing"], "no study 'nothing': expected one of "),
-        (["anchors", "--config", "no.json", "--out", "o"], "no file no.json"),
         (["anchors", "--limit", "0", "--out", "o"], "n must be 1 or more, found 0"),
         (["anchors", "--temperature", "0", "--out", "o"], "temperature must be above 0, found 0.0"),
         (["anchors", "--threshold", "2", "--out", "o"], "a threshold is a cosine, from -1 to 1, found 2.0"),

@@ -19,9 +19,9 @@ from thinkaloud.studies.anchors import Anchors, trace
 from thinkaloud.studies.anchors import run as anchors
 from thinkaloud.studies.anchors.analysis import LAST, importance, spread
 from thinkaloud.studies.anchors.importance import divergence, importances
-from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends, without
-from thinkaloud.studies.anchors.similarity import centred, embedder
+from thinkaloud.studies.anchors.similarity import centred, embedder, similarities
 from thinkaloud.studies.anchors.taxonomy import CLASSES, classes
+from thinkaloud.studies.anchors.texts import first_sentence, sentence_ends
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import render
 from thinkaloud.studies.problems import load_problems, solve
@@ -38,7 +38,7 @@ def made(
     chance that M's answer is held; drawn anew, it comes out as itself every fourth time, and adds it then too. Where M
     is wrong the effects are `wrong` times as large."""
     rng = np.random.default_rng(seed)
-    said, drawn, deleted = [], [], []
+    said, drawn = [], []
     for p in range(problems):
         key = {"problem": f"p{p}", "place": "answer"}
         mine = [effect * (1 if p % 2 == 0 else wrong) for effect in effects]
@@ -53,16 +53,14 @@ def made(
                 gain = sum(e for e, here in zip(mine, itself, strict=True) if here)
                 held = float(rng.random() < np.clip(0.3 + gain, 0, 1))
                 row = {"kept": kept, "sample": sample, "fve": level + gain + rng.normal(0, noise), "model": held}
-                row |= {"gold": math.nan, "says": f"{held:g}", "model_new": held, "model_after": held}
-                row |= {"gold_new": math.nan, "gold_after": math.nan}
+                row |= {"gold": math.nan, "says": f"{held:g}"}
                 words = "" if kept == 3 else WORDS[kept] if itself[kept] else "Other."
                 drawn.append({**key, **row, "drawn": words})
-        for i in range(-1, 3):
-            value = level + sum(mine) - (mine[i] if i >= 0 else 0)
-            deleted.append({**key, "sentence": i, "fve": value, "gold": math.nan, "model": math.nan})
+        for i in range(3):
+            said[3 * p + i]["whole"] = level + sum(mine)
     similar = [{"drawn": s, "original": s, "similarity": 1.0} for s in WORDS]
     similar += [{"drawn": "Other.", "original": s, "similarity": 0.1} for s in WORDS]
-    frames = {"sentences": said, "rollouts": drawn, "similar": similar, "deleted": deleted}
+    frames = {"sentences": said, "rollouts": drawn, "similar": similar}
     return {name: pd.DataFrame(records) for name, records in frames.items()}
 
 
@@ -74,9 +72,6 @@ def test_a_planted_sentence_is_found() -> None:
     means = found(**made([0.0, 0.5, 0.0], 60)).groupby("sentence").mean(numeric_only=True)
     assert means["counterfactual_fve"].tolist() == pytest.approx([0, 0.5, 0], abs=0.05)
     assert means["counterfactual_model"].tolist() == pytest.approx([0, 0.5, 0], abs=0.05)
-    assert means["counterfactual_after_model"].tolist() == pytest.approx([0, 0.5, 0], abs=0.05)
-    assert means["plain_fve"][1] == pytest.approx(0.5 * (1 - ITSELF), abs=0.05), "some resamples say the same again"
-    assert means["deletion_fve"].tolist() == pytest.approx([0, 0.5, 0])
     assert means["counterfactual_gold"].isna().all(), "the gold answer is not known"
     kl = means["counterfactual_kl"]
     # D_KL(0.3 ‖ 0.8), which the pseudo-counts of 30 and 40 rollouts make a little smaller.
@@ -94,21 +89,19 @@ def test_importances_are_those_of_a_plain_loop() -> None:
         drawn = [r for r in here.itertuples() if r.kept == row.sentence]
         other = [r.fve for r in drawn if r.drawn != row.words and like[r.drawn, row.words] < 0.8]
         assert (row.other, row.draws) == (len(other), 7)
-        assert row.plain_fve == pytest.approx(np.mean(kept) - np.mean([r.fve for r in drawn]))
         if other:
             assert row.counterfactual_fve == pytest.approx(np.mean(kept) - np.mean(other))
         else:
             assert math.isnan(row.counterfactual_fve)
 
 
-def test_above_every_similarity_it_is_plain_resampling() -> None:
+def test_above_every_similarity_all_others_count() -> None:
     data = made([0.2, 0.5, 0.0], 10)
     same = found(1.1, **data)
     assert ((same["other"] > 0) & (same["other"] < 40)).all(), "the sentence itself is no other one"
     data["rollouts"]["drawn"] = data["rollouts"]["drawn"] + " Or so."
     every = found(1.1, **data)
     assert (every["other"] == 40).all()
-    np.testing.assert_allclose(every["counterfactual_fve"], every["plain_fve"])
     data["similar"]["drawn"] = data["similar"]["drawn"] + " Or so."
     none = found(-1.0, **data)
     assert (none["other"] == 0).all()
@@ -132,22 +125,26 @@ def test_prefixes_hold_whole_sentences() -> None:
     ids = tuple(tok(f"<explanation>\n{text}\n</explanation>", add_special_tokens=False)["input_ids"])
     said = Explanation.parse(tok.decode(ids), ids, (0.0,) * len(ids), cut=False)
     found = sentence_ends(said.text, ids, tok)
-    sentences = [said.text[one.start : one.end] for one in found]
+    sentences = [said.text[start:end] for start, end, _ in found]
     assert sentences == ["A tale, about the sea.", "Of old.", 'Early on: "The sea. It"', "Ends on it"]
-    for sentence, one in zip(sentences, found, strict=True):
-        before = tok.decode(ids[: one.tokens])
+    for sentence, (*_, tokens) in zip(sentences, found, strict=True):
+        before = tok.decode(ids[:tokens])
         assert before.rstrip().endswith(sentence)
-        assert sentence not in tok.decode(ids[: one.tokens - 1])
-    first, behind = first_sentence(said.raw[len(tok.decode(ids[: found[0].tokens])) :])
-    assert first == sentences[1]
-    assert behind.split() == f"{sentences[2]} {sentences[3]}".split()
-    assert first_sentence(said.raw[len(tok.decode(ids[: found[3].tokens])) :])[0] == ""
-    assert first_sentence(said.raw)[0] == sentences[0]
+        assert sentence not in tok.decode(ids[: tokens - 1])
+    assert first_sentence(said.raw[len(tok.decode(ids[: found[0][2]])) :]) == sentences[1]
+    assert first_sentence(said.raw[len(tok.decode(ids[: found[3][2]])) :]) == ""
+    assert first_sentence(said.raw) == sentences[0]
 
 
-def test_a_sentence_is_taken_out() -> None:
-    text, sentences = "One. One.\nTwo.", ["One.", "One.", "Two."]
-    assert [without(text, sentences, i) for i in range(-1, 3)] == [text, "One.\nTwo.", "One. Two.", "One. One."]
+def test_sums_that_name_other_numbers_are_not_alike() -> None:
+    pair = NLA(tiny.verbalizer(), tiny.reconstructor())
+    pairs = [("2 + 3 = 5.", "2 + 4 = 6."), ("So five.", "So 5."), ("", "So 5.")]
+    found = [similarities("ar", pair, pairs, sums) for sums in (False, True)]
+    plain, sums = ({(r["drawn"], r["original"]): r["similarity"] for r in rows} for rows in found)
+    assert set(plain) == set(sums) == set(pairs[:2])
+    assert sums[pairs[0]] == -1 != plain[pairs[0]]
+    assert sums[pairs[1]] == plain[pairs[1]]
+    assert similarities("ar", pair, [("", "So 5.")]) == [{"drawn": "", "original": "", "similarity": 0.0}]
 
 
 def test_similarity_is_of_directions_without_their_mean() -> None:
@@ -217,7 +214,7 @@ def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, mo
     monkeypatch.setattr(anchors, "PIECE", 2)
     whole, broken = config(tmp_path / "whole"), config(tmp_path / "broken")
     folder = Folder(whole.out, "anchors", whole.asked())
-    whole.run(folder, pocket, lambda *_: None)
+    whole.run(folder, pocket)
     whole.analyse(folder).write(folder.out)
     assert "Which sentences decide?" in render(whole.page(folder))
 
@@ -226,11 +223,12 @@ def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, mo
             raise KeyboardInterrupt
 
     folder = Folder(broken.out, "anchors", broken.asked())
+    folder.watch = stop
     with pytest.raises(KeyboardInterrupt):
-        anchors.run(broken, folder, pocket, stop)
+        anchors.run(broken, folder, pocket)
     assert list((tmp_path / "broken/work").glob("rollouts-*.parquet")), "what was done is kept"
-    anchors.run(broken, Folder(broken.out, "anchors", broken.asked()), pocket, lambda *_: None)
-    for name in ("explanations", "rollouts", "deletions", "similarity", "traces", "trace_rollouts", "trace_said"):
+    anchors.run(broken, Folder(broken.out, "anchors", broken.asked()), pocket)
+    for name in ("explanations", "rollouts", "similarity", "traces", "trace_rollouts", "trace_said"):
         one, other = ((tmp_path / run / f"tables/{name}.parquet").read_bytes() for run in ("whole", "broken"))
         assert one == other, name
 
@@ -238,7 +236,8 @@ def test_a_stopped_study_goes_on_and_is_the_same(pocket: NLA, tmp_path: Path, mo
 def written(folder: Folder, data: dict[str, pd.DataFrame]) -> None:
     """The tables of a study whose explanations, and M's solutions as well, are the constructed ones."""
     keys = ["problem", "place", "right"]
-    texts = data["sentences"].groupby(keys, sort=False).agg(sentences=("words", list), own=("own", list)).reset_index()
+    lists = {"sentences": ("words", list), "own": ("own", list), "fve": ("whole", "first")}
+    texts = data["sentences"].groupby(keys, sort=False).agg(**lists).reset_index()
     texts["ends"] = [list(range(len(said))) for said in texts["sentences"]]
     said = data["sentences"][["problem", "sentence"]].assign(
         explanation="So.", fve=0.5, result=1.0, gold=0.0, model=1.0
@@ -247,7 +246,6 @@ def written(folder: Folder, data: dict[str, pd.DataFrame]) -> None:
         "explanations": texts.assign(finish="closed"),
         "rollouts": data["rollouts"],
         "similarity": data["similar"],
-        "deletions": data["deleted"],
         "traces": texts.assign(place=trace.PLACE),
         "trace_rollouts": data["rollouts"].assign(place=trace.PLACE),
         "trace_similarity": data["similar"],
@@ -274,7 +272,6 @@ def test_the_page_holds_what_was_planted(tmp_path: Path) -> None:
     assert by_place["FVE", "2"]["counterfactual"].low > 0.25
     assert by_place["FVE", "2"]["counterfactual"].value == pytest.approx(0.35, abs=0.05), "half of 0.5, half of 0.2"
     assert by_place["FVE", LAST]["counterfactual"].value == pytest.approx(0, abs=0.05)
-    assert "deletion" not in by_place["M's answer, behind the sentence", "2"]
     assert by_place["FVE", "2"]["squared, without noise"].value == pytest.approx((0.5**2 + 0.2**2) / 2, abs=0.03)
     assert abs(by_place["FVE", "1"]["squared, without noise"].value) < 0.02
     classes = {(row["outcome"], row["class"]): row for row in found["classes"]}
@@ -297,22 +294,26 @@ def test_sampled_sentences_differ_by_nothing_on_average_and_by_their_effect_squa
     for p in range(80):
         key, mine = {"problem": f"p{p}", "place": "answer"}, rng.choice(["High.", "Low."])
         said += [
-            {**key, "sentence": i, "right": True, "of": 2, "words": w, "own": i == 1, "classes": ["other"]}
+            {
+                **key,
+                "sentence": i,
+                "right": True,
+                "of": 2,
+                "words": w,
+                "own": i == 1,
+                "classes": ["other"],
+                "whole": 0.0,
+            }
             for i, w in enumerate((mine, "End."))
         ]
         for kept, sample in product(range(3), range(20)):
             first = mine if kept else rng.choice(["High.", "Low."])
             held = float(rng.random() < (0.9 if first == "High." else 0.3))
             row = {"kept": kept, "sample": sample, "drawn": (first, "End.", "")[kept], "fve": held, "says": f"{held:g}"}
-            names = ("model", "gold", "model_new", "gold_new", "model_after", "gold_after")
-            drawn.append({**key, **row, **dict.fromkeys(names, held)})
+            drawn.append({**key, **row, "model": held, "gold": held})
     data = {"sentences": pd.DataFrame(said), "rollouts": pd.DataFrame(drawn)}
     pairs = [{"drawn": a, "original": b, "similarity": float(a == b)} for a, b in product(("High.", "Low."), repeat=2)]
-    deleted = [
-        {"problem": f"p{p}", "place": "answer", "sentence": i, "gold": 0.0, "model": 0.0, "fve": 0.0}
-        for p, i in product(range(80), range(-1, 2))
-    ]
-    found, _ = worked(tmp_path, {**data, "similar": pd.DataFrame(pairs), "deleted": pd.DataFrame(deleted)})
+    found, _ = worked(tmp_path, {**data, "similar": pd.DataFrame(pairs)})
     row = next(r for r in found["positions"] if r["outcome"] == "holds M's answer" and r["sentence"] == "1")
     assert row["counterfactual"].low <= 0 <= row["counterfactual"].high
     assert row["squared, without noise"].low < 0.6**2 < row["squared, without noise"].high
@@ -325,7 +326,6 @@ def test_importance_is_weighted_by_draws(tmp_path: Path) -> None:
     known = rows.dropna(subset="counterfactual_fve")
     by_hand = (known["counterfactual_fve"] * known["other"]).sum() / known["other"].sum()
     assert estimate(importance(rows, "fve"), rows["problem"]).value == pytest.approx(by_hand)
-    assert estimate(importance(rows, "fve", "plain"), rows["problem"]).value == pytest.approx(rows["plain_fve"].mean())
 
 
 def test_a_spread_is_compared_with_another() -> None:

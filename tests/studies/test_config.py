@@ -3,16 +3,21 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from thinkaloud.errors import UserError
-from thinkaloud.studies.config import Study, from_file
+from thinkaloud.studies.config import Study
 from thinkaloud.studies.config import study as STUDIES
 
-COUNTS = [(kind, name) for kind in STUDIES.values() for name in kind.counts]
+COUNTS = [
+    (kind, field.name)
+    for kind in STUDIES.values()
+    for field in fields(kind)
+    if type(field.default) is int and field.name != "seed"
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), COUNTS, ids=[f"{kind.name}-{name}" for kind, name in COUNTS])
@@ -49,37 +54,6 @@ def test_every_study_says_what_decides_its_result(kind: type[Study]) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_presets_fit_their_studies(name: str) -> None:
     assert STUDIES[name](out="x", **STUDIES[name].presets["pocket"]).nla == "pocket"
-
-
-def test_values_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "c.json"
-    path.write_text(json.dumps({"n": 5, "thresholds": [0.5, 0.6]}))
-    values = from_file(path, STUDIES["anchors"])
-    assert values == {"n": 5, "thresholds": (0.5, 0.6)}
-    assert STUDIES["anchors"](out="x", **values).asked()["thresholds"] == (0.5, 0.6)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"{", "is not JSON"),
-        (b"\xff", "is not JSON"),
-        (b"[1]", "must hold one JSON object, found list"),
-        (b'{"reach": 2, "speed": 1}', "no option 'speed' in the study positions: there are .*reach"),
-    ],
-)
-def test_a_file_that_holds_no_values(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "c.json"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=message) as caught:
-        from_file(path, STUDIES["positions"])
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no file .*gone\.json"):
-        from_file(tmp_path / "gone.json", STUDIES["positions"])
 
 
 def test_it_imports_nothing_heavy() -> None:

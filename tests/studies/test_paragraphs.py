@@ -14,7 +14,7 @@ from torch import Tensor
 from thinkaloud.pair.scores import text_mse
 from thinkaloud.studies.results import Read, Results
 from thinkaloud.studies.survey.analysis import parts
-from thinkaloud.studies.survey.paragraphs import choose, effects, split, variants
+from thinkaloud.studies.survey.paragraphs import effects, split, variants
 
 PIECES = st.lists(st.text("ab .\t", min_size=1).map(str.strip).filter(bool), min_size=1, max_size=5)
 
@@ -43,7 +43,7 @@ def test_what_was_joined_is_parted_again(pieces: list[str], joint: str) -> None:
     found = split(joint.join(pieces))
     assert list(found.parts) == pieces
     for k in range(len(pieces)):
-        assert list(split(found.without(k)).parts) == pieces[:k] + pieces[k + 1 :]
+        assert list(split(found.replaced(k)).parts) == pieces[:k] + pieces[k + 1 :]
         assert list(split(found.replaced(k, "new")).parts) == [*pieces[:k], "new", *pieces[k + 1 :]]
 
 
@@ -56,15 +56,19 @@ def test_no_paragraph_is_empty_and_nothing_but_white_space_is_lost(text: str) ->
 
 def test_chosen_are_only_texts_of_two_paragraphs_or_more() -> None:
     texts = ["one", "", "a\nb", "a\n\nb\n\nc", "two\n"] * 10
-    assert choose(texts, 100, 0) == [i for i in range(50) if i % 5 in (2, 3)]
-    assert len(choose(texts, 7, 0)) == 7
-    assert choose(texts, 7, 0) == choose(texts, 7, 0) != choose(texts, 7, 1)
-    assert choose(["one", ""], 5, 0) == []
+
+    def chosen(texts: list[str], n: int, seed: int) -> list[int]:
+        return list(dict.fromkeys(one["row"] for one in variants(texts, [""] * len(texts), n, seed)))
+
+    assert chosen(texts, 100, 0) == [i for i in range(50) if i % 5 in (2, 3)]
+    assert len(chosen(texts, 7, 0)) == 7
+    assert chosen(texts, 7, 0) == chosen(texts, 7, 0) != chosen(texts, 7, 1)
+    assert chosen(["one", ""], 5, 0) == chosen([], 5, 0) == []
 
 
 def test_variants_take_from_an_explanation_of_another_document_with_as_many_paragraphs() -> None:
     texts = ["a1\na2", "b1\nb2", "c1\nc2", "d1\nd2\nd3", "own"]
-    made = variants(texts, ["x", "x", "y", "y", "z"], [0, 3], seed=0)
+    made = variants(texts, ["x", "x", "y", "y", "z"], 9, seed=0)
     by = {(r["row"], r["variant"], r["place"]): r["text"] for r in made}
     assert by[0, "whole", 0] == "a1\na2"
     assert (by[0, "without", 1], by[0, "without", 2]) == ("a2", "a1")
@@ -83,9 +87,9 @@ VECTORS = torch.randn(60, 16, generator=torch.Generator().manual_seed(0))
 
 def ablated(reconstruct: Callable[[Sequence[str]], Tensor], folder: Path) -> tuple[Read, dict[str, str]]:
     """The rows of the page's table, and the verdicts on the parts of the published claim."""
-    made = variants(TEXTS, DOCUMENTS, range(60), seed=1)
+    made = variants(TEXTS, DOCUMENTS, 60, seed=1)
     errors = text_mse(reconstruct, [r["text"] for r in made], VECTORS[[r["row"] for r in made]])
-    scored = [{**r, "doc_id": DOCUMENTS[r["row"]], "mse": e} for r, e in zip(made, errors.tolist(), strict=True)]
+    scored = [{**r, "mse": e} for r, e in zip(made, errors.tolist(), strict=True)]
     found = Results("survey", cluster="doc")
     parts(found, effects(pd.DataFrame(scored), v=1.0))
     found.write(folder)

@@ -83,14 +83,14 @@ def test_a_system_message_and_an_instruction_are_put(tmp_path: Path) -> None:
 
 def test_made_problems_come_out_as_they_say() -> None:
     made = list(graded(60, 0))
-    assert [one.steps for one in made] == [1, 2, 3] * 20
+    assert [steps for steps, *_ in made] == [1, 2, 3] * 20
     assert made == list(graded(60, 0))
     assert made != list(graded(60, 1))
-    for one in made:
-        for question, working in ((one.question, one.working), *one.examples):
+    for grade, *asked, answer, examples in made:
+        for question, working in (asked, *examples):
             lines, border = working.split("\n")
             steps = [step.split(": ")[1].rstrip(".") for step in lines.split(". ")]
-            assert len(steps) == one.steps
+            assert len(steps) == grade
             for step in steps:
                 sum_, result = step.split(" = ")
                 a, op, b = sum_.split()
@@ -98,11 +98,11 @@ def test_made_problems_come_out_as_they_say() -> None:
             assert border == f"#### {steps[-1].split()[-1]}"
             # Neither in the question nor a step's: naming it is naming the answer.
             assert answer_in(working)[0] not in numbers(question)  # type: ignore[index]
-        assert all(Decimal(one.answer) not in numbers(q) | numbers(w) for q, w in one.examples)
-        assert answer_in(one.working)[0] == one.answer  # type: ignore[index]
+        assert all(Decimal(answer) not in numbers(q) | numbers(w) for q, w in examples)
+        assert answer_in(asked[1])[0] == answer  # type: ignore[index]
     (problem,) = load_problems("graded", 1, 0, tiny.tokenizer())
-    assert problem.prompt.index(made[0].examples[0][1]) < problem.prompt.index(made[0].question)
-    assert problem.given == numbers(made[0].question)
+    assert problem.prompt.index(made[0][4][0][1]) < problem.prompt.index(made[0][1])
+    assert problem.given == numbers(made[0][1])
 
 
 def test_compressed_and_drawn_alike(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from thinkaloud.errors import UserError
@@ -32,7 +31,7 @@ def surveyed(path: Path, nla: NLA | None = None, **changes: Any) -> tuple[Page, 
     config = Survey(out=str(path.parent / f"out-{path.stem}"), explanations=str(path), ablated=10, **changes)
     config.check()
     folder = Folder(config.out, "survey", config.asked())
-    config.run(folder, nla, lambda what, done, of: None)  # type: ignore[arg-type]
+    config.run(folder, nla)  # type: ignore[arg-type]
     config.analyse(folder).write(folder.out)
     return config.page(folder), folder
 
@@ -43,12 +42,11 @@ def test_without_vectors_no_pair_is_needed(tmp_path: Path) -> None:
     assert not Survey(out="x", explanations=str(path)).loads_pair
     page, folder = surveyed(path)
     found = Read(folder.out)
-    assert page.facts["not there"].startswith("vector, an AR for the vectors; left out: paragraph ablation")
+    assert page.facts["Not there"].startswith("vector, an AR for the vectors; left out: paragraph ablation")
     assert found["templates"][0]["paragraphs"] == 30
     assert {row["class"] for row in found["classes"]} == {"whole word"}
     verdicts = {claim["id"]: claim["verdict"] for claim in page.claims}
     assert (verdicts["B1"], verdicts["C2"], verdicts["B4"]) == ("holds", "holds", "not shown")
-    assert pq.read_table(folder.out / "dataset" / "texts.parquet").num_rows == 15
     render(page)
 
 
@@ -56,9 +54,9 @@ def test_with_texts_alone_the_form_is_left(tmp_path: Path) -> None:
     path = tmp_path / "plain.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in SAID), encoding="utf-8")
     page, folder = surveyed(path)
-    assert "context, token, doc_id, position, vector" in page.facts["not there"]
+    assert "context, token, doc_id, vector" in page.facts["Not there"]
     assert "everything by error" in page.answer
-    assert [section.title for section in page.sections] == ["Form", "Openings", "Templates", "Paragraphs", "Browse"]
+    assert [section.title for section in page.sections] == ["Form", "Openings", "Templates", "Paragraphs"]
     assert Read(folder.out).values["whole"].n == 0
     render(page)
 
@@ -74,23 +72,23 @@ def test_vectors_of_the_width_of_the_pair_are_rebuilt_and_ablated(tmp_path: Path
     rows = folder.kept("explanations")
     assert all(row["mse"] == pytest.approx(0, abs=1e-4) for row in rows)  # each is what the AR makes of it
     assert len(Read(folder.out)["parts"]) == 3
-    assert page.facts["pair"] == "pocket"
+    assert page.facts["Pair"] == "pocket"
     assert table.positions
     frame["vector"] = [v[:7] for v in vectors]
     frame.to_parquet(tmp_path / "narrow.parquet")
     page, _ = surveyed(tmp_path / "narrow.parquet", pocket)
-    assert page.facts["vectors"].startswith("of width 7, which the AR of pocket does not rebuild")
+    assert page.facts["Vectors"].startswith("of width 7, which the AR of pocket does not rebuild")
 
 
-def test_what_the_survey_published_is_surveyed_again(tmp_path: Path) -> None:
+def test_what_the_survey_wrote_is_surveyed_again(tmp_path: Path) -> None:
     path = tmp_path / "made.parquet"
     pd.DataFrame(FULL).to_parquet(path)
     _, folder = surveyed(path)
-    again, vectors, lacking = read(folder.out / "dataset" / "chats.parquet", 100)
+    again, vectors, lacking = read(folder.out / "tables" / "explanations.parquet", 100)
     assert vectors is None
     assert lacking == []
-    assert again["text"].tolist() == SAID[1::2]
-    assert again["prefix"].iloc[0] == "They came to the old house"
+    assert again["text"].tolist() == SAID
+    assert again["context"].iloc[0] == "They came to the old house"
 
 
 @pytest.mark.parametrize(

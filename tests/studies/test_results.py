@@ -1,6 +1,7 @@
 """Results come back from their file as they were, and every claim gets a verdict by the rule."""
 
 import math
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -68,17 +69,19 @@ def test_a_row_of_labels_alone_keeps_its_place(tmp_path: Path) -> None:
 def test_groups_are_estimated_over_their_clusters_in_the_order_of_their_first_rows(tmp_path: Path) -> None:
     rows = pd.DataFrame({"doc": list("aabbcc"), "kind": list("yxyxyx"), "x": [1.0, 2, 3, 4, 5, nan]})
     found = Results("survey", cluster="doc", seed=3)
-    found.by("kinds", rows, {"the kind": "kind"}, {"rows": len, "mean": lambda g: mean(g["x"])}, part="all")
+    quantities = {"rows": len, "mean": lambda g: mean(g["x"]), "column": "x"}
+    found.by("kinds", rows, {"the kind": "kind"}, quantities, part="all")
     back = read(found, tmp_path)["kinds"]
     assert [(row["part"], row["the kind"], row["rows"]) for row in back] == [("all", "y", 3), ("all", "x", 3)]
     assert [(row["mean"].value, row["mean"].clusters) for row in back] == [(3.0, 3), (3.0, 2)]
+    assert [row["column"] for row in back] == [row["mean"] for row in back]
     table = pd.read_parquet(tmp_path / FILE)
     assert set(table["study"]) == {"survey"}
     assert table["value"].dtype == float
 
 
 def finding(value: float, low: float, high: float, p: float, clusters: int = 30, **claim: Any) -> Finding:
-    return Finding("A1", Estimate(value, low, high, 99, clusters, p=p), **{"direction": 1, **claim})
+    return Finding(replace(claims()["A1"], **claim), Estimate(value, low, high, 99, clusters, p=p))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def finding(value: float, low: float, high: float, p: float, clusters: int = 30,
         (finding(0.3, 0.1, 0.5, 0.001, clusters=19), NOT_SHOWN),
         (finding(nan, nan, nan, nan), NOT_SHOWN),
         (finding(0.3, nan, nan, nan), NOT_SHOWN),
-        (Finding("A1", why="no wrong problems"), NOT_SHOWN),
+        (Finding(claims()["A1"], why="no wrong problems"), NOT_SHOWN),
     ],
 )
 def test_the_rule(one: Finding, verdict: str) -> None:
@@ -123,7 +126,7 @@ def test_the_rule(one: Finding, verdict: str) -> None:
 
 def test_groups_on_opposite_sides_leave_a_claim_open() -> None:
     whole = Estimate(0.1, 0.05, 0.2, 99, 30, p=0.001)
-    one = Finding("A4", pooled(whole, {"a": whole, "b": Estimate(-0.3, -0.5, -0.1, 99, 30)}), direction=1)
+    one = Finding(claims()["A4"], pooled(whole, {"a": whole, "b": Estimate(-0.3, -0.5, -0.1, 99, 30)}))
     ((verdict, _, why),) = judged([one])
     assert (verdict, why) == (OPEN, "not pooled: above zero in a, below in b")
 
@@ -139,7 +142,7 @@ def test_groups_on_opposite_sides_leave_a_claim_open() -> None:
     ],
 )
 def test_a_remark_stands_after_the_reason_why_nothing_is_shown(found: Estimate | None, reason: str) -> None:
-    why = Finding("A1", found, why="the remark").unknown
+    why = Finding(claims()["A1"], found, why="the remark").unknown
     assert why.startswith(reason)
     assert why.endswith("; the remark" if reason else "the remark")
 

@@ -2,47 +2,35 @@
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
 
 from thinkaloud.activations.corpus import Document
+from thinkaloud.activations.positions import special_ids
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
-from thinkaloud.render.page import asset
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.page import Page, Section, render
+from thinkaloud.studies.page import Page, render
 from thinkaloud.studies.results import Read, Results
 from thinkaloud.studies.survey import Survey, analysis
 from thinkaloud.studies.survey import run as survey
-from thinkaloud.studies.survey.page import browse, choose
-from thinkaloud.studies.survey.published import COLUMNS
-from thinkaloud.studies.survey.run import Chooser, Source, cut, documents
+from thinkaloud.studies.survey.run import documents, source
 from thinkaloud.studies.survey.turns import with_own_turns
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-
-
-def quiet(what: str, done: int, of: int) -> None:
-    pass
 
 
 def made(out: Path, nla: NLA, **changes: Any) -> tuple[Page, Folder]:
-    fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, "browse": 10, **changes}
+    fields = {"n": 24, "positions": 4, "ablated": 5, "max_tokens": 60, **changes}
     config = Survey(out=str(out), **fields)
     folder = Folder(out, "survey", config.asked())
-    config.run(folder, nla, quiet)
+    config.run(folder, nla)
     config.analyse(folder).write(folder.out)
     return config.page(folder), folder
 
@@ -68,39 +56,24 @@ def test_the_rows_are_what_was_asked_for(done: tuple[Page, Folder], pocket: NLA)
     assert all(r["prefix"].endswith(r["token"]) and len(r["prefix"]) <= 200 for r in rows)
     assert len({(r["doc_id"], r["position"]) for r in rows}) == 48
     for r in rows:
-        assert r["cos"] == pytest.approx(1 - r["mse"] / 2, abs=1e-6)
         assert r["fve"] == pytest.approx(1 - r["mse"] / pocket.baseline.v, abs=1e-5)  # type: ignore[union-attr]
 
 
 def test_a_row_is_what_reading_its_text_gives(done: tuple[Page, Folder], pocket: NLA) -> None:
-    row = pq.read_table(done[1].out / "dataset" / "texts.parquet").to_pylist()[0]
+    row = done[1].kept("explanations")[0]
     text = next(d.text for d in documents("pocket", "text", 0) if d.id == row["doc_id"])
     found = pocket.read(text or "", [row["position"]], max_tokens=60).positions[0]
-    assert (found.token, found.token_id) == (row["token"], row["token_id"])
-    assert found.norm == pytest.approx(row["norm"], rel=1e-4)
+    assert found.token == row["token"]
     assert found.explanations[0].text == row["text"]
     assert found.scores[0].mse == pytest.approx(row["mse"], abs=1e-4)
 
 
-def test_datasets_and_duckdb_read_what_was_published(done: tuple[Page, Folder], tmp_path: Path) -> None:
+def test_datasets_and_duckdb_read_the_explanations(done: tuple[Page, Folder], tmp_path: Path) -> None:
     duckdb, datasets = pytest.importorskip("duckdb"), pytest.importorskip("datasets")
-    folder = done[1].out / "dataset"
-    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
-    assert {name: part.num_rows for name, part in loaded.items()} == {"texts": 24, "chats": 24}
-    assert loaded["chats"].column_names == list(COLUMNS)
-    assert set(loaded["chats"]["kind"]) == {"chat"}
-    one = datasets.load_dataset("parquet", data_files=str(folder / "texts.parquet"), cache_dir=str(tmp_path))
-    assert one["train"].num_rows == 24
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    query = re.search(r"```sql\n(.*?)```", card, re.DOTALL)
-    assert query
-    counted = duckdb.sql(query.group(1).replace("texts.parquet", str(folder / "texts.parquet"))).fetchall()
-    assert sum(n for _, n, _ in counted) == 24
-    assert all(f"`{name}`" in card for name in COLUMNS)
-    assert "resid_post:5" in card
-    baseline = NLA.from_pretrained("pocket").baseline
-    assert baseline is not None
-    assert f"V {baseline.v:.4f}" in card
+    path = str(done[1].out / "tables" / "explanations.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=path, cache_dir=str(tmp_path))["train"]
+    assert (loaded.num_rows, set(loaded["kind"])) == (48, {"text", "chat"})
+    assert sum(n for n, _ in duckdb.sql(f"SELECT count(*), avg(fve) FROM '{path}' GROUP BY kind").fetchall()) == 48
 
 
 def test_every_section_says_what_it_shows_and_what_not_and_published_claims_are_judged(
@@ -114,9 +87,6 @@ def test_every_section_says_what_it_shows_and_what_not_and_published_claims_are_
         "Templates",
         "Paragraphs",
         "Token classes",
-        "Frequency",
-        "Position",
-        "Browse",
     ]
     assert all(section.shows and section.shows_not for section in page.sections)
     claims = {claim["id"]: claim for claim in page.claims}
@@ -139,8 +109,8 @@ def test_a_stopped_survey_goes_on_to_the_same_tables(
     monkeypatch.setattr(survey, "DOCUMENTS_AT_ONCE", 5)
     explained, calls = survey.explained, []
 
-    def stopping(sources: Sequence[Source], *rest: Any) -> pa.Table:
-        calls.append([s.doc_id for s in sources])
+    def stopping(sources: Sequence[dict[str, Any]], *rest: Any) -> Any:
+        calls.append([s["doc_id"] for s in sources])
         if len(calls) == 2:
             raise KeyboardInterrupt
         return explained(sources, *rest)
@@ -160,11 +130,9 @@ def test_too_few_texts_and_no_chats_are_said_in_words(pocket: NLA, tmp_path: Pat
     texts = ["The old boat lay upside down on the shingle, and the tide came in.", "short", "x" * 5000]
     corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
     page, folder = made(tmp_path / "out", pocket, texts=str(corpus), chats=str(corpus))
-    assert page.facts["texts"].startswith("8 positions of 2 texts")
-    assert "24 were asked for, there were no more" in page.facts["texts"]
-    assert page.facts["chats"] == f"left out: none that could be read in {corpus}"
-    assert not (folder.out / "dataset" / "chats.parquet").exists()
-    assert "chats.parquet" not in (folder.out / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert page.facts["Texts"].startswith("8 positions of 2 texts")
+    assert "24 were asked for, there were no more" in page.facts["Texts"]
+    assert page.facts["Chats"] == f"left out: none that could be read in {corpus}"
     assert all("chats" not in row for row in Read(folder.out)["form"])
     assert next(claim for claim in page.claims if claim["id"] == "B2")["verdict"] == "not shown"
     render(page)
@@ -206,7 +174,7 @@ def test_empty_and_single_explanations_are_left_out_and_counted(
     page, _ = made(tmp_path / "empty", pocket)
     assert page.answer == "48 explanations, all empty."
     assert {claim["verdict"] for claim in page.claims} == {"not shown"}
-    assert "<h2>Browse</h2>" in render(page)
+    render(page)
 
 
 def table_share(rows: list[dict[str, Any]], kind: str, text: str) -> float:
@@ -227,23 +195,15 @@ def test_documents_of_the_pocket_world_are_of_the_kind_asked_for_and_each_once()
 
 def test_long_texts_are_cut_and_special_tokens_never_chosen() -> None:
     tokenizer = tiny.tokenizer()
-    chooser = Chooser(tokenizer, context=40, each=100, seed=0)
-    source = chooser.source(Document("long", text="a" * 500), "text")
-    assert source is not None
-    assert (len(source.ids), source.positions) == (40, list(range(4, 40)))
-    chat = chooser.source(
-        Document("chat", messages=({"role": "user", "content": "hello"}, {"role": "assistant", "content": "ho"})),
-        "chat",
-    )
+    how = (tokenizer, special_ids(tokenizer), 40, 100, 0)
+    long = source(Document("long", text="a" * 500), "text", *how)
+    assert long is not None
+    assert (len(long["ids"]), long["positions"]) == (40, list(range(4, 40)))
+    messages = ({"role": "user", "content": "hello"}, {"role": "assistant", "content": "ho"})
+    chat = source(Document("chat", messages=messages), "chat", *how)
     assert chat is not None
-    assert not {tokenizer.convert_ids_to_tokens(chat.ids[p]) for p in chat.positions} & {tiny.USER, tiny.END}
-    assert chooser.source(Document("short", text="ab"), "text") is None
-
-
-def test_positions_are_cut_to_the_number_asked_for() -> None:
-    sources = [Source("text", f"d{i}", (1, 2, 3, 4, 5, 6, 7), (4, 5, 6)) for i in range(3)]
-    assert [s.positions for s in cut(sources, 4)] == [(4, 5, 6), (4,)]
-    assert [s.positions for s in cut(sources, 99)] == [(4, 5, 6)] * 3
+    assert not {tokenizer.convert_ids_to_tokens(chat["ids"][p]) for p in chat["positions"]} & {tiny.USER, tiny.END}
+    assert source(Document("short", text="ab"), "text", *how) is None
 
 
 def test_each_assistant_turn_answers_what_stands_before_it_replies_included() -> None:
@@ -289,7 +249,7 @@ def test_regenerated_turns_are_read(pocket: NLA, tmp_path: Path) -> None:
     for r in read:
         text = pocket.tokenizer.decode(r["ids"])
         assert all(m["content"] in text for m in told[r["doc_id"]])
-    assert "M's own" in page.facts["chats"]
+    assert "M's own" in page.facts["Chats"]
 
 
 def constructed(gap: float, n: int = 400) -> pd.DataFrame:
@@ -303,8 +263,6 @@ def constructed(gap: float, n: int = 400) -> pd.DataFrame:
         "token_class": kinds,
         "token": "x",
         "fve": fve,
-        "position": 4 + np.arange(n) % 200,
-        "frequency": np.where(kinds == "number", 2, 50),
     }
     return pd.DataFrame(columns)
 
@@ -329,9 +287,9 @@ def test_the_verdict_on_hard_classes_is_that_of_the_truth(
     assert set(claims["B5"].values()) <= verdicts | ({"holds in direction only"} if gap == 0 else set())
 
 
-def test_errors_by_class_decile_frequency_and_position(tmp_path: Path) -> None:
+def test_errors_by_class_and_decile(tmp_path: Path) -> None:
     found, rows = Results("survey", cluster="doc"), constructed(0.3)
-    analysis.tokens(found, rows.assign(frequency=rows["frequency"] + rows["fve"] / 100))
+    analysis.tokens(found, rows)
     back, _ = read(found, tmp_path)
     classes = {r["class"]: r for r in back["classes"]}
     assert sum(r["positions"] for r in classes.values()) == 400
@@ -341,9 +299,6 @@ def test_errors_by_class_decile_frequency_and_position(tmp_path: Path) -> None:
     parts = back["deciles"]
     assert [r["decile of error"] for r in parts] == list(range(1, 11))
     assert parts[0]["whitespace"] < 0.1 < 0.4 < parts[-1]["whitespace"]
-    assert sum(r["positions"] for r in back["frequency"]) == sum(r["positions"] for r in back["position"]) == 400
-    assert back["position"][0]["position"] == "4 to 7"
-    assert back.values["position trend"].low < 0 < back.values["position trend"].high
 
 
 THREE = (
@@ -390,85 +345,23 @@ def test_templates_and_openings_are_counted_in_explanations(tmp_path: Path) -> N
         (1, "A", 40),
         (2, "A tale", 40),
     ]
+    marked = Results("survey", cluster="doc")
+    analysis.common(marked, rows.assign(text="Structured list: towns."), Survey(out="x"))
+    assert [r["opening"] for r in read(marked, tmp_path)[0]["openings"]] == [
+        "Structured",
+        "Structured list",
+        "Structured list: towns",
+    ]
 
 
 def test_a_pair_without_a_baseline_gets_that_of_the_survey(tmp_path: Path) -> None:
     nla = NLA(tiny.closing_verbalizer(), tiny.reconstructor())
     nla.model = tiny.model("llama")
     page, _ = made(tmp_path / "out", nla, n=8)
-    assert page.facts["baseline"].endswith("(this survey)")
+    assert page.facts["Baseline"].endswith("(this survey)")
     assert Baseline.from_dict(
         pq.read_table(tmp_path / "out" / "tables" / "baseline.parquet").to_pylist()[0]
     ).n == 16  # fmt: skip
-
-
-HOSTILE = "</script><img src=x onerror=alert(1)><!--\u2028&amp;"
-
-
-def rows_to_browse() -> list[dict[str, Any]]:
-    base = {"kind": "text", "doc_id": "d", "position": 7, "token_class": "whole word", "prefix": "the old boat"}
-    return [
-        {**base, "token": " boat", "text": "About a boat.\nSecond line.", "fve": 0.5},
-        {**base, "token": "\n", "prefix": "end\n", "token_class": "whitespace", "text": "A break.", "fve": -0.25},
-        {**base, "kind": "chat", "token": " boat", "text": HOSTILE, "fve": 0.9},
-        {**base, "token": "�", "token_class": "byte piece", "text": "", "fve": None},
-    ]
-
-
-def test_no_content_can_end_the_data_and_all_of_it_comes_through() -> None:
-    text = browse(rows_to_browse())
-    data = text.split('id="browse-data">')[1].split("</script>")[0]
-    assert not set(data) & set("<>&\u2028\u2029")
-    records = json.loads(data)
-    assert records[2]["said"] == HOSTILE
-    assert (records[0]["before"], records[0]["token"]) == ("the old", " boat")
-    assert records[3]["before"] == "the old boat"  # a part of a character need not end its text
-
-
-def test_browsed_are_as_many_of_each_kind_where_there_are_enough() -> None:
-    kinds = ["text"] * 50 + ["chat"] * 4
-    chosen = choose(kinds, 20, 0)
-    assert len(chosen) == len(set(chosen)) == 20
-    assert sum(kinds[i] == "chat" for i in chosen) == 4
-    assert sum(i >= 50 for i in choose(["text"] * 50 + ["chat"] * 50, 20, 0)) == 10
-    assert len(choose(["text"] * 3, 20, 0)) == 3
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: install one to test the page's script")
-def test_the_page_filters_and_sorts_in_a_browser(tmp_path: Path) -> None:
-    drive = """
-    (() => {
-      const form = document.getElementById("browse").elements, out = [];
-      const said = () => [...document.querySelectorAll("#browse-list article")].map((a) => a.lastChild.textContent[0]);
-      const set = (name, value) => {
-        form[name].value = value;
-        form[name].dispatchEvent(new Event("input", { bubbles: true }));
-        out.push(said().join("") || "none");
-      };
-      out.push(said().join(""));
-      set("sort", "best"); set("sort", "worst"); set("sort", "");
-      set("kind", "chat"); set("kind", ""); set("class", "whitespace"); set("class", "");
-      set("words", "LINE boat"); set("words", "nowhere"); set("words", "");
-      const marks = [...document.querySelectorAll("#browse-list mark")].map((m) => m.textContent.trim());
-      document.title = [...out, marks.join(","), document.querySelectorAll("img").length].join("|");
-    })();
-    """
-    section = Section("Browse", "x", "y", markup=browse(rows_to_browse()))
-    page = Page("t", "q", "a", {}, [section], script=asset("browse.js") + drive)
-    path = tmp_path / "page.html"
-    path.write_text(render(page), encoding="utf-8")
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    command += ["--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", path.as_uri()]
-    ran = subprocess.run(command, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert "CONSOLE" not in ran.stderr, ran.stderr
-    title = re.search("<title>(.*?)</title>", ran.stdout, re.DOTALL)
-    assert title
-    assert unescape(title.group(1)).split("|") == [
-        "AA<(", "<AA(", "AA<(", "AA<(", "<", "AA<(", "A", "AA<(", "A", "none", "AA<(", "␣boat,⏎,␣boat,�", "0",
-    ]  # fmt: skip
-    assert "4 of 4 explanations, 4 shown" in ran.stdout
 
 
 def test_a_paragraph_that_could_not_be_replaced_is_said_to_be_untested(tmp_path: Path) -> None:

@@ -3,11 +3,10 @@
 import random
 from itertools import product
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thinkaloud.studies.survey.templates import mine, openings
+from thinkaloud.studies.survey.templates import mine
 
 PLANTED = {
     "this passage describes _ in the manner of _ report": "This passage describes {} in the manner of {} report.",
@@ -58,15 +57,3 @@ def test_no_paragraph_is_in_two_templates(texts: list[str]) -> None:
     members = [i for template in mine(texts) for i in template.members]
     assert len(members) == len(set(members))
     assert set(members) <= set(range(len(texts)))
-
-
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        (1, ["Structured", "A", ""]),
-        (2, ["Structured list", "A tale", ""]),
-        (3, ["Structured list format", "A tale", ""]),
-    ],
-)
-def test_openings_have_no_mark_at_their_end(words: int, found: list[str]) -> None:
-    assert openings(["Structured list format: of towns", "A tale.", " "], words) == found

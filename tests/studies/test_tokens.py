@@ -1,5 +1,6 @@
 """Every token of every kind of vocabulary is put into the one class it belongs to."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from thinkaloud.studies.survey.tokens import CLASSES, TokenClasses, class_of
+from thinkaloud.activations.positions import special_ids
+from thinkaloud.activations.tokens import Reader
+from thinkaloud.studies.survey.tokens import CLASSES, class_of, token_class
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,13 @@ def test_classes_by_text_and_neighbours(text: str, before: str, after: str, kind
     assert class_of(text, before, after) == kind
 
 
+def classed(tokenizer: Any, token: int, before: int | None = None, after: int | None = None) -> str:
+    """The class of a token between two others, or at the border of the text."""
+    left, right = ([] if one is None else [one] for one in (before, after))
+    special = set(special_ids(tokenizer).tolist())
+    return token_class([*left, token, *right], len(left), Reader(tokenizer), special)
+
+
 @given(st.text(max_size=8), st.text(max_size=3), st.text(max_size=3))
 def test_every_token_has_a_class_and_only_parts_of_characters_are_byte_pieces(
     text: str, before: str, after: str
@@ -73,20 +83,20 @@ def test_every_token_has_a_class_and_only_parts_of_characters_are_byte_pieces(
 
 def test_a_byte_level_vocabulary() -> None:
     tokenizer = tiny.tokenizer()
-    classes, ids = TokenClasses(tokenizer), tokenizer.get_vocab()
-    assert classes.of(ids["<|user|>"]) == "special"
-    assert classes.of(ids["Ġ"]) == "whitespace"
-    assert classes.of(ids["Ċ"]) == "whitespace"
-    assert classes.of(ids["a"], ids["Ġ"], ids["."]) == "whole word"
-    assert classes.of(ids["a"], ids["Ġ"], ids["b"]) == "word piece"
-    assert classes.of(ids["a"], ids["<|user|>"], ids["<|end|>"]) == "whole word"  # a marker's letters are no word
-    assert classes.of(ids["Ã"]) == "byte piece"
-    assert classes.of(ids[tiny.MARKER]) == "symbol"  # an added token stands for itself, not for bytes
+    classes, ids = partial(classed, tokenizer), tokenizer.get_vocab()
+    assert classes(ids["<|user|>"]) == "special"
+    assert classes(ids["Ġ"]) == "whitespace"
+    assert classes(ids["Ċ"]) == "whitespace"
+    assert classes(ids["a"], ids["Ġ"], ids["."]) == "whole word"
+    assert classes(ids["a"], ids["Ġ"], ids["b"]) == "word piece"
+    assert classes(ids["a"], ids["<|user|>"], ids["<|end|>"]) == "whole word"  # a marker's letters are no word
+    assert classes(ids["Ã"]) == "byte piece"
+    assert classes(ids[tiny.MARKER]) == "symbol"  # an added token stands for itself, not for bytes
 
 
 def test_a_sentencepiece_vocabulary_with_byte_fallback(sentencepiece: Any) -> None:
-    classes, ids = TokenClasses(sentencepiece), sentencepiece.get_vocab()
-    found = {token: classes.of(i) for token, i in ids.items()}
+    classes, ids = partial(classed, sentencepiece), sentencepiece.get_vocab()
+    found = {token: classes(i) for token, i in ids.items()}
     assert found == {
         "<unk>": "special",
         "<s>": "special",
@@ -100,6 +110,6 @@ def test_a_sentencepiece_vocabulary_with_byte_fallback(sentencepiece: Any) -> No
         "<0x41>": "whole word",
         ".": "punctuation",
     }
-    assert classes.of(ids["▁the"], None, ids["re"]) == "word piece"
-    assert classes.of(ids["re"], ids["▁the"], ids["▁"]) == "word piece"
-    assert classes.of(ids["re"], ids["<0xE6>"], None) == "whole word"
+    assert classes(ids["▁the"], None, ids["re"]) == "word piece"
+    assert classes(ids["re"], ids["▁the"], ids["▁"]) == "word piece"
+    assert classes(ids["re"], ids["<0xE6>"], None) == "whole word"

@@ -3,16 +3,15 @@
 import argparse
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
 import tyro
 
 from thinkaloud.cli import arguments
-from thinkaloud.cli.common import File, listed, put
+from thinkaloud.cli.common import listed, put
 from thinkaloud.cli.progress import stages
 from thinkaloud.errors import UserError
-from thinkaloud.studies.config import Study, from_file
+from thinkaloud.studies.config import Study
 from thinkaloud.studies.config import study as studies
 
 Kind = TypeVar("Kind", bound=Study)
@@ -25,8 +24,6 @@ class Asked(Generic[Kind]):
     study: tyro.conf.OmitArgPrefixes[Kind]
     preset: Literal["pocket"] | None = None
     """Start from the values of a preset: what fits the bundled pair."""
-    config: File = None
-    """A JSON file with any of the options; it goes over the preset, and options given here over both."""
     limit: int | None = None
     """How much is looked at, whatever the study counts: the same as --n."""
     redraw: bool = False
@@ -37,7 +34,7 @@ Options = Union[*(Annotated[Asked[kind], tyro.conf.subcommand(name)] for name, k
 
 
 def parse(args: list[str]) -> Asked[Any]:
-    """The study that is asked for: a preset, then a file, then the command line, each over what is before it."""
+    """The study that is asked for: a preset, and the command line over it."""
     if not args or args[0] in ("-h", "--help"):
         put("usage: thinkaloud study NAME --out DIR [options]", "", __doc__ or "", "", "studies:")
         put(listed({name: (kind.__doc__ or "").splitlines()[0] for name, kind in studies.items()}))
@@ -50,12 +47,8 @@ def parse(args: list[str]) -> Asked[Any]:
     kind = studies.find(name)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", choices=["pocket"])
-    first.add_argument("--config", type=Path)
     given, _ = first.parse_known_args(rest)
-    values: dict[str, Any] = dict(kind.presets.get(given.preset, {}))
-    if given.config is not None:
-        values |= from_file(given.config, kind)
-    default = Asked(kind(**{"out": tyro.MISSING, **values}))
+    default = Asked(kind(**{"out": tyro.MISSING, **kind.presets.get(given.preset, {})}))
     asked = arguments.parse(Asked[kind], rest, f"thinkaloud study {name}", kind.__doc__, default)
     # Every study looks at n of something.
     return asked if asked.limit is None else replace(asked, study=replace(asked.study, n=asked.limit))
@@ -77,8 +70,8 @@ def main(asked: Asked[Any]) -> int:
         from thinkaloud.pair.nla import NLA
 
         nla = NLA.from_pretrained(study.nla, device=study.device) if study.loads_pair else None
-        with stages() as watch:
-            study.run(folder, nla, watch)
+        with stages() as folder.watch:
+            study.run(folder, nla)
     if asked.redraw:
         folder.results()  # refused where nothing was finished
     if not (asked.redraw and (folder.out / FILE).is_file()):

@@ -1,16 +1,19 @@
-"""Figures as SVG, and the plots that studies share: intervals and bands."""
+"""Figures of studies as SVG: a chart of a table's columns, with intervals, in panels."""
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from thinkaloud.stats import Estimate
 
-BLUE, ORANGE, GREY = "#2f7fc1", "#d9822b", "#8a949e"
-PALETTE = ("#c8553d", "#5b8e3e", "#8a5fb0", "#b8860b", "#0f8b8d", "#b0578d")
+COLOURS = ("#2f7fc1", "#d9822b", "#5b8e3e", "#8a5fb0", "#c8553d", "#0f8b8d", "#b0578d", "#b8860b")
+GREY = "#8a949e"
 INK = "#010203"  # stands for the page's own colour until a figure is written
+
+Records = Sequence[Mapping[str, Any]]
+Kind = Literal["points", "lines", "bars"]
 
 
 def svg(name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> str:
@@ -46,85 +49,68 @@ def svg(name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> st
     return held.getvalue().replace(INK, "currentColor")
 
 
-def intervals(
-    axes: Any,
-    at: Iterable[float],
-    found: Sequence[Estimate],
-    colour: str,
-    label: str | None = None,
-    across: bool = False,
-    **how: Any,
+def chart(
+    figure: Any,
+    records: Records,
+    x: str,
+    y: Sequence[str],
+    by: str | None = None,
+    panel: str | None = None,
+    kind: Kind = "points",
 ) -> None:
-    """Estimates as points with their intervals, upright or `across`; unknown ones are left out, unknown bounds zero."""
-    known = [(place, one) for place, one in zip(at, found, strict=True) if np.isfinite(one.value)]
-    if known:
-        places, values = [place for place, _ in known], [one.value for _, one in known]
-        reach = [[one.value - one.low for _, one in known], [one.high - one.value for _, one in known]]
-        errors = np.maximum(np.nan_to_num(np.array(reach)), 0)
-        how = {"fmt": "o", "ms": 4, "lw": 1.2, "capsize": 0, "color": colour, "label": label, **how}
-        if across:
-            axes.errorbar(values, places, xerr=errors, **how)
+    """Columns `y` of records over their column `x`: a panel for each value of the column `panel`, and a colour for each
+    of `y`, or for each value of the column `by`.
+
+    Estimates have their intervals, as bars on points side by side, or as bands around lines; bars are stacked.
+    """
+    titles = list(dict.fromkeys(row[panel] if panel is not None else "" for row in records)) or [""]
+    grid = panels(figure, len(titles), 3, kind == "lines")
+    for axes, title in zip(grid, titles, strict=True):
+        own = [row for row in records if panel is None or row[panel] == title]
+        series: dict[str, dict[Any, Any]] = {}
+        for row, column in ((row, column) for row in own for column in y if row.get(column) is not None):
+            series.setdefault(str(row[by]) if by is not None else column, {})[row[x]] = row[column]
+        _drawn(axes, list(dict.fromkeys(row[x] for row in own)), series, kind)
+        axes.set_title(title)
+    figure.supxlabel(x, fontsize=9)
+    figure.supylabel(y[0] if len(y) == 1 else "", fontsize=9)
+    handles, labels = grid[0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside upper center", ncols=4)
+
+
+def _drawn(axes: Any, names: Sequence[Any], series: Mapping[str, Mapping[Any, Any]], kind: Kind) -> None:
+    numbers = kind != "points" and all(isinstance(name, (int, float)) for name in names)
+    at, base = dict(zip(names, names if numbers else range(len(names)), strict=True)), np.zeros(len(names))
+    for i, (label, found) in enumerate(series.items()):
+        cells = [(c.value, c.low, c.high) if isinstance(c, Estimate) else (c, np.nan, np.nan) for c in found.values()]
+        (value, low, high), colour = np.array(cells, dtype=float).T, COLOURS[i % len(COLOURS)]
+        places = np.array([at[name] for name in found], dtype=float)
+        if kind == "bars":
+            axes.bar(places, value, bottom=base, width=0.85, color=colour, label=label)
+            base = base + value
+        elif kind == "lines":
+            axes.plot(places, value, "o-", ms=2.5, lw=1.4, color=colour, label=label)
+            axes.fill_between(places, low, high, color=colour, alpha=0.18, lw=0)
         else:
-            axes.errorbar(places, values, yerr=errors, **how)
+            reach = np.maximum(np.nan_to_num([value - low, high - value]), 0)
+            shift = 0.6 / len(series) * (i - (len(series) - 1) / 2)
+            axes.errorbar(places + shift, value, yerr=reach, fmt="o", ms=4, lw=1.2, color=colour, label=label)
+        if (value < 0).any():
+            axes.axhline(0, color=GREY, lw=0.6)
+    if not numbers:
+        long = max((len(str(name)) for name in names), default=0) > 6
+        how = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+        axes.set_xticks(range(len(names)), names, **how)
 
 
-def beside(
-    axes: Any, names: Sequence[str], series: Mapping[str, tuple[str, Mapping[str, Estimate]]], step: float, **how: Any
-) -> None:
-    """Series of estimates over named places, side by side: for each label its colour and its estimates by name."""
-    for i, (label, (colour, found)) in enumerate(series.items()):
-        shift = step * (i - (len(series) - 1) / 2)
-        at = {place + shift: found[name] for place, name in enumerate(names) if name in found}
-        intervals(axes, at, list(at.values()), colour, label, **how)
-    axes.set_xticks(range(len(names)), names)
-    axes.set_xlim(-0.5, len(names) - 0.5)
-
-
-def band(axes: Any, xs: Iterable[float], found: Sequence[Estimate], label: str, style: str = "-", **how: Any) -> None:
-    """A line of estimates with their intervals as a band."""
-    xs = list(xs)
-    (line,) = axes.plot(xs, [one.value for one in found], style, label=label, **{"linewidth": 1.4, **how})
-    low, high = [one.low for one in found], [one.high for one in found]
-    axes.fill_between(xs, low, high, color=line.get_color(), alpha=0.18, lw=0)
-
-
-def panels(figure: Any, n: int, across: int) -> list[Any]:
-    """Axes of `n` panels that share both scales, at most `across` in a row."""
+def panels(figure: Any, n: int, across: int, shared: bool = True) -> list[Any]:
+    """Axes of `n` panels, at most `across` in a row, that may share both scales."""
     rows = -(-n // across)
     columns = -(-n // rows)
-    grid = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
+    grid = np.atleast_1d(figure.subplots(rows, columns, sharex=shared, sharey=shared)).ravel()
     for axes in grid[n:]:
         axes.axis("off")
     for axes in grid[n - columns : n]:  # the lowest of each column, also where the last row is not full
         axes.tick_params(labelbottom=True)
     return list(grid[:n])
-
-
-def curves(
-    figure: Any,
-    records: Sequence[Mapping[str, Any]],
-    panel: str,
-    across: str,
-    lines: Mapping[str, tuple[str, str, str]],
-) -> list[Any]:
-    """A panel for each value of a column of `records`: shares over another column, with their intervals as bands.
-
-    `lines` are the columns with estimates, each with its label, line style and colour.
-    """
-    names = list(dict.fromkeys(row[panel] for row in records))
-    grid = panels(figure, len(names), 4)
-    for axes, name in zip(grid, names, strict=True):
-        own = [row for row in records if row[panel] == name]
-        for column, (label, style, colour) in lines.items():
-            band(axes, [row[across] for row in own], [row[column] for row in own], label, style, color=colour)
-        axes.set_title(name)
-        axes.set_ylim(min(0.0, *(row[column].value for row in own for column in lines)), 1.02)
-    return grid
-
-
-def shared(figure: Any, across: str, up: str, columns: int) -> None:
-    """The labels and the legend of panels that share their axes."""
-    figure.supxlabel(across, fontsize=9)
-    if up:
-        figure.supylabel(up, fontsize=9)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=columns)

@@ -12,10 +12,9 @@ index.html
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +27,9 @@ from thinkaloud.training.provenance import provenance
 
 CONFIG, RESULTS = "study.json", "results.json"
 
+T = TypeVar("T")
+Rows = pa.Table | Sequence[Mapping[str, Any]]
+"""A table, or records that all have the same keys."""
 Watch = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
@@ -42,6 +44,7 @@ class Folder:
         anew.
         """
         self.out = Path(out)
+        self.watch: Watch = lambda what, done, of: None
         path, now, analysis = self.out / CONFIG, {"study": name, **asked}, analysis or {}
         begun = any(file.is_file() for part in ("tables", "work") for file in (self.out / part).glob("*"))
         before = ledger.read(path) if self.out.is_dir() else {}
@@ -53,12 +56,11 @@ class Folder:
             (self.out / part).mkdir(parents=True, exist_ok=True)
         for option, tables in analysis.items():
             if ledger.first_difference({option: before.get(option)}, ledger.plain({option: now.get(option)})):
-                (self.out / "results.parquet").unlink(missing_ok=True)
-                for table in tables:
-                    (self.out / "tables" / f"{table}.parquet").unlink(missing_ok=True)
+                for file in ("results", *(f"tables/{table}" for table in tables)):
+                    (self.out / f"{file}.parquet").unlink(missing_ok=True)
         write_json(path, ledger.plain({**before, **now} if begun else now))
 
-    def table(self, name: str, make: Callable[[], pa.Table]) -> pa.Table:
+    def table(self, name: str, make: Callable[[], Rows]) -> pa.Table:
         """The table of this name: read if it is there, else made and kept."""
         path = self.out / "tables" / f"{name}.parquet"
         if not path.is_file():
@@ -72,9 +74,31 @@ class Folder:
             return []
         return pq.read_table(path, columns=[n for n in pq.read_schema(path).names if n not in but]).to_pylist()
 
-    def keep(self, facts: Mapping[str, str], examples: Sequence[Any] = (), **more: Any) -> None:
-        """Write what the page needs beside the numbers: facts, examples (dataclasses), and anything else."""
-        found = {"facts": {**facts, **self._made()}, "examples": [asdict(one) for one in examples], **more}
+    def pieces(self, name: str, of: Sequence[T], size: int, make: Callable[[Sequence[T], int], Rows]) -> pa.Table:
+        """A table of a long step, made of `size` things at a time and the number of the first: every finished piece is
+        kept, a stop loses one.
+        """
+        paths = {start: self.out / "work" / f"{name}-{start:06d}.parquet" for start in range(0, len(of), size)}
+
+        def whole() -> pa.Table:
+            if not paths:
+                raise UserError(f"nothing was found to make the table {name} of")
+            for start, piece in paths.items():
+                self.watch(name, start, len(of))
+                if not piece.is_file():
+                    write_table(make(of[start : start + size], start), piece)
+            self.watch(name, len(of), len(of))
+            # A column that is all missing in one piece has a type in another.
+            return pa.concat_tables(map(pq.read_table, paths.values()), promote_options="permissive")
+
+        found = self.table(name, whole)
+        for piece in paths.values():
+            piece.unlink(missing_ok=True)
+        return found
+
+    def keep(self, facts: Mapping[str, str], examples: Sequence[Mapping[str, Any]] = (), **more: Any) -> None:
+        """Write what the page needs beside the numbers: facts, `page.examples`, and anything else."""
+        found = {"facts": {**facts, **self._made()}, "examples": examples, **more}
         write_text(self.out / RESULTS, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
     def _made(self) -> dict[str, str]:
@@ -84,9 +108,9 @@ class Folder:
             return {name: before[name] for name in ("Weights", "Date", "Code") if name in before}
         found, sources = provenance(), ledger.read(self.out / CONFIG).get("sources", {})
         weights = {"Weights": ", ".join(f"{part} {value[:12]}" for part, value in sources.items())} if sources else {}
-        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-        commit = f"commit {found['commit'][:12]}, " if found["commit"] else ""
-        return {**weights, "Date": f"{date.today():%Y-%m-%d}", "Code": commit + versions}
+        commit = [f"commit {found['commit'][:12]}"] if found["commit"] else []
+        code = ", ".join([*commit, *(f"{name} {version}" for name, version in found["versions"].items())])
+        return {**weights, "Date": f"{date.today():%Y-%m-%d}", "Code": code}
 
     def results(self) -> dict[str, Any]:
         """What was kept; UserError where the study has not come so far."""
@@ -95,36 +119,9 @@ class Folder:
         except FileNotFoundError:
             raise UserError(f"{self.out} holds no finished study to draw: run it without --redraw first") from None
 
-    def pieces(
-        self,
-        name: str,
-        n: int,
-        size: int,
-        make: Callable[[slice], pa.Table],
-        watch: Watch = lambda what, done, of: None,
-    ) -> pa.Table:
-        """A table of a long step over `n` things, `size` at a time: every finished piece is kept, a stop loses one."""
-        paths = {start: self.out / "work" / f"{name}-{start:06d}.parquet" for start in range(0, n, size)}
-
-        def whole() -> pa.Table:
-            if not paths:
-                raise UserError(f"nothing was found to make the table {name} of")
-            for start, piece in paths.items():
-                watch(name, start, n)
-                if not piece.is_file():
-                    write_table(make(slice(start, min(n, start + size))), piece)
-            watch(name, n, n)
-            # A column that is all missing in one piece has a type in another.
-            return pa.concat_tables(map(pq.read_table, paths.values()), promote_options="permissive")
-
-        found = self.table(name, whole)
-        for piece in paths.values():
-            piece.unlink(missing_ok=True)
-        return found
-
-    def figure(self, name: str, draw: Callable[..., None], *data: Any, size: tuple[float, float] = (7.2, 3.4)) -> str:
-        """The SVG that `draw` makes of a matplotlib figure (as in `plots.svg`) and some data, written; its text."""
-        text = plots.svg(name, lambda figure: draw(figure, *data), size)
+    def figure(self, name: str, draw: Callable[[Any], None], size: tuple[float, float] = (7.2, 3.4)) -> str:
+        """The SVG that `draw` makes of a matplotlib figure, as in `plots.svg`, written; its text."""
+        text = plots.svg(name, draw, size)
         write_text(self.out / "figures" / f"{name}.svg", text)
         return text[text.index("<svg") :]
 
@@ -135,13 +132,10 @@ class Folder:
         return self.out / "index.html"
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table as a Parquet file that is whole or not there."""
-    write_whole(path, lambda file: pq.write_table(table, file, compression="zstd"))
-
-
-def rows(records: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """A table of records that all have the same keys; UserError if there are none."""
-    if not records:
-        raise UserError("nothing was found to make a table of")
-    return pa.Table.from_pylist([dict(record) for record in records])
+def write_table(made: Rows, path: Path) -> None:
+    """Write a table as a Parquet file that is whole or not there; UserError for no records."""
+    if not isinstance(made, pa.Table):
+        if not made:
+            raise UserError("nothing was found to make a table of")
+        made = pa.Table.from_pylist(list(map(dict, made)))
+    write_whole(path, lambda file: pq.write_table(made, file, compression="zstd"))

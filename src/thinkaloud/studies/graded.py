@@ -4,7 +4,6 @@ The steps of a problem all add or all take away, and its numbers are small: such
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from thinkaloud.pocket.episodes.common import Dice
 
@@ -16,18 +15,10 @@ _THINGS = ["apples", "books", "cards", "coins", "eggs", "marbles", "pencils", "s
 _VERBS = {"+": ("gets", "finds", "buys"), "-": ("loses", "gives away", "sells")}
 
 
-class Made(NamedTuple):
-    """A problem: how many steps, the question, its working, the answer, and worked examples that do not name it."""
-
-    steps: int
-    question: str
-    working: str
-    answer: int
-    examples: tuple[tuple[str, str], ...]
-
-
-def graded(n: int, seed: int) -> Iterator[Made]:
-    """`n` problems, the grades in turn."""
+def graded(n: int, seed: int) -> Iterator[tuple[int, str, str, int, list[tuple[str, str]]]]:
+    """`n` problems, the grades in turn: how many steps, the question, its working, the answer, and worked examples that
+    do not name it.
+    """
     for i in range(n):
         dice, steps = Dice(f"graded {seed} {i}"), i % GRADES + 1
         op = dice.pick("+-")
@@ -35,9 +26,8 @@ def graded(n: int, seed: int) -> Iterator[Made]:
         examples: list[tuple[str, str]] = []
         while len(examples) < EXAMPLES:
             asked, worked, others = _drawn(dice, steps, op)
-            if values[-1] not in others:
-                examples.append((asked, worked))
-        yield Made(steps, question, working, values[-1], tuple(examples))
+            examples += [(asked, worked)] if values[-1] not in others else []
+        yield steps, question, working, values[-1], examples
 
 
 def _drawn(dice: Dice, steps: int, op: str) -> tuple[str, str, list[int]]:

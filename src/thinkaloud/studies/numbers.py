@@ -47,15 +47,13 @@ def parse(text: str) -> Decimal | None:
         return None
 
 
-def replaced(text: str, value: Decimal, by: str) -> str:
-    """The text with every instance of a number put otherwise; "" takes it out, with one of the spaces around it."""
+def without(text: str, value: Decimal) -> str:
+    """The text with every instance of a number taken out, with one of the spaces around it."""
     out, last = [], 0
     for start, end, found in spans(text):
         if found == value:
             before, after = text[last:start], text[end : end + 1]
-            if not by and before.endswith(" ") and (not after or after in " .,;:!?\"')"):
-                before = before[:-1]
-            out.append(before + by)
+            out.append(before.removesuffix(" ") if not after or after in " .,;:!?\"')" else before)
             last = end
     return "".join([*out, text[last:]])
 

@@ -1,15 +1,15 @@
 """A study as one page: sections, each saying what it shows and what it does not."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from thinkaloud.render import plots
 from thinkaloud.render.page import environment, prose
 from thinkaloud.render.page import render as fill
 from thinkaloud.render.text import minus
@@ -17,42 +17,18 @@ from thinkaloud.stats import Estimate
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import FILE, Read
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
 SHORT = 24  # characters of a cell that is not broken into lines; a longer one has room for some words in each
 CONTEXT = 240  # characters of the text before the token of an example
 EXAMPLES = (0.25, 0.5, 0.75)  # quantiles of FVE that stand as examples
-CHOSEN = (
-    "Of all explanations with a score, those at the quartiles of FVE: a quarter are worse than the first, half than "
-    "the second. Above each is the end of the text that M had read, the token whose activation is explained marked."
-)
 
 
 @dataclass(frozen=True)
 class Section:
-    """What a part of a page shows and what it does not, in HTML (plain text is escaped), and markup behind it."""
+    """What a part of a page shows and what it does not, in HTML (plain text is escaped)."""
 
     title: str
     shows: str
     shows_not: str
-    markup: str = ""
-
-
-@dataclass(frozen=True)
-class Example:
-    """An explanation with the text it is of: `before` up to the token, and the token. `note` says where that is."""
-
-    before: str
-    token: str
-    text: str
-    fve: float
-    note: str = ""
-
-    @classmethod
-    def of(cls, prefix: str, token: str, text: str, fve: float, note: str = "") -> "Example":
-        """An example at the end of `prefix`, of which the last part is shown."""
-        before = prefix.removesuffix(token)
-        cut = f"…{before[-CONTEXT:]}" if len(before) > CONTEXT else before
-        return cls(cut, token.replace("\n", "⏎\n") if token.strip() else token.replace(" ", "␣"), text, fve, note)
 
 
 @dataclass(frozen=True)
@@ -67,88 +43,73 @@ class Page:
     answer: str
     facts: Mapping[str, str]
     sections: Sequence[Section]
-    examples: Sequence[Example] = ()
-    script: str = field(default="", repr=False)
+    examples: plots.Records = ()
     claims: Sequence[Mapping[str, Any]] = ()
     data: str = ""
 
 
-def told(
-    template: str | None,
-    folder: Folder,
-    figures: Mapping[str, Callable[[Any, Read], None]] = _NONE,
-    script: str = "",
-    **found: Any,
-) -> Page:
+def told(template: str, folder: Folder, **found: Any) -> Page:
     """The page that a template makes of the results in `folder`: `page.jinja` of the package named, or the text itself.
 
     Facts and examples are those that were kept there. The template sets title, question and answer. A block `call
     section(title)` says what a section shows, `call limits()` after it what it does not. In them stand `table(name,
-    caption)`, a table of the results or records; `figure(name, caption, size)`, drawn by `figures[name]` and numbered
-    as they come; `values`, the single values; `shown(x)`, a number in prose.
+    caption)`, a table of the results or records; `figure(name, caption, x, y, …)`, a `plots.chart` of the table of this
+    name, numbered as they come; `values`, the single values; `shown(x)`, a number in prose.
     """
     kept, drafts, numbers = folder.results(), list[dict[str, Any]](), count(1)
     results = Read(folder.out)
     parts: Any = environment().get_template("parts.html").module
 
-    def section(title: str, markup: str = "", *, caller: Any) -> str:
-        drafts.append({"title": title, "shows": Markup(caller().strip()), "markup": markup})
+    def section(title: str, *, caller: Any) -> str:
+        drafts.append({"title": title, "shows": Markup(caller().strip())})
         return ""
 
     def limits(*, caller: Any) -> str:
         drafts[-1]["shows_not"] = Markup(caller().strip())
         return ""
 
-    def table(of: str | Sequence[Mapping[str, Any]], caption: str = "") -> Any:
+    def table(of: str | plots.Records, caption: str = "") -> Any:
         return parts.table(results[of] if isinstance(of, str) else of, _cell, caption)
 
-    def figure(name: str, caption: str, size: tuple[float, float] = (7.2, 3.4)) -> Any:
-        drawn = folder.figure(name, figures[name], results, size=size)
+    def figure(name: str, caption: str, x: str, *y: str, size: tuple[float, float] = (7.2, 3.4), **how: Any) -> Any:
+        drawn = folder.figure(name, lambda figure: plots.chart(figure, results[name], x, y, **how), size)
         return parts.figure(Markup(drawn), next(numbers), caption)
 
-    text = template or ""
+    text = template
     if "{" not in text:
         text = files(text).joinpath("page.jinja").read_text(encoding="utf-8")
-    said = prose(
-        text,
-        section=section,
-        limits=limits,
-        shown=lambda value: minus(str(value)),
-        table=table,
-        figure=figure,
-        results=results,
-        values=results.values,
-        **found,
-    )
+    made: dict[str, Any] = {"section": section, "limits": limits, "table": table, "figure": figure}
+    made |= {"results": results, "values": results.values, "facts": kept["facts"], **found}
+    said = prose(text, **made, shown=lambda value: minus(str(value)))
     title, question, answer = (
-        Markup(_words(getattr(said, name))).unescape() for name in ("title", "question", "answer")
+        # However the template breaks them into lines.
+        Markup(" ".join(escape(getattr(said, name)).split())).unescape()
+        for name in ("title", "question", "answer")
     )
-    examples = [Example(**example) for example in kept.get("examples", ())]
     sections = [Section(**draft) for draft in drafts]
-    return Page(title, question, answer, kept["facts"], sections, examples, script, results.claims(), FILE)
+    return Page(title, question, answer, kept["facts"], sections, kept["examples"], results.claims(), FILE)
 
 
-def _words(text: str) -> Markup:
-    """The words of a template's paragraph, however it breaks them into lines."""
-    return Markup(" ".join(escape(text).split()))
+def examples(said: plots.Records) -> list[dict[str, Any]]:
+    """The explanations nearest to the quartiles of FVE, each once, of those with a score, as the page shows them.
 
-
-def at_quartiles(fves: Iterable[float | None]) -> list[int]:
-    """The indices of the values nearest to the quartiles, each once; those that are no number are left out."""
-    known = [(value, i) for i, value in enumerate(fves) if value is not None and math.isfinite(value)]
-    ranked = [i for _, i in sorted(known)]
-    return list(dict.fromkeys(ranked[round(q * (len(ranked) - 1))] for q in EXAMPLES)) if ranked else []
+    They are records of `prefix` (the text with the token, of which the last part is shown), `token`, `text`, `fve` and
+    `note`.
+    """
+    known = [row for row in said if row["fve"] is not None and math.isfinite(row["fve"])]
+    ranked, out = sorted(known, key=lambda row: row["fve"]), []
+    for i in dict.fromkeys(round(q * (len(ranked) - 1)) for q in EXAMPLES if ranked):
+        row, token = ranked[i], ranked[i]["token"]
+        before = row["prefix"].removesuffix(token)
+        cut = f"…{before[-CONTEXT:]}" if len(before) > CONTEXT else before
+        shown = token.replace("\n", "⏎\n") if token.strip() else token.replace(" ", "␣")
+        out.append({"before": cut, "token": shown} | {name: row[name] for name in ("text", "fve", "note")})
+    return out
 
 
 def render(page: Page, command: str = "") -> str:
     """The page as one HTML file: no network, no other file but the data that it links to."""
-    return fill(
-        "study.html", title=page.title, page=page, command=command, chosen=CHOSEN, cell=_cell, fve=_fve, markup=Markup
-    )
-
-
-def _fve(value: float) -> str:
-    return minus(f"{value:.2f}")
+    return fill("study.html", title=page.title, page=page, command=command, cell=_cell, minus=minus)
 
 
 def _cell(value: Any) -> tuple[str, str, str, str]:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -20,11 +21,11 @@ from thinkaloud.activations.forward import vectors_at
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.chat import chat_text
 from thinkaloud.errors import UserError
-from thinkaloud.explanation import split_parts
 from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
+from thinkaloud.sentences import spans as sentence_spans
 from thinkaloud.studies.graded import graded
 from thinkaloud.studies.numbers import numbers, spans
 
@@ -41,10 +42,9 @@ Outcome = Literal["right", "wrong", "cut", "none"]
 
 @dataclass(frozen=True)
 class Problem:
-    """A question as M is given it (whole text up to where its solution begins), and the right answer.
+    """A question as M is given it (all up to where its solution begins), and the right answer.
 
-    `question` is the problem alone, without examples and instructions, `working` how it may be solved, `steps` in how
-    many steps, where that is known.
+    `question` is what is asked alone, `working` how it may be solved, `steps` in how many steps, where that is known.
     """
 
     id: str
@@ -131,15 +131,8 @@ def load_problems(
         return list(_of_the_world(n, seed))
     if name == "graded":
         return [
-            Problem(
-                f"graded-{i}",
-                _asked(tokenizer, made.question, system, instruction, made.examples),
-                Decimal(made.answer),
-                made.question,
-                made.working,
-                made.steps,
-            )
-            for i, made in enumerate(graded(n, seed))
+            Problem(f"graded-{i}", _asked(tokenizer, q, system, instruction, examples), Decimal(n), q, w, steps)
+            for i, (steps, q, w, n, examples) in enumerate(graded(n, seed))
         ]
     found = list(_of_a_file(Path(name), tokenizer, system, ASKED if instruction is None else instruction))
     if len(found) > n:
@@ -193,19 +186,25 @@ def _asked(
         raise UserError(f"M's chat template refuses the prompt ({error}): leave --system out, if it is given") from None
 
 
-def answer_in(text: str) -> tuple[Decimal, int, int] | None:
+def answer_in(text: str, cut: bool = False, opened: bool = False) -> tuple[Decimal, int, int] | None:
     """The number a solution comes to, and its place in the text: the first one behind the first ####, else its last.
 
-    What stands before </think> is left out; where thinking does not end, there is no answer.
+    What stands before </think> is left out. None where M was `cut` before it came to a ####, and where its thinking,
+    maybe `opened` by the prompt, does not end.
     """
-    if THINK in text and THOUGHT not in text:
+    thought = text.rfind(THOUGHT)
+    border = text.find(BORDER, thought + 1)
+    if (thought < 0 and (opened or THINK in text)) or (cut and border < 0):
         return None
-    thought = text.rfind(THOUGHT) + 1
-    border = text.find(BORDER, thought)
-    found = [(value, start, end) for start, end, value in spans(text) if start >= thought]
-    if border >= 0:
-        return next((one for one in found if one[1] >= border), None)
-    return found[-1] if found else None
+    found = [(value, start, end) for start, end, value in spans(text) if start >= max(border, thought)]
+    return found[0 if border >= 0 else -1] if found else None
+
+
+def line_end(text: str, found: tuple[Decimal, int, int] | None) -> int:
+    """Where the text of a solution ends: what follows the line of an answer behind a #### is another text."""
+    bordered = found is not None and text.find(BORDER, text.rfind(THOUGHT) + 1) >= 0
+    stop = text.find("\n", found[2]) if found and bordered else -1
+    return stop if stop >= 0 else len(text)
 
 
 def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: int, batch: int = 16) -> list[Solution]:
@@ -228,26 +227,21 @@ def parsed(problem: Problem, asked: Sequence[int], written: Sequence[int], cut: 
     """What M wrote behind the prompt `asked`, read as a solution; `cut` says that the limit ended it."""
     opened = problem.prompt.rstrip().endswith(THINK)  # some templates open the thinking themselves
     text, ends = tokenizer.decode(written), token_ends(written, tokenizer)
-    thought = text.rfind(THOUGHT)
-    thinks = (opened or THINK in text) and thought < 0
-    found = None if thinks or (cut and text.find(BORDER, thought + 1) < 0) else answer_in(text)
-    if found and text.find(BORDER, thought + 1) >= 0:  # what follows the answer's line is another text
-        stop = text.find("\n", found[2])
-        if stop >= 0:
-            written = written[: bisect_left(ends, stop) + 1]
-            text, ends = tokenizer.decode(written), ends[: len(written)]
+    found = answer_in(text, cut, opened)
+    if (stop := line_end(text, found)) < len(text):
+        written = written[: bisect_left(ends, stop) + 1]
+        text, ends = tokenizer.decode(written), ends[: len(written)]
 
     def at(start: int, end: int) -> tuple[int, int]:
         """The first and last token of a stretch of the text: those with which it has grown to so many characters."""
         return len(asked) + bisect_left(ends, start + 1), len(asked) + bisect_left(ends, end)
 
-    marks = {"question end": len(asked) - 1}
-    for name, mark, start in (("think start", THINK, 0), ("think end", THOUGHT, 0), ("border", BORDER, thought + 1)):
-        if (place := text.find(mark, start)) >= 0:
-            marks[name] = at(place, place + len(mark))[1]
-    if opened:
-        marks["think start"] = len(asked) - 1
-    sentences = [at(part.start, part.end) for part in split_parts(text) if part.kind == "sentence"]
+    marks, thought = {"question end": len(asked) - 1}, text.rfind(THOUGHT)
+    starts = text.find(THINK), thought, text.find(BORDER, thought + 1)
+    for name, mark, start in zip(("think start", "think end", "border"), (THINK, THOUGHT, BORDER), starts, strict=True):
+        marks |= {name: at(start, start + len(mark))[1]} if start >= 0 else {}
+    marks |= {"think start": len(asked) - 1} if opened else {}
+    sentences = [at(*span) for span in sentence_spans(text)]
     for k, (first, last) in enumerate(sentences):
         for n in (k + 1, k - len(sentences)):
             marks |= {f"sentence {n} start": first, f"sentence {n} end": last}
@@ -263,27 +257,20 @@ def parsed(problem: Problem, asked: Sequence[int], written: Sequence[int], cut: 
 
 def token_ends(ids: Sequence[int], tokenizer: Any) -> list[int]:
     """How long the text is with each further token."""
-    reader, ends, length = Reader(tokenizer), [], 0
-    for token in ids:
-        length += len(reader.token(token))
-        ends.append(length)
-    if "".join(map(reader.token, ids)) == tokenizer.decode(ids):
-        return ends
+    texts = list(map(Reader(tokenizer).token, ids))
+    if "".join(texts) == tokenizer.decode(ids):
+        return list(accumulate(map(len, texts)))
     # Characters of several tokens, or spaces that depend on what is before them.
     return [len(tokenizer.decode(ids[: i + 1])) for i in range(len(ids))]
 
 
-@dataclass(frozen=True)
-class Place:
-    """A named place of a solution (its index) that is there: the token of `ids` at which M is read.
-
-    `also` are further names of the same token.
-    """
+class Place(NamedTuple):
+    """A named place of a solution (its index): the token of `ids` at which M is read, and its further names."""
 
     solution: int
     name: str
     token: int
-    also: tuple[str, ...] = ()
+    also: tuple[str, ...]
 
 
 def read_places(
@@ -296,13 +283,11 @@ def read_places(
         for name in solution.expanded(names):
             if (at := solution.place(name)) is not None:
                 found.setdefault(at, []).append(name)
-        places += [Place(i, named[0], at, tuple(named[1:])) for at, named in found.items()]
+        places += [Place(i, named[0], at, tuple(named[1:])) for at, named in sorted(found.items())]
     if not places:
         raise UserError(
             f"none of the places {', '.join(names)} is in any of {len(solutions)} solutions, of which the first ends "
             f"in {solutions[0].text.strip()[-60:]!r}: name others, or let solutions be longer"
         )
-    wanted = [sorted(place.token for place in places if place.solution == i) for i in range(len(solutions))]
-    vectors = vectors_at(nla.model, nla.site, [s.ids for s in solutions], wanted)
-    row = {(i, token): k for k, (i, token) in enumerate((i, t) for i, tokens in enumerate(wanted) for t in tokens)}
-    return places, vectors[[row[place.solution, place.token] for place in places]]
+    wanted = [[place.token for place in places if place.solution == i] for i in range(len(solutions))]
+    return places, vectors_at(nla.model, nla.site, [solution.ids for solution in solutions], wanted)

@@ -7,7 +7,7 @@ claim's id, null and published values, Holm's p and the verdict beside it.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,23 @@ import numpy as np
 import pandas as pd
 
 from thinkaloud.atomic import write_whole
-from thinkaloud.stats import Estimate, Statistic, estimate
-from thinkaloud.studies.verdicts import Expected, Finding, claims, judged, worst
+from thinkaloud.stats import Estimate, Statistic, estimate, mean
+from thinkaloud.studies.verdicts import Finding, claims, judged, worst
 
 FILE = "results.parquet"
 CLAIMS = "claims"
 COUNT, NUMBER, TEXT, YES = "count", "number", "text", "yes or no"
 _ESTIMATE = [field.name for field in fields(Estimate)]
-_EXPECTED = [field.name for field in fields(Expected)]
-_TESTED = [*_EXPECTED, "optional"]
-_CLAIM = [*_TESTED, "p_holm", "verdict", "why"]
+_EXPECTED = ["null", "direction", "published", "margin"]
+_CLAIM = [*_EXPECTED, "optional", "p_holm", "verdict", "why"]
+_FLOATS = ("value", "low", "high", "p")
+_TYPES: dict[str, str] = dict.fromkeys((*_FLOATS, "null", "published", "margin", "p_holm"), "float64")
+_TYPES |= {**dict.fromkeys(("row", "n", "clusters", "direction"), "Int64"), "optional": "object"}
+_KINDS = {bool: YES, int: COUNT, float: NUMBER}  # in this order: True is an int
+_READ = {YES: bool, COUNT: round, NUMBER: float}
 COLUMNS = ["study", "table", "row", "labels", "quantity", *_ESTIMATE, "text", *_CLAIM]
 
-Quantity = Callable[[pd.DataFrame], Any]
+Quantity = str | Callable[[pd.DataFrame], Any]
 
 
 class Results:
@@ -54,10 +58,11 @@ class Results:
     ) -> None:
         """Add a row for each group of the rows of `of` that are alike in the columns `by` (label: column), in order.
 
-        A quantity is a function of the group's rows: a `Statistic` is estimated, anything else is shown as it is.
+        A quantity is a function of the group's rows: a `Statistic` is estimated, anything else is shown as it is. Or it
+        is a column, of which the mean is estimated.
         """
         for key, group in of.groupby(list(by.values()), sort=False, observed=True):
-            found = {name: make(group) for name, make in quantities.items()}
+            found = {n: mean(numbers(group[of])) if isinstance(of, str) else of(group) for n, of in quantities.items()}
             self.row(
                 table,
                 {**labels, **dict(zip(by, key, strict=True))},
@@ -69,20 +74,20 @@ class Results:
         self.row("values", {"": name}, {"value": found})
         return found
 
-    def test(self, claim: str, found: Estimate | None = None, part: str = "", why: str = "", **other: Any) -> None:
-        """Test a claim, or a `part` of it; where it cannot be, `why`. `other`: its null, direction, published value and
+    def test(self, claim: str, found: Estimate | None = None, part: str = "", why: str = "", **how: Any) -> None:
+        """Test a claim, or a `part` of it; where it cannot be, `why`. `how`: its null, direction, published value and
         margin, where they are not those of claims.yaml; `optional` where the claim can hold without this part.
         """
-        base = {name: getattr(claims()[claim], name) for name in _EXPECTED}
-        self._findings.append(Finding(claim, found, part, why, **{**base, **other}))
+        optional = how.pop("optional", False)
+        self._findings.append(Finding(replace(claims()[claim], **how), found, part, why, optional))
 
     def write(self, folder: Path) -> None:
         """Write results.parquet, with a verdict for every claim that claims.yaml gives to this study."""
-        tested = {finding.claim for finding in self._findings}
+        tested = {finding.claim.id for finding in self._findings}
         for claim in claims().values():
             if claim.study == self.study and claim.id not in tested:
                 self.test(claim.id, why="not tested")
-        findings = sorted(self._findings, key=lambda finding: list(claims()).index(finding.claim))
+        findings = sorted(self._findings, key=lambda finding: list(claims()).index(finding.claim.id))
         lines = [
             self._line(table, i, labels, name, value)
             for table, rows in self._tables.items()
@@ -90,30 +95,24 @@ class Results:
             for name, value in (quantities or {"": None}).items()  # a row of labels alone is a row too
         ]
         for i, (finding, (verdict, p, why)) in enumerate(zip(findings, judged(findings), strict=True)):
-            line = self._line(CLAIMS, i, {"claim": finding.claim, "part": finding.part}, "tested", finding.found)
-            more = {name: getattr(finding, name) for name in _TESTED}
+            line = self._line(CLAIMS, i, {"claim": finding.claim.id, "part": finding.part}, "tested", finding.found)
+            more = {name: getattr(finding.claim, name) for name in _EXPECTED} | {"optional": finding.optional}
             lines.append(line | more | {"p_holm": p, "verdict": verdict, "why": why})
-        frame = pd.DataFrame(lines, columns=COLUMNS)
-        for name in ("value", "low", "high", "p", "null", "published", "margin", "p_holm"):
-            frame[name] = frame[name].astype("float64")
-        for name in ("row", "n", "clusters", "direction"):
-            frame[name] = frame[name].astype("Int64")
-        for name in ("study", "table", "labels", "quantity", "method", "note", "text", "verdict", "why"):
-            frame[name] = frame[name].astype("string")
+        frame = pd.DataFrame(lines, columns=COLUMNS).astype({name: _TYPES.get(name, "string") for name in COLUMNS})
         write_whole(folder / FILE, lambda file: frame.to_parquet(file, index=False))
 
     def _line(self, table: str, row: int, labels: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
         line = {"study": self.study, "table": table, "row": row, "quantity": name}
         line["labels"] = json.dumps(labels, ensure_ascii=False, default=_plain)
-        if isinstance(value, Estimate):
-            return line | {field: getattr(value, field) for field in _ESTIMATE}
-        if isinstance(value, (bool, np.bool_)):
-            return line | {"value": float(value), "method": YES}
-        if isinstance(value, (int, np.integer)):
-            return line | {"value": float(value), "method": COUNT}
-        if isinstance(value, (float, np.floating)):
-            return line | {"value": float(value), "method": NUMBER}
-        return line if value is None else line | {"text": str(value), "method": TEXT}
+        if value is None or isinstance(value, Estimate):
+            return line | {field: getattr(value, field) for field in _ESTIMATE if value is not None}
+        kind = next((kind for of, kind in _KINDS.items() if isinstance(_plain(value), of)), TEXT)
+        return line | {"method": kind, **({"text": str(value)} if kind == TEXT else {"value": float(value)})}
+
+
+def numbers(column: pd.Series) -> pd.Series:
+    """True, False and missing as 1, 0 and NaN."""
+    return column.astype("Float64" if column.dtype == object else float).astype(float)
 
 
 class Read:
@@ -151,21 +150,15 @@ class Read:
 
 
 def _cell(line: Mapping[str, Any]) -> Any:
-    method = "" if pd.isna(line["method"]) else line["method"]
-    if method in (COUNT, NUMBER, YES, TEXT):
-        return {COUNT: _int, NUMBER: float, YES: bool, TEXT: str}[method](line["text" if method == TEXT else "value"])
-    if pd.isna(line["n"]):
-        return None
-    return Estimate(**{name: _known(line[name]) for name in _ESTIMATE})
-
-
-def _known(value: Any) -> Any:
-    return value if isinstance(value, (str, float)) else "" if value is pd.NA or value is None else int(value)
-
-
-def _int(value: float) -> int:
-    return round(value)
+    method, text, n, note = (None if pd.isna(line[name]) else line[name] for name in ("method", "text", "n", "note"))
+    if method in _READ:
+        return _READ[method](line["value"])
+    if n is None:
+        return text
+    numbers = {name: line[name] for name in _FLOATS}
+    return Estimate(**numbers, n=int(n), clusters=int(line["clusters"]), method=method or "", note=note or "")
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    """A Python value of one of numpy's; other labels as words."""
+    return value.item() if isinstance(value, np.generic) else value if isinstance(value, (int, float)) else str(value)

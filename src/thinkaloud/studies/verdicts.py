@@ -33,59 +33,54 @@ HOLDS, DIRECTION, FAILS, OPEN, NOT_SHOWN = (
 WORST_FIRST = (FAILS, NOT_SHOWN, OPEN, DIRECTION, HOLDS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What a claim says of a number: the side of `null` (`direction`: 1 above, −1 below) and the `published` value.
-
-    `margin` is how far from a published null value is still the same.
-    """
-
-    null: float = 0.0
-    direction: int = 0
-    published: float | None = None
-    margin: float = 0.0
-
-
 @dataclass(frozen=True)
-class Claim(Expected):
-    """A claim of a public study: `study` is the one here that tests it, `why` says why none does."""
+class Claim:
+    """A claim of a public study: `study` is the one here that tests it, `why` says why none does.
+
+    It says of a number the side of `null` (`direction`: 1 above, −1 below) and the `published` value; `margin` is how
+    far from a published null value is still the same.
+    """
 
     id: str
     source: str
     claim: str
     study: str = ""
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Finding(Expected):
-    """An estimate that tells of a claim, or of a part of it; without one, `why` says why not, beside one it remarks."""
-
-    claim: str
-    found: Estimate | None = None
-    part: str = ""
-    why: str = ""
-    optional: bool = False
+    null: float = 0.0
+    direction: int = 0
+    published: float | None = None
+    margin: float = 0.0
 
     @property
     def same(self) -> bool:
         """Whether it is claimed that there is no difference."""
         return not self.direction and self.published == self.null
 
+
+@dataclass(frozen=True)
+class Finding:
+    """An estimate that tells of a claim, or of a part of it; without one, `why` says why not, beside one it remarks."""
+
+    claim: Claim
+    found: Estimate | None = None
+    part: str = ""
+    why: str = ""
+    optional: bool = False
+
     @property
     def unknown(self) -> str:
         """Why the estimate cannot tell, then the remark; empty where it can."""
-        if self.found is None:
-            return self.why or "nothing of the kind was found here"
-        if not np.isfinite([self.found.value, self.found.low]).all():
-            none = "no interval" if np.isfinite(self.found.value) else "nothing of the kind was found here"
-            return "; ".join(filter(None, (self.found.note or none, self.why)))
-        if self.found.clusters < ENOUGH:
-            few = f"from {self.found.clusters} on a side, fewer than {ENOUGH}"
-            return "; ".join(filter(None, (few, self.why)))
-        if not self.same and not np.isfinite(self.found.p):
-            raise ValueError(f"the estimate for {self.claim} {self.part} has no p: estimate it with null={self.null}")
-        return ""
+        nothing, found, reason = "nothing of the kind was found here", self.found, ""
+        if found is None:
+            return self.why or nothing
+        if not np.isfinite([found.value, found.low]).all():
+            reason = found.note or ("no interval" if np.isfinite(found.value) else nothing)
+        elif found.few:
+            reason = f"from {found.clusters} on a side, fewer than {ENOUGH}"
+        elif not self.claim.same and not np.isfinite(found.p):
+            asked = f"estimate it with null={self.claim.null}"
+            raise ValueError(f"the estimate for {self.claim.id} {self.part} has no p: {asked}")
+        return "; ".join(filter(None, (reason, self.why))) if reason else ""
 
 
 @cache
@@ -101,7 +96,7 @@ def judged(tests: Sequence[Finding]) -> list[tuple[str, float, str]]:
     reasons = [test.unknown for test in tests]
     known = [test.found.p if test.found and not why else NAN for test, why in zip(tests, reasons, strict=True)]
     return [
-        (_verdict(test, test.found, p), p, test.why)
+        (_verdict(test.claim, test.found, p), p, test.why)
         if test.found and not why
         else (OPEN if test.found and test.found.method == OPPOSED else NOT_SHOWN, NAN, why)
         for test, p, why in zip(tests, holm(known), reasons, strict=True)
@@ -122,14 +117,14 @@ def holm(ps: Sequence[float]) -> list[float]:
     return p.tolist()
 
 
-def _verdict(test: Finding, found: Estimate, p: float) -> str:
-    low, high = found.low - test.null, found.high - test.null
-    if test.same:
-        within = -test.margin <= low and high <= test.margin
-        return HOLDS if within else FAILS if low > test.margin or high < -test.margin else OPEN
-    gap = None if test.published is None else test.published - test.null
-    side = test.direction or np.sign(gap or 0.0)
+def _verdict(claim: Claim, found: Estimate, p: float) -> str:
+    low, high = found.low - claim.null, found.high - claim.null
+    if claim.same:
+        within = -claim.margin <= low and high <= claim.margin
+        return HOLDS if within else FAILS if low > claim.margin or high < -claim.margin else OPEN
+    gap = None if claim.published is None else claim.published - claim.null
+    side = claim.direction or np.sign(gap or 0.0)
     if p < 0.05:
         there = gap is None or low <= gap <= high
-        return FAILS if side * (found.value - test.null) < 0 else HOLDS if there else DIRECTION
+        return FAILS if side * (found.value - claim.null) < 0 else HOLDS if there else DIRECTION
     return FAILS if gap is not None and max(side * low, side * high) < side * gap else OPEN

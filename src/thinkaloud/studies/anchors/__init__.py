@@ -14,19 +14,10 @@ class Anchors(OfProblems):
     """How much does each sentence of an explanation, or of M's own solution, decide about what follows it?"""
 
     name: ClassVar[str] = "anchors"
-    counts: ClassVar = (*OfProblems.counts, "rollouts")
-    analysis: ClassVar = {
-        "threshold": (),
-        "thresholds": (),
-        "embedding": ("similarity", "trace_similarity"),
-    }
+    analysis: ClassVar = {"threshold": (), "thresholds": (), "embedding": ("similarity", "trace_similarity")}
 
     n: int = 20
     """Problems to work, at most; an explanation is made at each place of each, and M's solution is continued itself."""
-    problems: str = "graded"
-    """Problems: graded (made ones of one to three steps), pocket (of the pocket world, for the pocket model), or a
-    JSONL file (perhaps .xz) with question and answer, as of GSM8K."""
-    places: tuple[str, ...] = ("question end", "border", "answer-4", "answer-1", "answer end")
     rollouts: int = 40
     """Continuations with a sentence kept, and as many with it resampled."""
     threshold: float = 0.8

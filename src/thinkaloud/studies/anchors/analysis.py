@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import entropy
 
 from thinkaloud.stats import Statistic, Values, correlation, difference, mean, pooled, weighted
 from thinkaloud.studies.anchors import Anchors
@@ -23,11 +24,8 @@ from thinkaloud.studies.results import Results
 
 OUTCOMES = {"model": "holds M's answer", "gold": "holds the gold answer", "fve": "FVE"}
 SHOWN = {**OUTCOMES, "kl": "KL, both answers"}
-AFTER = {"after_model": "M's answer, behind the sentence", "after_gold": "the gold answer, behind the sentence"}
 LAST = "whole last line"
-METHODS = {"counterfactual": "counterfactual", "plain": "plain resampling", "deletion": "deletion"}
-METHODS |= {"square": "squared, without noise"}
-FEW = 3  # explanations below which a position has no row
+FEW = 3  # explanations below which a position or class has no row
 EDGES = {"lowest": 0.0, "5 %": 0.05, "95 %": 0.95, "highest": 1.0}
 
 
@@ -35,44 +33,38 @@ def results(config: Anchors, folder: Folder) -> Results:
     """Every number of the page, from the tables."""
     found = Results(config.name, cluster="problem", seed=config.seed)
     said = sentences(closed(folder.kept("explanations", but=["vector", "token_ids"])))
-    tables = {name: pd.DataFrame(folder.kept(name, but=["text"])) for name in ("rollouts", "similarity", "deletions")}
-    rollouts, similar, deleted = tables.values()
+    rollouts, similar = (pd.DataFrame(folder.kept(name, but=["text"])) for name in ("rollouts", "similarity"))
 
     def at(threshold: float, some: Frame = rollouts) -> Frame:
-        every = importances(said, some, similar, threshold, list(OUTCOMES), deleted, config.seed)
-        return every.assign(loss=1 - every["whole_fve"], at=_positions(every))
+        return importances(said, some, similar, threshold, list(OUTCOMES), config.seed)
 
     swept = {threshold: at(threshold) for threshold in sorted({config.threshold, *config.thresholds})}
-    halves = [at(config.threshold, rollouts[rollouts["sample"] % 2 == half]) for half in (0, 1)]
-    for outcome in (*OUTCOMES, *AFTER):
-        first, second = (half[f"counterfactual_{outcome}"] for half in halves)
-        swept[config.threshold][f"square_{outcome}"] = first * second
-    of_explanations(found, swept[config.threshold])
+    first, second = (at(config.threshold, rollouts[rollouts["sample"] % 2 == half]) for half in (0, 1))
+    squares = {f"square_{o}": first[f"counterfactual_{o}"] * second[f"counterfactual_{o}"] for o in OUTCOMES}
+    of_explanations(found, swept[config.threshold].assign(**squares))
     thresholds(found, swept, config.threshold)
-    noise(found, *halves)
     traced, drawn, alike, spoken = (
         pd.DataFrame(folder.kept(f"trace{name}", but=["text", "token_ids", "prompt_ids"]))
         for name in ("s", "_rollouts", "_similarity", "_said")
     )
     own = sentences(traced.to_dict("records"))
-    of_solutions(found, importances(own, drawn, alike, config.threshold, ["model", "gold"], None, config.seed), spoken)
+    of_solutions(found, importances(own, drawn, alike, config.threshold, ["model", "gold"], config.seed), spoken)
     return found
 
 
 def of_explanations(found: Results, every: Frame) -> None:
     """The tables of explanations at one threshold, and the claims that they tell of."""
     free, last = every[~every["own"]], every[every["own"]]
-    for method in ("counterfactual", "deletion"):
-        found.value(f"last_{method}", found.estimate(importance(last, "fve", method), last))
+    found.value("last_counterfactual", found.estimate(importance(last, "fve"), last))
     found.value("last_known", int((last["other"] > 0).sum()))
     found.value("last_of", len(last))
     for name, some in (("kl", free), ("kl_first", free[free["sentence"] == 0])):
         found.value(name, found.estimate(importance(some, "kl"), some))
-    counts = {"sentences": len, "another drawn in": lambda g: int((g["other"] > 0).sum())}
-    for outcome, name in {**SHOWN, **AFTER}.items():
-        methods = [method for method in METHODS if f"{method}_{outcome}" in every]
-        numbers = {METHODS[method]: partial(importance, outcome=outcome, method=method) for method in methods}
-        found.by("positions", _common(every), {"sentence": "at"}, {**numbers, **counts}, outcome=name)
+    for outcome, name in SHOWN.items():
+        numbers: dict[str, Any] = {"counterfactual": partial(importance, outcome=outcome)}
+        if outcome in OUTCOMES:
+            numbers["squared, without noise"] = partial(importance, outcome=outcome, method="square")
+        by_position(found, "positions", every, numbers, LAST, outcome=name)
         here = {place: found.estimate(importance(g, outcome), g) for place, g in free.groupby("place", sort=False)}
         whole = pooled(found.estimate(importance(free, outcome), free), here)
         for place, one in {**here, "every place": whole}.items():
@@ -81,12 +73,6 @@ def of_explanations(found: Results, every: Frame) -> None:
     quartiles(found, every)
     ranges(found, every)
     order(found, every)
-    ranked = free.dropna(subset="counterfactual_fve").sort_values("counterfactual_fve", ascending=False)
-    chosen: Frame = pd.concat([ranked.head(6), ranked.iloc[6:].tail(3)])
-    for row in chosen.itertuples():
-        labels = {"sentence": row.words, "place": row.place, "no.": row.sentence + 1}
-        numbers = {name: float(getattr(row, f"counterfactual_{outcome}")) for outcome, name in SHOWN.items()}
-        found.row("extremes", labels, numbers)
 
 
 def classes(found: Results, every: Frame) -> None:
@@ -106,8 +92,7 @@ def quartiles(found: Results, every: Frame) -> None:
     """The reconstruction loss of explanations by quartile of a sentence's importance for holding an answer."""
     for outcome in ("model", "gold", "kl"):
         name = f"counterfactual_{outcome}"
-        known = every.dropna(subset=[name, "loss"])
-        known = known[known["other"] > 0]
+        known = every[every["other"] > 0].assign(loss=1 - every["whole"]).dropna(subset=[name, "loss"])
         cut: Any = pd.qcut(known[name], 4, duplicates="drop") if known[name].nunique() > 1 else known[name]
         for k, (_, group) in enumerate(known.groupby(cut, observed=True)):
             span = f"{group[name].min():.2f} to {group[name].max():.2f}".replace("-", "−")
@@ -152,11 +137,10 @@ def order(found: Results, every: Frame) -> None:
     ):
         statistic = difference(some[column], some[which], some["other"])
         found.test(claim, found.estimate(statistic, some), part=part, why=why)
-    spread_out = every.groupby([*KEY[:2], "right"]).apply(_evenness, include_groups=False).dropna()
-    spread_out = spread_out.rename("evenness").reset_index()
-    numbers = {"evenness": lambda g: mean(g["evenness"]), "explanations": len}
-    found.by("evenness", spread_out, {"M is right": "right"}, numbers)
-    differs = found.estimate(difference(spread_out["evenness"], spread_out["right"]), spread_out)
+    sizes = every.assign(evenness=every["counterfactual_model"].abs()).dropna(subset="evenness")
+    even = sizes.groupby([*KEY[:2], "right"])["evenness"].agg(evenness).dropna().reset_index()
+    found.by("evenness", even, {"M is right": "right"}, {"evenness": "evenness", "explanations": len})
+    differs = found.estimate(difference(even["evenness"], even["right"]), even)
     found.test("A6", differs, part="evenness, right less wrong", direction=0)
 
 
@@ -174,25 +158,11 @@ def thresholds(found: Results, swept: dict[float, Frame], main: float) -> None:
         found.test("A12", means[SHOWN["kl"]], part=part, why="classes by rule stand for clusters")
 
 
-def noise(found: Results, first: Frame, second: Frame) -> None:
-    """How far importances from two halves of the continuations agree."""
-    for (outcome, name), method in product(SHOWN.items(), ("counterfactual", "plain")):
-        column = f"{method}_{outcome}"
-        r = found.estimate(correlation(first[column], second[column], ranks=False), first)
-        # Spearman and Brown: the reliability of the whole from the correlation of its halves.
-        whole = 2 * r.value / (1 + r.value) if r.value > -1 else float("nan")
-        numbers = {"halves correlate": r, "reliability of all": whole}
-        found.row("noise", {"outcome": name, "method": METHODS[method]}, numbers)
-
-
 def of_solutions(found: Results, every: Frame, spoken: Frame) -> None:
     """Importance of the sentences of M's own solutions, and what the AV says at those that matter most."""
-    every = every.assign(at=_positions(every, "states the answer"))
     numbers = {"model": "comes to M's answer", "gold": "comes to the gold answer", "kl": "KL of answers"}
-    quantities: dict[str, Any] = {label: partial(importance, outcome=o) for o, label in numbers.items()}
-    quantities |= {"plain KL": partial(importance, outcome="kl", method="plain"), "sentences": len}
-    quantities["another drawn in"] = lambda g: int((g["other"] > 0).sum())
-    found.by("solutions", _common(every), {"sentence": "at"}, quantities)
+    means = {label: partial(importance, outcome=outcome) for outcome, label in numbers.items()}
+    by_position(found, "solutions", every, means, "states the answer")
     both = every.merge(spoken, on=KEY).rename(columns={"model": "holds_model"})
     both = both[~both["own"]].assign(importance=lambda b: b["counterfactual_kl"].fillna(0.0))
     several = both[both.groupby("problem")["problem"].transform("size") > 1]
@@ -200,16 +170,24 @@ def of_solutions(found: Results, every: Frame, spoken: Frame) -> None:
     said = {"holds_model": "names M's answer", "result": "names the sentence's last number", "fve": "FVE"}
     for column, name in said.items():
         sides = {"at anchors": several[top], "elsewhere": several[~top]}
-        numbers = {label: found.estimate(mean(g[column]), g) for label, g in sides.items()}
-        numbers["difference"] = found.estimate(difference(several[column], top), several)
-        numbers["rank correlation with KL"] = found.estimate(correlation(both["importance"], both[column]), both)
-        found.row("anchors", {"the AV's explanation": name}, numbers)
+        means = {label: found.estimate(mean(g[column]), g) for label, g in sides.items()}
+        means["difference"] = found.estimate(difference(several[column], top), several)
+        means["rank correlation with KL"] = found.estimate(correlation(both["importance"], both[column]), both)
+        found.row("anchors", {"the AV's explanation": name}, means)
     best = both.groupby("problem")["importance"].max().sort_values(ascending=False, kind="stable").index[:3]
     for problem in best:
         for row in every[every["problem"] == problem].merge(spoken, on=KEY).itertuples():
-            numbers = {"KL": float(row.counterfactual_kl), "comes to M's answer": float(row.counterfactual_model)}
+            means = {"KL": float(row.counterfactual_kl), "comes to M's answer": float(row.counterfactual_model)}
             said_there = {"what the AV says at its end": row.explanation}
-            found.row("shown", {"problem": row.problem, "sentence": row.words}, numbers | said_there)
+            found.row("shown", {"problem": row.problem, "sentence": row.words}, means | said_there)
+
+
+def by_position(found: Results, table: str, every: Frame, numbers: Any, own: str, **labels: Any) -> None:
+    """A row for each place in its text that FEW sentences or more have, those called `own` apart."""
+    every = every.assign(at=(every["sentence"] + 1).astype(str).mask(every["own"], own))
+    enough = every[every.groupby("at")["at"].transform("size") >= FEW].sort_values(["own", "sentence"], kind="stable")
+    counts = {"sentences": len, "another drawn in": lambda g: int((g["other"] > 0).sum())}
+    found.by(table, enough, {"sentence": "at"}, {**numbers, **counts}, **labels)
 
 
 def spread(values: Values, sides: Sequence[tuple[Values, int]]) -> Statistic:
@@ -228,26 +206,10 @@ def spread(values: Values, sides: Sequence[tuple[Values, int]]) -> Statistic:
 
 
 def importance(some: Frame, outcome: str, method: str = "counterfactual") -> Statistic:
-    """The mean importance of these sentences, weighted by draws where it is of other sentences alone."""
-    values = some[f"{method}_{outcome}"]
-    return mean(values) if method in ("plain", "deletion") else weighted(values * some["other"], some["other"])
+    """The mean importance of these sentences, weighted by draws."""
+    return weighted(some[f"{method}_{outcome}"] * some["other"], some["other"])
 
 
-def _positions(every: Frame, own: str = LAST) -> Frame:
-    """Which sentence of its text each is, those whose effect is what they say themselves apart."""
-    return (every["sentence"] + 1).astype(str).mask(every["own"], own)
-
-
-def _common(every: Frame) -> Frame:
-    """The sentences at positions that FEW texts or more have, in order."""
-    enough = every.groupby("at")["at"].transform("size") >= FEW
-    return every[enough].sort_values(["own", "sentence"], kind="stable")
-
-
-def _evenness(some: Frame) -> float:
-    """The entropy of the sizes of importance for M's answer over an explanation's sentences, over its largest value."""
-    sizes = some["counterfactual_model"].abs().dropna().to_numpy()
-    if len(sizes) < 2 or not sizes.sum():
-        return float("nan")
-    shares = sizes[sizes > 0] / sizes.sum()
-    return float(-(shares * np.log(shares)).sum() / np.log(len(sizes)))
+def evenness(sizes: Frame) -> float:
+    """The entropy of the sizes of importance over an explanation's sentences, over its largest value."""
+    return float(entropy(sizes, base=len(sizes))) if len(sizes) > 1 and sizes.sum() else float("nan")

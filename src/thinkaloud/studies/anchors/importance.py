@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import entropy
 
 from thinkaloud.studies.anchors.taxonomy import classes
 
@@ -27,13 +28,13 @@ def closed(explained: Rows) -> Rows:
 
 
 def sentences(texts: Rows) -> Frame:
-    """A row for each sentence of explanations or solutions: where it stands, its words, its classes, and whether its
-    effect is what it says itself (`own`): a sentence that is the whole of the last line, or states the answer.
+    """A row for each sentence of explanations or solutions: where it stands, its words, its classes, the FVE of the
+    whole explanation, and whether its effect is what it says itself (`own`): a sentence that is the whole of the last
+    line, or states the answer.
     """
-    keys = ("problem", "place", "right")
     return pd.DataFrame(
         [
-            {key: row[key] for key in keys}
+            {"problem": row["problem"], "place": row["place"], "right": row["right"], "whole": row.get("fve")}
             | {"sentence": i, "of": len(row["ends"]), "words": words, "own": own, "classes": classes(words)}
             for row in texts
             for i, (words, own) in enumerate(zip(row["sentences"], row["own"], strict=True))
@@ -42,43 +43,26 @@ def sentences(texts: Rows) -> Frame:
 
 
 def importances(
-    sentences: Frame,
-    rollouts: Frame,
-    similar: Frame,
-    threshold: float,
-    outcomes: Sequence[str],
-    deleted: Frame | None = None,
-    seed: int = 0,
+    sentences: Frame, rollouts: Frame, similar: Frame, threshold: float, outcomes: Sequence[str], seed: int = 0
 ) -> Frame:
     """`sentences` (KEY and `words`) with the importance of each for every outcome, and by KL divergence.
 
     `rollouts` continue a prefix of `kept` sentences with one that was `drawn`. counterfactual_X: the mean of X with the
     sentence kept, less its mean where another was drawn in its place, whose similarity to it is below `threshold`;
-    `other` is how many those are. plain_X: less its mean whatever was drawn. after_X counts what follows the sentence
-    alone. counterfactual_kl and plain_kl: D_KL(drawn ‖ kept) of what the rollouts come to (`says`), above chance.
-    deletion_X, from `deleted`: X of the text as it is less that without the sentence. NaN: nothing to compare with.
+    `other` is how many those are, of `draws`. counterfactual_kl: D_KL(drawn ‖ kept) of what the rollouts come to
+    (`says`), above chance. NaN: nothing to compare with.
     """
+    names = list(outcomes)
     kept = rollouts.assign(sentence=rollouts["kept"] - 1)
     drawn = rollouts.assign(sentence=rollouts["kept"]).merge(sentences[[*KEY, "words"]], on=KEY)
-    after = [name for name in outcomes if f"{name}_new" in rollouts]
-    kept = kept.rename(columns={f"{name}_new": f"after_{name}" for name in after})
-    drawn = drawn.rename(columns={f"{name}_after": f"after_{name}" for name in after})
-    names = [*outcomes, *(f"after_{name}" for name in after)]
     pairs = similar.rename(columns={"original": "words"})
     like = drawn[["drawn", "words"]].merge(pairs, on=["drawn", "words"], how="left")["similarity"].to_numpy()
     other = drawn[(drawn["drawn"] != drawn["words"]) & ~(like >= threshold)]
-    with_it = kept.groupby(KEY)[names].mean()
-    out = sentences.set_index(KEY)
-    counts = {"other": other.groupby(KEY).size(), "draws": drawn.groupby(KEY).size()}
-    out = out.join(pd.DataFrame(counts)).fillna({"other": 0, "draws": 0}).astype({"other": int, "draws": int})
-    for method, against in (("counterfactual", other), ("plain", drawn)):
-        out = out.join((with_it - against.groupby(KEY)[names].mean()).add_prefix(f"{method}_"))
-        out = out.join(_divergences(kept, against, seed).rename(f"{method}_kl"))
-    if deleted is not None:
-        whole = deleted[deleted["sentence"] < 0].set_index(KEY[:2])[list(outcomes)]
-        without = deleted[deleted["sentence"] >= 0].set_index(KEY)[list(outcomes)]
-        out = out.join((whole - without).add_prefix("deletion_")).join(whole.add_prefix("whole_"))
-    return out.reset_index()
+    counts = pd.DataFrame({"other": other.groupby(KEY).size(), "draws": drawn.groupby(KEY).size()})
+    out = sentences.set_index(KEY).join(counts)
+    out = out.fillna({"other": 0, "draws": 0}).astype({"other": int, "draws": int})
+    out = out.join((kept.groupby(KEY)[names].mean() - other.groupby(KEY)[names].mean()).add_prefix("counterfactual_"))
+    return out.join(_divergences(kept, other, seed).rename("counterfactual_kl")).reset_index()
 
 
 def _divergences(kept: Frame, against: Frame, seed: int) -> Frame:
@@ -102,9 +86,5 @@ def divergence(drawn: np.ndarray, kept: np.ndarray, rng: np.random.Generator) ->
         return 0.0
     a, b = drawn[seen], kept[seen]
     shuffled = rng.multivariate_hypergeometric(a + b, int(a.sum()), size=SHUFFLES)
-    return float(_kl(a[None], b[None])[0] - _kl(shuffled, (a + b) - shuffled).mean())
-
-
-def _kl(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    p, q = ((x + PSEUDO) / (x + PSEUDO).sum(axis=1, keepdims=True) for x in (a, b))
-    return (p * np.log(p / q)).sum(axis=1)
+    by_chance = entropy(shuffled + PSEUDO, (a + b) - shuffled + PSEUDO, axis=1).mean()
+    return float(entropy(a + PSEUDO, b + PSEUDO) - by_chance)

@@ -11,8 +11,6 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.studies.numbers import numbers
 
-BATCH = 64  # sentences that an encoder reads at once
-
 
 def similarities(name: str, nla: NLA, pairs: Iterable[tuple[str, str]], sums: bool = False) -> list[dict[str, Any]]:
     """Each distinct pair of a drawn sentence and the original, with their cosine; what is empty is like nothing.
@@ -40,24 +38,11 @@ def embedder(name: str, nla: NLA) -> Callable[[Sequence[str]], Float[Tensor, "n 
     """
     if name == "ar":
         return nla.reconstruct
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import pipeline
 
-    device = nla.verbalizer.device
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModel.from_pretrained(name).to(device).eval()
+        encode: Any = pipeline("feature-extraction", model=name, device=nla.verbalizer.device)
     except (OSError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise UserError(f"no sentence encoder {name!r}: expected ar, a folder or a hub name ({said})") from None
-
-    @torch.inference_mode()
-    def embed(sentences: Sequence[str]) -> Float[Tensor, "n d"]:
-        out = []
-        for start in range(0, len(sentences), BATCH):
-            some = list(sentences[start : start + BATCH])
-            batch = tokenizer(some, padding=True, truncation=True, return_tensors="pt").to(device)
-            hidden, mask = model(**batch).last_hidden_state.float(), batch["attention_mask"][..., None]
-            out.append(((hidden * mask).sum(dim=1) / mask.sum(dim=1)).cpu())
-        return torch.cat(out)
-
-    return embed
+    return lambda some: torch.stack([torch.tensor(found[0]).mean(dim=0) for found in encode(list(some))])

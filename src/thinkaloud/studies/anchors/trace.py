@@ -16,10 +16,9 @@ from thinkaloud.pair.nla import NLA
 from thinkaloud.rollout.base import Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 from thinkaloud.studies.anchors import Anchors
-from thinkaloud.studies.anchors.outcomes import fves, holds
-from thinkaloud.studies.anchors.prefixes import first_sentence, sentence_ends
+from thinkaloud.studies.anchors.texts import first_sentence, fves, holds, sentence_ends
 from thinkaloud.studies.numbers import numbers, spans
-from thinkaloud.studies.problems import BORDER, Solution, answer_in
+from thinkaloud.studies.problems import Solution, answer_in, line_end
 
 PLACE = "M's solution"
 """Stands where an explanation has the place of its activation."""
@@ -38,9 +37,9 @@ def traces(nla: NLA, solutions: Sequence[Solution]) -> list[dict[str, Any]]:
             continue
         record = {"problem": solution.problem.id, "place": PLACE, "right": solution.right, "text": solution.text}
         record |= {"gold": str(solution.problem.gold), "model": str(solution.answer), "token_ids": ids}
-        record |= {"prompt_ids": list(solution.ids[: solution.prompt_tokens]), "ends": [s.tokens for s in sentences]}
-        record |= {"sentences": [solution.text[s.start : s.end] for s in sentences]}
-        out.append(record | {"own": [s.end > found[1] for s in sentences]})
+        record |= {"prompt_ids": list(solution.ids[: solution.prompt_tokens]), "ends": [n for *_, n in sentences]}
+        record |= {"sentences": [solution.text[start:end] for start, end, _ in sentences]}
+        out.append(record | {"own": [end > found[1] for _, end, _ in sentences]})
     return out
 
 
@@ -66,13 +65,10 @@ def rollouts(config: Anchors, sampler: Lockstep, trace: Mapping[str, Any], seed:
     for kept, (prefix, group) in enumerate(zip(prefixes, said, strict=True)):
         before = len(tokenizer.decode(prefix))
         for i, one in enumerate(group):
-            text = one.raw
-            found = answer_in(text) if one.finish != "cut" or BORDER in text else None
-            if found and BORDER in text:  # what follows the answer's line is another text
-                text = text[: found[2]] + text[found[2] :].partition("\n")[0]
-            answer = None if found is None else str(found[0])
+            found = answer_in(one.raw, one.finish == "cut")
+            answer, text = None if found is None else str(found[0]), one.raw[: line_end(one.raw, found)]
             record = {"problem": trace["problem"], "place": PLACE, "kept": kept, "sample": i, "text": text}
-            record |= {"drawn": first_sentence(text[before:])[0], "says": answer or "no answer"}
+            record |= {"drawn": first_sentence(text[before:]), "says": answer or "no answer"}
             out.append(record | {name: float(answer == trace[name]) for name in ("gold", "model")})
     return out
 
@@ -83,8 +79,8 @@ def said_at_ends(config: Anchors, nla: NLA, some: Sequence[Mapping[str, Any]]) -
     wanted = [[len(trace["prompt_ids"]) + end - 1 for end in trace["ends"]] for trace in some]
     vectors = vectors_at(nla.model, nla.site, ids, wanted)
     texts = [row[0].text for row in nla.explain(vectors, max_tokens=config.max_tokens)]
-    baseline = nla.baseline_for(vectors, [trace["problem"] for trace in some for _ in trace["ends"]])
     where = [(trace, i) for trace in some for i in range(len(trace["ends"]))]
+    baseline = nla.baseline_for(vectors, [trace["problem"] for trace, _ in where])
     out = []
     for (trace, i), text, value in zip(where, texts, fves(nla, texts, vectors, baseline), strict=True):
         results = [number for *_, number in spans(trace["sentences"][i])]

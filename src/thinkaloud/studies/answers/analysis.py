@@ -16,7 +16,8 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import Results
 
 HELD, GOLD = "holds M's answer", "holds the right answer"
-OWN, POSSIBLE, READ = "own numbers", "possible results", "numbers read"
+OWN, POSSIBLE = "own numbers", "possible results"
+DEVIATION = "deviation wrong ∕ right"
 OUTCOMES = ("right", "wrong", "cut", "none")
 SHOWN = 3  # degenerate explanations of each class that stand as examples, of right and of wrong solutions
 
@@ -44,17 +45,15 @@ def joined(folder: Folder) -> pd.DataFrame:
     rows = pd.DataFrame(folder.kept("explanations")).merge(places, on=["problem", "token"])
     rows = rows.merge(solved.assign(characters=solved["question"].str.len()), on="problem")
 
-    def share(column: str) -> list[float]:
+    def share(numbers: pd.Series) -> list[float]:
         """The share of the numbers in a column that an explanation names."""
-        pairs = zip(rows["numbers"], rows[column], strict=True)
+        pairs = zip(rows["numbers"], numbers, strict=True)
         return [float(np.isin(list(other), list(own)).mean()) if len(other) else np.nan for own, other in pairs]
 
     wrapped = rows[["answer", "gold"]].map(lambda n: [n] if isinstance(n, str) else [])
-    rows = rows.assign(answers=wrapped["answer"], golds=wrapped["gold"])
-    held = {HELD: share("answers"), GOLD: share("golds"), OWN: share("own")}
-    rows = rows.assign(**held, **{POSSIBLE: share("possible"), READ: share("read")})
-    rows.loc[rows["standing"] == "written", POSSIBLE] = np.nan  # it is of numbers that are not written
-    return rows.drop(columns=["answers", "golds"])
+    rows = rows.assign(**{HELD: share(wrapped["answer"]), GOLD: share(wrapped["gold"]), OWN: share(rows["own"])})
+    possible = pd.Series(share(rows["possible"]), rows.index)
+    return rows.assign(**{POSSIBLE: possible.where(rows["standing"] != "written")})  # it is of numbers not written
 
 
 def by_name(rows: pd.DataFrame, places: Sequence[str]) -> pd.DataFrame:
@@ -85,11 +84,10 @@ def solutions(found: Results, solved: pd.DataFrame) -> None:
 def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     """How often explanations name M's answer, above chance: where it is still ahead, and by where it stands."""
 
-    shares: dict[str, Any] = {"explanations": len, HELD: lambda g: mean(g[HELD]), GOLD: lambda g: mean(g[GOLD])}
+    shares: dict[str, Any] = {"explanations": len, HELD: HELD, GOLD: GOLD}
     for chance in (OWN, POSSIBLE):
         shares[chance] = lambda g, of=chance: g[of].mean()
         shares[f"above {chance}"] = lambda g, of=chance: contrast(g[HELD] - g[of])
-    shares[READ] = lambda g: g[READ].mean()
     ahead, here = rows[rows["standing"] == "ahead"], each[each["standing"] == "ahead"]
     both = pd.concat([here.assign(M="all"), here.assign(M=here["outcome"]).sort_values("outcome", kind="stable")])
     both["order"] = both.groupby("place", sort=False).ngroup()
@@ -105,13 +103,11 @@ def named(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
     later = found.estimate(difference(gain, ~at_end), ahead)
     found.test("A1", found.value("later", later), part="later places against the question's end")
     for name, group in (("all", ahead), *ahead.groupby("outcome", sort=False)):
-        places = by_name(group, list(dict.fromkeys(each["place"])))
         for chance in (OWN, POSSIBLE):
-            parts = {
-                str(place): found.estimate(contrast(some[HELD] - some[chance]), some)
-                for place, some in places.groupby("place", sort=False)
-            }
-            whole = pooled(found.estimate(contrast(group[HELD] - group[chance]), group), parts)
+            above = group.assign(above=group[HELD] - group[chance])
+            places = above.explode("names").groupby("names", sort=False)
+            parts = {str(place): found.estimate(contrast(some["above"]), some) for place, some in places}
+            whole = pooled(found.estimate(contrast(above["above"]), above), parts)
             found.value(f"{name}: {chance}", whole)
             if name != "all":
                 found.test("A4", whole, part=f"M is {name}, against {chance}")
@@ -134,12 +130,12 @@ def sampled(found: Results, each: pd.DataFrame) -> None:
     for (place, problem), group in some.groupby(["place", "problem"], sort=False):
         counts, first, m = Counter(n for ns in group["numbers"] for n in set(ns)), group.iloc[0], len(group)
         for k in range(1, m + 1):
-            any_of_k = [1 - comb(m - counts[n], k) / comb(m, k) for n in [first["answer"], *first["own"]]]
-            chance = float(np.mean(any_of_k[1:])) if any_of_k[1:] else np.nan
-            records.append((place, problem, k, any_of_k[0], chance, float(first["standing"] == "written")))
+            held, *others = [1 - comb(m - counts[n], k) / comb(m, k) for n in [first["answer"], *first["own"]]]
+            chance = float(np.mean(others)) if others else np.nan
+            records.append((place, problem, k, held, chance, float(first["standing"] == "written")))
     drawn = pd.DataFrame(records, columns=["place", "problem", "samples", "held", "chance", "written"])
     quantities: dict[str, Any] = {
-        "at least one holds it": lambda g: mean(g["held"]),
+        "at least one holds it": "held",
         "chance": lambda g: g["chance"].mean(),
         "above chance": lambda g: contrast(g["held"] - g["chance"]),
         "written before": lambda g: g["written"].mean(),
@@ -149,11 +145,9 @@ def sampled(found: Results, each: pd.DataFrame) -> None:
     most = drawn["samples"].max() if len(drawn) else 0
     wide = drawn.pivot_table(index="problem", columns=["place", "samples"], values="held")
     if most < 2 or not {"border", "answer"} <= set(drawn["place"]):
-        found.test("A3", why="it takes both places and two samples or more")
-        return
-    gaps = wide["answer"] - wide["border"]
-    grown = (gaps[most] - gaps[1]).rename("grown").reset_index()
-    growth = found.estimate(contrast(grown["grown"]), grown)
+        return found.test("A3", why="it takes both places and two samples or more")
+    gaps = (wide["answer"] - wide["border"]).reset_index()
+    growth = found.estimate(contrast(gaps[most] - gaps[1]), gaps)
     part = f"answer − border with {most} samples, less with one"
     found.test("A3", growth, part, _read(some[some["place"].isin(("answer", "border"))]))
 
@@ -202,34 +196,26 @@ def adjusted(values: Values, where: Values, by: pd.DataFrame) -> Statistic:
 
 
 def lengths(found: Results, rows: pd.DataFrame, each: pd.DataFrame) -> None:
-    """Tokens of explanations, and how much more they vary where M is wrong: over all, over samples of a vector."""
+    """Tokens of explanations, and how much more they vary where M is wrong."""
 
     def spread(some: pd.DataFrame, tokens: pd.Series) -> Statistic:
         middle = tokens.groupby([some["outcome"], some["names"].str[0]]).transform("median")
         return ratio((tokens - middle).abs(), some["outcome"] == "wrong")
 
-    def of_samples(some: pd.DataFrame, tokens: pd.Series) -> Statistic:
-        own = tokens.where(some["sample"] > 0).groupby([some["problem"], some["token"]])
-        return ratio(own.transform("std").where(some["sample"] == 1), some["outcome"] == "wrong")
-
-    kinds = {"deviation wrong ∕ right": spread, "SD of samples wrong ∕ right": of_samples}
     sides = {f"tokens {n}": lambda g, n=n: mean(g["tokens"].where(g["outcome"] == n)) for n in OUTCOMES[:2]}
-    quantities = {name: lambda g, of=of: of(g, g["tokens"]) for name, of in kinds.items()}
-    cut = {"cut at the limit": lambda g: mean(g["finish"] == "cut")}
-    found.by("lengths", each, {"place": "place"}, {**sides, **quantities, **cut})
-    level = relative(rows, "tokens")
-    for name, of in kinds.items():
-        varies = found.value(name, found.estimate(of(rows, level), rows))
-        found.test("A5", varies, part=name, optional=of is of_samples)
+    varies = {DEVIATION: lambda g: spread(g, g["tokens"]), "cut at the limit": lambda g: mean(g["finish"] == "cut")}
+    found.by("lengths", each, {"place": "place"}, {**sides, **varies})
+    overall = found.estimate(spread(rows, relative(rows, "tokens")), rows)
+    found.test("A5", found.value(DEVIATION, overall), part=DEVIATION)
 
 
 def classes(found: Results, rows: pd.DataFrame) -> None:
     """By class: its share where M is right and wrong, its FVE, examples; and how far the rules can be trusted."""
-    right, wrong = (rows["outcome"] == name for name in OUTCOMES[:2])
+    wrong = rows["outcome"] == "wrong"
 
     def share(of: pd.Series) -> dict[str, Estimate]:
-        groups = {"greedy": rows["sample"] == 0, "sampled": rows["sample"] > 0, "M right": right, "M wrong": wrong}
-        shares = {name: found.estimate(mean(of[here]), rows[here]) for name, here in groups.items()}
+        sides = {"M right": ~wrong, "M wrong": wrong}
+        shares = {name: found.estimate(mean(of[here]), rows[here]) for name, here in sides.items()}
         return {**shares, "wrong − right": found.estimate(difference(of, wrong), rows)}
 
     for name in CLASSES:
@@ -249,18 +235,16 @@ def classes(found: Results, rows: pd.DataFrame) -> None:
 
 
 def ablation(found: Results, rows: pd.DataFrame, edited: pd.DataFrame, places: Sequence[str]) -> None:
-    """What it costs to take the answer out, put another number, or take another one out, by place and outcome."""
+    """What it costs to take the answer out, or another number, by place and outcome."""
     if edited.empty:
-        for place in ("border", "answer"):
-            found.test("A10", part=place, why="no explanation holds M's answer")
-        return
+        return found.test("A10", why="no explanation holds M's answer")
     keys = ["problem", "token", "sample"]
     known = rows[[*keys, "names", "outcome", "standing"]]
     edited = edited.assign(cost=edited["mse"] - edited["mse_before"]).merge(known, on=keys)
     each = by_name(edited, places)
     sides = {f"cost {n}": lambda g, n=n: mean(g["cost"].where(g["outcome"] == n)) for n in OUTCOMES[:2]}
     gap = {"right − wrong": lambda g: difference(g["cost"], g["outcome"] == "right")}
-    shown = {"explanations": len, "MSE before": lambda g: g["mse_before"].mean(), "cost": lambda g: mean(g["cost"])}
+    shown = {"explanations": len, "MSE before": lambda g: g["mse_before"].mean(), "cost": "cost"}
     found.by("edits", each.sort_values("edit"), {"edit": "edit", "place": "place"}, {**shown, **sides, **gap})
     wide = edited.pivot_table(index=keys, columns="edit", values="cost").reset_index()
     if {"answer removed", "other number removed"} <= set(wide):

@@ -5,8 +5,6 @@ own       numbers of the question, of the working that comes with it, and of wha
           An explanation that names a problem's numbers at random names each of these as often as the answer.
 possible  what two numbers of question and working make by + − × ÷, whole, with as many digits as M's answer, neither
           read nor written so far. An explanation that guesses at the next step names each as often as the answer.
-read      the numbers that M has read or written so far: an explanation can copy these, so they are no chance for an
-          answer that is still ahead, but say how much is copied.
 """
 
 from decimal import Decimal
@@ -30,22 +28,16 @@ def standing(solution: Solution, token: int) -> Standing:
 
 
 def others(solution: Solution, token: int) -> dict[str, list[str]]:
-    """The numbers other than M's answer and the right one at a token, in digits: `own`, `possible` and `read`."""
+    """The numbers other than M's answer and the right one at a token, in digits: `own` and `possible`."""
     answer, given = solution.answer, solution.problem.given
     known = given | numbers(solution.problem.working)
     read = given | {value for value, (_, last) in solution.mentions.items() if last <= token}
     every = known | set(solution.mentions)
     made = {value for a, b in permutations(known, 2) for value in (a + b, a - b, a * b, a / b if b else a)}
-    possible = {
-        value
-        for value in made - read
-        if answer is not None
-        and value > 0
-        and value == value.to_integral_value()
-        and len(written(value)) == len(written(answer))
-    }
+    digits = 0 if answer is None else len(written(answer))
+    possible = {v for v in made - read if v > 0 and v == v.to_integral_value() and len(written(v)) == digits}
     own = every & read if standing(solution, token) == "written" else every - read
-    sets = {"own": own, "possible": possible, "read": read}
+    sets = {"own": own, "possible": possible}
     return {name: sorted(map(written, some - {answer, solution.problem.gold})) for name, some in sets.items()}
 
 

@@ -1,12 +1,12 @@
 """Whether explanations name the answer of a problem, against chance: the tables.
 
 M works problems whose answers are known; activations are read at named places of its solutions, explained, scored, and
-scored again with the answer taken out of the explanation or another number put for it. Tables, in this order:
+scored again with the answer taken out of the explanation. Tables, in this order:
 
 solutions     a problem a row: what M wrote, its answer, the gold answer, and how it ended
 places        a row for each token of each solution that is a named place, its vector, and the numbers that make chance
 explanations  one greedy explanation (sample 0) of each place, and the sampled ones
-edited        explanations that hold M's answer, changed, with their MSE before and after
+edited        explanations that hold M's answer, without it or without another number, with their MSE before and after
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,6 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,205 +26,131 @@ from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.answers.analysis import HELD, joined
 from thinkaloud.studies.answers.chance import others, standing, written
-from thinkaloud.studies.folder import Folder, Watch, rows
-from thinkaloud.studies.numbers import numbers, replaced, spans
-from thinkaloud.studies.page import Example, at_quartiles
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.numbers import numbers, without
+from thinkaloud.studies.page import examples
 from thinkaloud.studies.problems import Problem, Solution, load_problems, parsed, read_places, solve
 
 Record = dict[str, Any]
 
 SOLVED, EXPLAINED, EDITED = 64, 32, 64  # rows of a piece, the most that a stop loses
-EDITS = ("answer removed", "answer replaced", "other number removed")
+PREFIX = 300  # characters of the text before a place that are kept for examples
+EDITS = ("answer removed", "other number removed")
 
 
-def run(config: Answers, folder: Folder, nla: NLA, watch: Watch) -> None:
+def run(config: Answers, folder: Folder, nla: NLA) -> None:
     """Make the study's tables and results, or go on with them."""
     tokenizer = nla.model_tokenizer
     problems = load_problems(config.problems, config.n, config.seed, tokenizer, config.system, config.instruction)
     solved = folder.pieces(
         "solutions",
-        len(problems),
+        problems,
         SOLVED,
-        lambda some: solutions_table(solve(nla.model, tokenizer, problems[some], config.solution_tokens)),
-        watch,
+        lambda some, _: solutions_table(solve(nla.model, tokenizer, some, config.solution_tokens)),
     ).to_pylist()
     found = folder.table("places", lambda: places_table(solved, config.places, nla))
-    places = found.drop_columns(["vector"]).to_pylist()
-    vectors = torch.from_numpy(np.stack(found["vector"].to_numpy()))
+    places, vectors = found.drop_columns(["vector"]).to_pylist(), torch.from_numpy(np.stack(found["vector"].to_numpy()))
     baseline = nla.baseline_for(vectors, [p["problem"] for p in places], "these places")
-    explained = folder.pieces(
-        "explanations",
-        len(places),
-        EXPLAINED,
-        lambda some: rows(explanations(places[some], vectors[some], nla, baseline, config, some.start)),
-        watch,
-    )
+
+    def explained(some: Sequence[Record], start: int) -> list[Record]:
+        # A piece's own seed: the same whether or not the study was stopped.
+        seed, here = config.seed * 1_000_003 + start, vectors[start : start + len(some)]
+        return explanations(some, here, nla, baseline, config, seed)
+
+    said = folder.pieces("explanations", places, EXPLAINED, explained).to_pylist()
     at = {(place["problem"], place["token"]): i for i, place in enumerate(places)}
     jobs = edits(joined(folder).to_dict("records"), config.seed)
 
-    def edited(some: slice) -> pa.Table:
-        targets = vectors[[at[job["problem"], job["token"]] for job in jobs[some]]]
-        after = text_mse(nla.reconstruct, [job["text"] for job in jobs[some]], targets).tolist()
-        return rows([{**job, "mse": mse} for job, mse in zip(jobs[some], after, strict=True)])
+    def edited(some: Sequence[Record], _: int) -> list[Record]:
+        targets = vectors[[at[job["problem"], job["token"]] for job in some]]
+        after = text_mse(nla.reconstruct, [job["text"] for job in some], targets).tolist()
+        return [{**job, "mse": mse} for job, mse in zip(some, after, strict=True)]
 
     if jobs:  # else no explanation holds M's answer, and there is no such table
-        folder.pieces("edited", len(jobs), EDITED, edited, watch)
+        folder.pieces("edited", jobs, EDITED, edited)
     there = {name for place in places for name in place["names"]}
     there |= {f"sentence {name.split()[-1]}s" for name in there if name.startswith("sentence")}
     absent = [name for name in config.places if name not in there]
-    facts = {
-        "Pair": nla.name,
-        "Site": str(nla.site),
-        "Problems": f"{config.problems}, {len(solved)} worked, solutions of at most {config.solution_tokens} tokens, "
-        "greedy",
-        **({"Places that no solution has": ", ".join(absent)} if absent else {}),
-        "Explanations": f"{len(explained):,}: one greedy and {config.samples} at temperature {config.temperature:g} at "
-        f"each of {len(places):,} tokens, at most {config.max_tokens} tokens",
-        "Baseline of FVE": str(baseline),
+    facts = {**config.facts(nla, baseline), "Problems": f"{len(solved)} worked, greedily"}
+    facts |= {"Places that no solution has": ", ".join(absent)} if absent else {}
+    facts |= {
+        "Explanations": f"{len(said):,}, one greedy and {config.samples} sampled at each of {len(places):,} tokens"
     }
-    folder.keep(facts, examples(explained.to_pylist(), solved, places, tokenizer))
+    greedy = zip(places, said[:: config.samples + 1], strict=True)
+    folder.keep(facts, examples([{**row, **place, "token": place["read"]} for place, row in greedy]))
 
 
-def examples(
-    explained: Sequence[Record], solved: Sequence[Record], places: Sequence[Record], tokenizer: Any
-) -> list[Example]:
-    """Greedy explanations at the quartiles of FVE, each with what M had read and written up to its place."""
-    greedy = [row for row in explained if row["sample"] == 0]
-    ids = {row["problem"]: row["ids"] for row in solved}
-    names = {(place["problem"], place["token"]): ", ".join(place["names"]) for place in places}
-    reader = Reader(tokenizer)
+def solutions_table(solved: Sequence[Solution]) -> list[Record]:
+    """Solutions as records. Numbers are kept as they are written: a Parquet decimal would have one scale for all."""
 
-    def example(row: Record) -> Example:
-        read = ids[row["problem"]][: row["token"] + 1]
-        note = names[row["problem"], row["token"]]
-        return Example.of(reader.prefix(read), reader.token(read[-1]), row["text"], row["fve"], note)
+    def row(s: Solution) -> Record:
+        of = s.problem
+        asked = {"problem": of.id, "prompt": of.prompt, "question": of.question, "working": of.working}
+        asked |= {"steps": of.steps, "gold": written(of.gold), "ids": list(s.ids), "prompt_tokens": s.prompt_tokens}
+        tokens = None if s.answer is None else s.marks["answer end"] - s.marks["answer"] + 1
+        found = {"answer": None if s.answer is None else written(s.answer), "answer_tokens": tokens}
+        return asked | found | {"text": s.text, "cut": s.cut, "border": "border" in s.marks, "outcome": s.outcome}
 
-    return [example(greedy[i]) for i in at_quartiles(row["fve"] for row in greedy)]
+    return list(map(row, solved))
 
 
-def solutions_table(solved: Sequence[Solution]) -> pa.Table:
-    """Solutions as a table. Numbers are kept as they are written: a Parquet decimal would have one scale for all."""
-    return rows(
-        [
-            {
-                "problem": s.problem.id,
-                "prompt": s.problem.prompt,
-                "question": s.problem.question,
-                "working": s.problem.working,
-                "steps": s.problem.steps,
-                "gold": written(s.problem.gold),
-                "ids": list(s.ids),
-                "prompt_tokens": s.prompt_tokens,
-                "cut": s.cut,
-                "text": s.text,
-                "answer": None if s.answer is None else written(s.answer),
-                "answer_tokens": None if s.answer is None else s.marks["answer end"] - s.marks["answer"] + 1,
-                "border": "border" in s.marks,
-                "outcome": s.outcome,
-            }
-            for s in solved
-        ]
-    )
-
-
-def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> pa.Table:
+def places_table(solved: Sequence[Record], names: Sequence[str], nla: NLA) -> list[Record]:
     """The places that the solutions have, each with its activation; UserError if none has any."""
     solutions = [_solution(row, nla.model_tokenizer) for row in solved]
     places, vectors = read_places(nla, solutions, names)
-    records = []
-    for place in places:
+    records, reader = [], Reader(nla.model_tokenizer)
+    for place, vector in zip(places, vectors, strict=True):
         solution = solutions[place.solution]
         # How far it is to the answer's first token, where M first writes it.
         first = None if solution.answer is None else solution.mentions[solution.answer][0]
-        records.append(
-            {
-                "problem": solution.problem.id,
-                "token": place.token,
-                "names": [place.name, *place.also],
-                "standing": standing(solution, place.token),
-                "before_answer": None if first is None else first - place.token,
-                **others(solution, place.token),
-            }
-        )
-    flat = pa.array(vectors.numpy().reshape(-1), pa.float32())
-    return rows(records).append_column("vector", pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
+        record = {"problem": solution.problem.id, "token": place.token, "names": [place.name, *place.also]}
+        record |= {"standing": standing(solution, place.token), **others(solution, place.token)}
+        record |= {"before_answer": None if first is None else first - place.token}
+        prefix = reader.prefix(solution.ids[: place.token + 1])
+        record |= {"prefix": prefix[-PREFIX:], "read": reader.token(solution.ids[place.token])}
+        records.append({**record, "note": ", ".join(record["names"]), "vector": vector.numpy()})
+    return records
 
 
 def explanations(
-    places: Sequence[Record], vectors: Float[Tensor, "n d"], nla: NLA, baseline: Baseline, config: Answers, start: int
+    places: Sequence[Record], vectors: Float[Tensor, "n d"], nla: NLA, baseline: Baseline, config: Answers, seed: int
 ) -> list[Record]:
-    """A greedy explanation of each place and the sampled ones, scored, with the numbers they name and their class.
-
-    The seed is the piece's own: the same whether or not the study was stopped on the way.
-    """
+    """A greedy explanation of each place and the sampled ones, scored, with the numbers they name and their class."""
     greedy = nla.explain(vectors, 1, 0.0, max_tokens=config.max_tokens)
-    sampled = nla.explain(
-        vectors, config.samples, config.temperature, piece_seed(config.seed, start), config.max_tokens
-    )
+    sampled = nla.explain(vectors, config.samples, config.temperature, seed, config.max_tokens)
     made = [
-        (place, sample, explanation)
+        ({"problem": place["problem"], "token": place["token"], "sample": sample}, explanation)
         for place, one, more in zip(places, greedy, sampled, strict=True)
         for sample, explanation in enumerate([*one, *more])
     ]
     each = vectors.repeat_interleave(config.samples + 1, dim=0)
-    errors = text_mse(nla.reconstruct, [explanation.text for *_, explanation in made], each).tolist()
+    errors = text_mse(nla.reconstruct, [explanation.text for _, explanation in made], each).tolist()
     return [
-        {
-            "problem": place["problem"],
-            "token": place["token"],
-            "sample": sample,
-            "text": explanation.text,
-            "finish": explanation.finish,
-            "tokens": len(explanation.token_ids),
-            "fve": fve(mse, baseline),
-            "mse": mse,
-            "numbers": sorted(map(written, numbers(explanation.text))),
-            "class": classify(explanation.text),
-        }
-        for (place, sample, explanation), mse in zip(made, errors, strict=True)
+        {**where, "text": said.text, "finish": said.finish, "tokens": len(said.token_ids), "class": classify(said.text)}
+        | {"fve": fve(mse, baseline), "mse": mse, "numbers": sorted(map(written, numbers(said.text)))}
+        for (where, said), mse in zip(made, errors, strict=True)
     ]
 
 
 def edits(explained: Sequence[Mapping[str, Any]], seed: int) -> list[Record]:
-    """The explanations that hold M's answer, with every instance of it taken out, or another number of the problem put.
+    """The explanations that hold M's answer, with every instance of it taken out.
 
     The control is another number of the same explanation taken out, where there is one that is no answer.
     """
     generator = np.random.default_rng(seed)
     out: list[Record] = []
     for row in explained:
-        if row[HELD] != 1:
-            continue
-        answer, text, named = row["answer"], row["text"], list(row["numbers"])
-        spare = [n for n in (*row["own"], *row["read"]) if n not in named] or [written(max(map(Decimal, named)) + 1)]
-        put = spare[int(generator.integers(len(spare)))]
-        rest = [n for n in named if n not in (answer, row["gold"])]
-        taken = rest[int(generator.integers(len(rest)))] if rest else None
-        changes = [(EDITS[0], answer, ""), (EDITS[1], answer, put), *([(EDITS[2], taken, "")] if taken else [])]
-        for edit, number, by in changes:
-            value = Decimal(number)
-            out.append(
-                {
-                    **{key: row[key] for key in ("problem", "token", "sample")},
-                    "edit": edit,
-                    "number": number,
-                    "by": by,
-                    "instances": sum(found == value for *_, found in spans(text)),
-                    "text": replaced(text, value, by).strip(),
-                    "mse_before": row["mse"],
-                }
-            )
+        if row[HELD] == 1:
+            rest = [n for n in row["numbers"] if n not in (row["answer"], row["gold"])]
+            for edit, number in zip(EDITS, [row["answer"], *generator.permutation(rest)[:1]], strict=False):
+                head = {key: row[key] for key in ("problem", "token", "sample")}
+                text = without(row["text"], Decimal(number)).strip()
+                out.append({**head, "edit": edit, "number": str(number), "text": text, "mse_before": row["mse"]})
     return out
 
 
-def piece_seed(seed: int, start: int) -> int:
-    """A seed for the piece that begins at this row."""
-    return int(np.random.SeedSequence([abs(seed), seed < 0, start]).generate_state(1)[0])
-
-
 def _solution(row: Mapping[str, Any], tokenizer: Any) -> Solution:
-    problem = Problem(
-        row["problem"], row["prompt"], Decimal(row["gold"]), row["question"], row["working"], row["steps"]
-    )
+    gold = Decimal(row["gold"])
+    problem = Problem(row["problem"], row["prompt"], gold, row["question"], row["working"], row["steps"])
     asked, said = row["ids"][: row["prompt_tokens"]], row["ids"][row["prompt_tokens"] :]
     return parsed(problem, asked, said, row["cut"], tokenizer)

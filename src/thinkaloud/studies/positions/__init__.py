@@ -1,4 +1,4 @@
-"""Study: what persists along a text, and when facts are first named."""
+"""Study: reconstruction along a text, and when facts and words are first named."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,11 +9,9 @@ from thinkaloud.studies.config import Study, corpora, study
 @study
 @dataclass(frozen=True, kw_only=True)
 class Positions(Study):
-    """What persists in words along a text, and does a fact appear in them before the text states it?"""
+    """How well do words rebuild vectors along a text, and do they name a fact before the text states it?"""
 
     name: ClassVar[str] = "positions"
-    counts: ClassVar = (*Study.counts, "n", "longest", "samples", "reach")
-    analysis: ClassVar = {"reach": ("persistence",)}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
     texts: str = "pocket"
@@ -22,10 +20,6 @@ class Positions(Study):
     """Texts that are read, every position of each."""
     longest: int = 128
     """Tokens of a text that are read, from its beginning."""
-    samples: int = 1
-    """Explanations at each position; 1 is greedy."""
-    reach: int = 12
-    """How far apart positions are compared."""
 
     def check(self) -> None:
-        corpora(self, "texts")
+        corpora(self.texts)

@@ -5,73 +5,33 @@ the family, looked for in this episode's explanations; a word of this text, look
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from itertools import groupby, product
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from thinkaloud.pocket.world import rhyme_words
 from thinkaloud.studies.numbers import numbers, parse, spans
-from thinkaloud.studies.positions.claims import content_words, words
+from thinkaloud.writers.wordlists import FUNCTION
 
-# Tokens from the first token of a word in the text to the explanation that first has it.
-WHEN = {
-    "2 or more tokens before": (-(10**9), -2),
-    "the token before": (-1, -1),
-    "at once (0 to 2)": (0, 2),
-    "soon (3 to 10)": (3, 10),
-    "later (11 or more)": (11, 10**9),
-}
+# Tokens from the first token of a word in the text to the explanation that first has it, and the most of each but the
+# last.
+WHEN = ("2 or more tokens before", "the token before", "at once (0 to 2)", "soon (3 to 10)", "later (11 or more)")
+_MOST = (-2, -1, 2, 10)
 NEVER = "never"
-ONCE_SAID = 3
-# Smaller numbers are named wherever a longer one begins with their digit.
-FROM = 10
+FROM = 10  # smaller numbers are named wherever a longer one begins with their digit
 KINDS_OF_WORDS = ("name", "number", "rarer word")
 _SHORTEST = 4  # letters of a rarer word: shorter ones are mostly pieces and interjections
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _CAPITAL = re.compile(r"[A-Z][a-z]+")
 _OPENS = re.compile(r"(?:^|[.!?:\n\"“>])\s*$")
 
 Records = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Known:
-    """A fact of a text in tokens: the one that settles it, and the first of its statement (None if none is read)."""
-
-    name: str
-    value: str
-    settled: int
-    stated: int | None
-
-    @property
-    def kind(self) -> str:
-        """The name without what counts it: place:Vera:2 is place, after_step_1 stays."""
-        return self.name.partition(":")[0]
-
-
-@dataclass(frozen=True)
-class Text:
-    """What is read of a text. `ends`: the characters of `text` at which its tokens end. `places`: those read."""
-
-    id: str
-    family: str
-    text: str
-    ids: list[int]
-    tokens: list[str]
-    ends: list[int]
-    places: list[int]
-    facts: Sequence[Known] = ()
-    cut: bool = False
-
-
-def texts_of(table: Records) -> list[Text]:
-    """The records of the table of texts."""
-    return [Text(**{**row, "facts": [Known(**fact) for fact in row["facts"]]}) for row in table]
+"""Of texts: id, family, text, ids, tokens, `ends` (characters at which these end), `places` (tokens that are read), and
+`facts`: name, value, and the tokens that settle it and that first state it (None if none is read)."""
 
 
 class Mention:
@@ -87,95 +47,84 @@ class Mention:
             return number in self.numbers
         if value.startswith("-"):
             return any(word.endswith(value[1:]) for word in self.words) or not self.words.isdisjoint(_rhymes(value))
-        if value.isalpha():
-            return value.lower() in self.words
         return re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", self.plain) is not None
 
 
-def facts_named(texts: Sequence[Text], said: Records) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """For each fact (and sample) when it is first named; and for each position from its settling on, whether it is.
+def facts_named(texts: Records, said: Records) -> list[dict[str, Any]]:
+    """For each fact when it is first named.
 
     `settled`, `stated` and `named` are tokens, `named` from the settling on. `before`: named by the last position
     before the statement (or the last one, for what is never stated); `stands`: the text says the value when it settles
     it, so that copying is enough. `chance` is the mean of the same over the values that the fact has in other episodes
-    of the family, where they differ. `once_said`: named within ONCE_SAID tokens of the statement's first.
+    of the family, where they differ.
     """
-    facts, moments = [], []
+    facts: list[dict[str, Any]] = []
     values: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for text in texts:
-        for fact in text.facts:
-            values[text.family, fact.kind][fact.value] += 1
-    spoken = {key: list(some) for key, some in groupby(said, key=itemgetter("id"))}
+        for fact in text["facts"]:
+            values[text["family"], _kind(fact)][fact["value"]] += 1
+    spoken: defaultdict[str, dict[int, str]] = defaultdict(dict)
+    for one in said:
+        spoken[one["id"]][one["position"]] = one["text"]
     for text in texts:
-        mentions = [(one["position"], one["sample"], Mention(one["text"])) for one in spoken.get(text.id, [])]
-        for fact, sample in product(text.facts, sorted({sample for _, sample, _ in mentions})):
-            head = {"id": text.id, "family": text.family, "fact": fact.kind, "value": fact.value}
-            others = Counter({v: n for v, n in values[text.family, fact.kind].items() if v != fact.value})
-            seen = [(at, mention) for at, number, mention in mentions if number == sample and at >= fact.settled]
-            at = np.array([at for at, _ in seen], dtype=int)
-            named = np.array([[mention.names(v) for v in (fact.value, *others)] for _, mention in seen], dtype=bool)
+        mentions = {position: Mention(words) for position, words in spoken[text["id"]].items() if text["facts"]}
+        for fact in text["facts"]:
+            value, settled, stated = fact["value"], fact["settled"], fact["stated"]
+            head = {"id": text["id"], "family": text["family"], "fact": _kind(fact), "value": value}
+            every = values[text["family"], _kind(fact)]
+            others = Counter({other: n for other, n in every.items() if other != value})
+            at = np.array([position for position in mentions if position >= settled], dtype=int)
+            named = np.array([[mentions[i].names(v) for v in (value, *others)] for i in at], dtype=bool)
             own, theirs = named.reshape(len(at), -1)[:, 0], named.reshape(len(at), -1)[:, 1:]
-            window = at < (np.inf if fact.stated is None else fact.stated)
-            said_now = ~window & (at <= (fact.stated or 0) + ONCE_SAID)
+            window = at < (np.inf if stated is None else stated)
             facts.append(
-                {
-                    **head,
-                    "sample": sample,
-                    "settled": fact.settled,
-                    "stated": fact.stated,
-                    "stands": Mention(text.text[: text.ends[fact.settled]]).names(fact.value),
-                    "named": int(at[own][0]) if own.any() else None,
-                    "places": int(window.sum()),
-                    "before": bool(own[window].any()) if window.any() else None,
-                    "chance": _share(theirs[window].any(axis=0), others) if window.any() else None,
-                    "once_said": bool(own[said_now].any()) if said_now.any() else None,
-                }
+                head
+                | {"settled": settled, "stated": stated, "places": int(window.sum())}
+                | {"stands": Mention(text["text"][: text["ends"][settled]]).names(value)}
+                | {"named": int(at[own][0]) if own.any() else None}
+                | {"before": bool(own[window].any()) if window.any() else None}
+                | {"chance": _share(theirs[window].any(axis=0), others) if window.any() else None}
             )
-            if fact.stated is not None:
-                for i in range(len(at)):
-                    now = {"to_stated": int(at[i]) - fact.stated, "named": bool(own[i])}
-                    moments.append({**head, **now, "chance": _share(theirs[i], others)})
-    return facts, moments
+    return facts
 
 
-def words_named(texts: Sequence[Text], said: Records) -> list[dict[str, Any]]:
-    """For each name, number from 10 on and rarer content word of the texts (and sample): when the words first have it.
+def words_named(texts: Records, said: Records) -> list[dict[str, Any]]:
+    """For each name, number from 10 on and rarer content word of the texts: when the words first have it.
 
     `said` is the first token of the word's first place in the text, `named` the first position whose explanation has
     it. `chance` has for each of WHEN and never the share of other texts, without the word and read at least so far,
     whose explanations first have it then. Words that no position is read before are left out.
     """
-    found = {text.id: list(_words_of(text)) for text in texts}
+    found = {text["id"]: list(_words_of(text)) for text in texts}
     in_texts = Counter(word for some in found.values() for word in {word for _, word, _ in some})
-    firsts: defaultdict[tuple[str, int], dict[str, int]] = defaultdict(dict)
-    last: Counter[str] = Counter()
-    for one in said:
-        last[one["id"]] = max(last[one["id"]], one["position"])
-        seen = firsts[one["id"], one["sample"]]
+    firsts: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for one in sorted(said, key=lambda one: one["position"]):
         for word in _all_words(one["text"]):
-            seen[word] = min(seen.get(word, one["position"]), one["position"])
-    own_words = {text.id: _all_words(text.text) for text in texts}
+            firsts[one["id"]].setdefault(word, one["position"])
+    own_words = {text["id"]: _all_words(text["text"]) for text in texts}
     out = []
     for text in texts:
-        for kind, word, at in found[text.id]:
+        for kind, word, at in found[text["id"]]:
             rare = in_texts[word] <= max(1, len(texts) // 10)
-            if at <= text.places[0] or (kind == "rarer word" and not rare):
+            if at <= text["places"][0] or (kind == "rarer word" and not rare):
                 continue
-            unknowing = [id_ for id_ in own_words if id_ != text.id and word not in own_words[id_] and last[id_] >= at]
-            for sample in sorted(number for id_, number in firsts if id_ == text.id):
-                chance = [when(firsts[id_, sample].get(word), at) for id_ in unknowing if (id_, sample) in firsts]
-                shares = {name: chance.count(name) / len(chance) if chance else None for name in (*WHEN, NEVER)}
-                head = {"id": text.id, "family": text.family, "kind": kind, "word": word, "sample": sample, "said": at}
-                named = firsts[text.id, sample].get(word)
-                out.append(head | {"named": named, "when": when(named, at), "chance": shares})
+            unknowing = [t["id"] for t in texts if word not in own_words[t["id"]] and t["places"][-1] >= at]
+            chance = Counter(when(firsts[id_].get(word), at) for id_ in unknowing)
+            shares = {name: chance[name] / len(unknowing) if unknowing else None for name in (*WHEN, NEVER)}
+            named = firsts[text["id"]].get(word)
+            head = {"id": text["id"], "family": text["family"], "kind": kind, "word": word, "said": at}
+            out.append(head | {"named": named, "when": when(named, at), "chance": shares})
     return out
 
 
 def when(named: int | None, said: int) -> str:
     """Which of WHEN it is."""
-    if named is None:
-        return NEVER
-    return next(name for name, (low, high) in WHEN.items() if low <= named - said <= high)
+    return NEVER if named is None else WHEN[bisect_left(_MOST, named - said)]
+
+
+def _kind(fact: Mapping[str, Any]) -> str:
+    """The name without what counts it: place:Vera:2 is place, after_step_1 stays."""
+    return fact["name"].partition(":")[0]
 
 
 def _share(hits: Any, others: Counter[str]) -> float | None:
@@ -194,30 +143,34 @@ def _rhymes(value: str) -> tuple[str, ...]:
         return ()
 
 
-def _words_of(text: Text) -> Iterator[tuple[str, str, int]]:
+def _words_of(text: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
     """(kind, word, its first token) of every name, number and content word at its first place, in order of kinds."""
     first: dict[tuple[str, str], int] = {}
     plain: set[str] = set()
-    for match in re.finditer(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text.text):
+    for match in _WORD.finditer(text["text"]):
         (word,) = words(match.group()) or ("",)
-        inside = _CAPITAL.fullmatch(match.group()) and not _OPENS.search(text.text[: match.start()][-8:])
+        inside = _CAPITAL.fullmatch(match.group()) and not _OPENS.search(text["text"][: match.start()][-8:])
         if not match.group()[0].isupper():
             plain.add(word)
         elif inside:
             first.setdefault(("name", word), match.start())
-        if len(word) >= _SHORTEST and content_words(word):
+        if len(word) >= _SHORTEST and word not in FUNCTION:
             first.setdefault(("rarer word", word), match.start())
-    for start, _, value in spans(text.text):
+    for start, _, value in spans(text["text"]):
         if abs(value) >= FROM:
             first.setdefault(("number", str(value)), start)
     names = {word for kind, word in first if kind == "name"} - plain
     for (kind, word), start in sorted(first.items()):
-        if (kind == "name") != (word in names):
-            continue
-        start = min(start, first.get(("rarer word", word), start))
-        at = int(np.searchsorted(text.ends, start, side="right"))
-        if at in text.places:  # the tags of a chat are no words of it
-            yield kind, word, at
+        if (kind == "name") == (word in names):
+            start = min(start, first.get(("rarer word", word), start))
+            at = int(np.searchsorted(text["ends"], start, side="right"))
+            if at in text["places"]:  # the tags of a chat are no words of it
+                yield kind, word, at
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, in order, without a closing 's."""
+    return [re.sub(r"['’]s$", "", word) for word in _WORD.findall(text.lower())]
 
 
 def _all_words(text: str) -> frozenset[str]:

@@ -1,16 +1,14 @@
-"""The tables of the study of positions: every position of some texts explained.
+"""The tables of the study of positions: every position of some texts explained and rebuilt.
 
-Every position of some texts is explained and rebuilt. The tables: texts, readings (explanations, errors, vectors),
-persistence (what is kept k positions on), facts and moments (when known facts are named), words (of the texts).
+texts        the texts, their tokens, and their facts where they are known
+readings     explanations of every position, their errors, the vectors
+facts, words    when known facts and the words of the texts are named
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from thinkaloud import families
 from thinkaloud.activations import read_corpus
@@ -18,76 +16,46 @@ from thinkaloud.activations.corpus import Document
 from thinkaloud.activations.forward import vectors_at
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import Reader, encode
-from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import direction_mse, fve
 from thinkaloud.pocket.probe import settled_token
 from thinkaloud.pocket.world import Fact, episodes
-from thinkaloud.studies.folder import Folder, Watch, rows
-from thinkaloud.studies.page import Example, at_quartiles
+from thinkaloud.studies.folder import Folder
+from thinkaloud.studies.page import examples
 from thinkaloud.studies.positions import Positions
-from thinkaloud.studies.positions.mentions import Known, Records, Text, facts_named, texts_of, words_named
-from thinkaloud.studies.positions.persistence import claims_kept, vectors_kept
+from thinkaloud.studies.positions.mentions import Records, facts_named, words_named
 
 STREAM = 3_000_003  # held-out episodes that no other study or probe reads
+PREFIX = 300  # characters of the text before a position that are kept for examples
 PIECE = 4  # texts read at once: what a stop loses
 
 
-def run(config: Positions, folder: Folder, nla: NLA, watch: Watch) -> None:
+def run(config: Positions, folder: Folder, nla: NLA) -> None:
     """Make the study's tables and results. A resumed run makes the same ones."""
-    texts = texts_of(folder.table("texts", lambda: text_table(config, nla)).to_pylist())
-    readings = folder.pieces(
-        "readings", len(texts), PIECE, lambda some: read_table(config, nla, texts[some], some.start), watch
-    )
-    said = readings.drop_columns(["vector"]).to_pylist()
-    places = [one for one in said if one["sample"] == 0]
-    vectors = np.stack(readings.filter(pc.field("sample") == 0)["vector"].to_numpy())
-    facts, moments = facts_named(texts, said)
-    tables = {
-        "persistence": [*claims_kept(said, config.reach), *vectors_kept(places, vectors, config.reach)],
-        "facts": facts,
-        "moments": moments,
-        "words": words_named(texts, said),
-    }
+    texts = folder.table("texts", lambda: text_table(config, nla)).to_pylist()
+    readings = folder.pieces("readings", texts, PIECE, lambda some, _: read_table(config, nla, some))
+    said, vectors = readings.drop_columns(["vector"]).to_pylist(), np.stack(readings["vector"].to_numpy())
+    tables = {"facts": facts_named(texts, said), "words": words_named(texts, said)}
     for name, records in tables.items():
         if records:
-            folder.table(name, lambda records=records: rows(records))
-    baseline = nla.baseline_for(vectors, [one["id"] for one in places], "the vectors read here")
-    told = {
-        "Pair": nla.name,
-        "Site": str(nla.site),
-        "Baseline": str(baseline),
-        "Texts": f"{config.texts}: {len(texts):,} read, {sum(text.cut for text in texts):,} of them cut",
-        "Positions": f"{len(places):,}, all but special tokens, of the first {config.longest} tokens of each",
-        "Explanations": f"{config.samples} a position, "
-        + ("greedy" if config.samples == 1 else "at temperature 1")
-        + f", at most {config.max_tokens} tokens; {sum(not one['text'].strip() for one in said):,} empty",
-        "Seed": str(config.seed),
-    }
-    folder.keep(told, _examples(texts, said, baseline), baseline=baseline.to_dict())
+            folder.table(name, lambda records=records: records)
+    baseline = nla.baseline_for(vectors, [one["id"] for one in said], "the vectors read here")
+    read = f"{len(texts):,} read, {sum(text['cut'] for text in texts):,} of them cut"
+    empty = sum(not one["text"].strip() for one in said)
+    facts = {"Texts": read, "Explanations": f"{len(said):,}, greedy, at all but special tokens; {empty:,} empty"}
+    shown = [{**one, "fve": fve(one["mse"], baseline), "note": f"{one['family']}, {one['position']}"} for one in said]
+    folder.keep({**config.facts(nla, baseline), **facts}, examples(shown), baseline=baseline.to_dict())
 
 
-def _examples(texts: Sequence[Text], said: Records, baseline: Baseline) -> list[Example]:
-    """Explanations at the quartiles of FVE, whatever the text."""
-    by_id, fves = {text.id: text for text in texts}, [fve(one["mse"], baseline) for one in said]
-
-    def example(i: int) -> Example:
-        text, position = by_id[said[i]["id"]], said[i]["position"]
-        prefix, note = text.text[: text.ends[position]], f"{text.family}, position {position}"
-        return Example.of(prefix, text.tokens[position], said[i]["text"], fves[i], note)
-
-    return [example(i) for i in at_quartiles(fves)]
-
-
-def text_table(config: Positions, nla: NLA) -> pa.Table:
+def text_table(config: Positions, nla: NLA) -> Records:
     """The texts of the study, each cut at config.longest tokens and at M's context; UserError where there are none."""
     tokenizer = nla.model_tokenizer
     limit = min(config.longest, families.context_length(nla.model))
-    special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), []
+    special, reader, found = set(special_ids(tokenizer).tolist()), Reader(tokenizer), list[dict[str, Any]]()
     for document, family, facts in _documents(config):
-        whole = encode(tokenizer, [document])[0]
-        ids = (whole or [])[:limit]
+        whole = encode(tokenizer, [document])[0] or []
+        ids = whole[:limit]
         places = [i for i, token in enumerate(ids) if token not in special]
         if not places:
             continue
@@ -97,19 +65,9 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
                 f"this tokenizer does not give back the text of {document.id}, so its facts have no place: "
                 "use texts other than pocket"
             )
-        found.append(
-            {
-                "id": document.id,
-                "family": family,
-                "text": text,
-                "ids": ids,
-                "tokens": [reader.token(token) for token in ids],
-                "ends": ends,
-                "places": places,
-                "facts": [asdict(fact) for fact in _in_tokens(facts, ends)],
-                "cut": len(whole or []) > limit,
-            }
-        )
+        one = {"id": document.id, "family": family, "text": text, "ids": ids, "ends": ends, "places": places}
+        one |= {"tokens": [reader.token(token) for token in ids], "cut": len(whole) > limit}
+        found.append({**one, "facts": list(_in_tokens(facts, ends))})
         if len(found) == config.n:
             break
     if not found:
@@ -117,35 +75,24 @@ def text_table(config: Positions, nla: NLA) -> pa.Table:
             f"no text to read in {config.texts}: the first {limit} tokens of each are special ones, or there is none; "
             "try a larger --longest or other texts"
         )
-    return pa.Table.from_pylist(found)
+    return found
 
 
-def read_table(config: Positions, nla: NLA, texts: Sequence[Text], start: int) -> pa.Table:
-    """Every place of some texts explained and rebuilt. `start`, the number of the first text, decides what is drawn."""
-    vectors = vectors_at(nla.model, nla.site, [text.ids for text in texts], [text.places for text in texts])
-    # Draws depend on a vector's place within the call, so each call has its own seed.
-    seed = int.from_bytes(hashlib.blake2b(f"{config.seed}|{start}".encode(), digest_size=6).digest(), "big")
-    temperature = 0.0 if config.samples == 1 else 1.0
-    explained = nla.explain(vectors, config.samples, temperature, seed, config.max_tokens)
-    said = [explanation for row in explained for explanation in row]
-    rebuilt = nla.reconstruct([explanation.text for explanation in said])
-    mse = direction_mse(rebuilt, vectors.repeat_interleave(config.samples, dim=0)).tolist()
-    at = [(text, place, sample) for text in texts for place in text.places for sample in range(config.samples)]
-    return pa.Table.from_pylist(
-        [
-            {
-                "id": text.id,
-                "family": text.family,
-                "position": place,
-                "sample": sample,
-                "text": explanation.text,
-                "finish": explanation.finish,
-                "mse": error,
-                "vector": None if sample else vectors[i // config.samples].numpy(),
-            }
-            for i, ((text, place, sample), explanation, error) in enumerate(zip(at, said, mse, strict=True))
-        ]
-    )
+def read_table(config: Positions, nla: NLA, texts: Records) -> Records:
+    """Every place of some texts explained and rebuilt."""
+    vectors = vectors_at(nla.model, nla.site, [text["ids"] for text in texts], [text["places"] for text in texts])
+    said = [row[0] for row in nla.explain(vectors, max_tokens=config.max_tokens)]
+    mse = direction_mse(nla.reconstruct([one.text for one in said]), vectors).tolist()
+    at = [
+        {"id": text["id"], "family": text["family"], "position": place, "token": text["tokens"][place]}
+        | {"prefix": text["text"][: text["ends"][place]][-PREFIX:]}
+        for text in texts
+        for place in text["places"]
+    ]
+    return [
+        {**place, "text": one.text, "finish": one.finish, "mse": error, "vector": vector.numpy()}
+        for place, one, error, vector in zip(at, said, mse, vectors, strict=True)
+    ]
 
 
 def _documents(config: Positions) -> Iterator[tuple[Document, str, tuple[Fact, ...]]]:
@@ -166,10 +113,11 @@ def _ends(reader: Reader, ids: Sequence[int]) -> list[int]:
     return np.minimum.accumulate(lengths[::-1])[::-1].tolist()
 
 
-def _in_tokens(facts: Sequence[Fact], ends: Sequence[int]) -> Iterator[Known]:
+def _in_tokens(facts: Sequence[Fact], ends: Sequence[int]) -> Iterator[dict[str, Any]]:
     """The facts that are settled within the tokens read."""
     for fact in facts:
         settled = settled_token(ends, fact)
         if settled < len(ends):
-            stated = None if fact.stated_at is None else int(np.searchsorted(ends, fact.stated_at, side="right"))
-            yield Known(fact.name, fact.value, settled, stated if stated is not None and stated < len(ends) else None)
+            at = len(ends) if fact.stated_at is None else int(np.searchsorted(ends, fact.stated_at, side="right"))
+            stated = at if at < len(ends) else None
+            yield {"name": fact.name, "value": fact.value, "settled": settled, "stated": stated}

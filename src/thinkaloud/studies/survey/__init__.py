@@ -7,6 +7,8 @@ from typing import ClassVar
 from thinkaloud.errors import UserError
 from thinkaloud.studies.config import Study, corpora, study
 
+FILES = {"text": "texts", "chat": "chats"}
+
 
 @study
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +16,6 @@ class Survey(Study):
     """What do explanations look like, what in them carries the vector, and which tokens are hard?"""
 
     name: ClassVar[str] = "survey"
-    counts: ClassVar = (*Study.counts, "n", "positions", "reply_tokens", "ablated", "browse")
-    analysis: ClassVar = {"browse": ()}
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
 
     texts: str = "pocket"
@@ -38,12 +38,10 @@ class Survey(Study):
     and fve. The AR of the pair rebuilds vectors of its width; without vectors no model is loaded."""
     ablated: int = 2_000
     """Explanations whose paragraphs are removed and replaced."""
-    browse: int = 600
-    """Explanations that the page lets one browse."""
 
     def check(self) -> None:
         if self.explanations is None:
-            corpora(self, "texts", "chats")
+            corpora(self.texts, self.chats)
         elif not Path(self.explanations).is_file():
             raise UserError(f"no file {self.explanations}: explanations must be a Parquet file or JSON lines")
 
@@ -53,10 +51,3 @@ class Survey(Study):
         from thinkaloud.studies.survey.ready import has_vectors
 
         return self.explanations is None or has_vectors(Path(self.explanations))
-
-    def sources(self) -> dict[str, str]:
-        from thinkaloud.atomic import sha256_of
-
-        if self.explanations is not None and not self.loads_pair:
-            return {"explanations": sha256_of(Path(self.explanations))}
-        return super().sources()

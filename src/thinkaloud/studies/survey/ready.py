@@ -10,10 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud.errors import UserError
-from thinkaloud.studies.survey.published import PREFIX
 from thinkaloud.studies.survey.tokens import class_of
 
-# The spellings of each column, that of this survey's own data set and of other systems; a column is taken once.
+# The spellings of each column, that of this survey's own table and of other systems; a column is taken once.
 NAMES = {
     "explanation": ("explanation", "description", "response", "text"),
     "context": ("context", "prefix", "detokenized_text_truncated", "text"),
@@ -29,9 +28,8 @@ NAMES = {
 # What cannot be said without a column.
 FALL_AWAY = {
     "context": "quotation of the context",
-    "token": "token classes and frequency",
+    "token": "token classes",
     "doc_id": "intervals over documents (each row counts as one)",
-    "position": "position",
 }
 
 
@@ -51,42 +49,27 @@ def read(path: Path, n: int) -> tuple[pd.DataFrame, Float[Tensor, "n d"] | None,
         raise UserError(
             f"{path}: expected rows with a column explanation (or text), found {len(frame)} rows, {columns}"
         )
-    rows = frame[list(taken.values())].set_axis(list(taken), axis=1)
-    vectors = _vectors(rows.pop("vector"), path) if "vector" in rows else None
-    lacking = [name for name in FALL_AWAY if name not in rows]
-    text, context, token = (
-        rows[name].fillna("").astype(str) if name in rows else pd.Series("", rows.index)
-        for name in ("explanation", "context", "token")
-    )
-    mse, cos, fve, position = (
-        pd.to_numeric(rows[name], errors="coerce") if name in rows else pd.Series(np.nan, rows.index)
-        for name in ("mse", "cos", "fve", "position")
-    )
-    kinds = rows["kind"] if "kind" in rows else pd.Series("text", rows.index)
-    if odd := sorted(set(map(str, kinds)) - {"text", "chat"}):
+    rows = frame[list(taken.values())].set_axis(list(taken), axis=1).reindex(columns=list(NAMES))
+    vectors = _vectors(rows["vector"], path) if "vector" in taken else None
+    texts = ["explanation", "context", "token"]
+    rows[texts] = rows[texts].astype(object).fillna("").astype(str)
+    rows["kind"] = rows["kind"].astype(object).fillna("text").astype(str)
+    if odd := sorted(set(rows["kind"]) - {"text", "chat"}):
         raise UserError(f"{path}: kind must be text or chat, found {odd[0]!r}")
-    classes = [class_of(t, c.removesuffix(t)[-1:]) for t, c in zip(token, context, strict=True)]
-    made = {
-        "kind": kinds,
-        "doc_id": rows["doc_id"].astype(str) if "doc_id" in rows else [f"row {i}" for i in range(len(rows))],
-        "position": position,
-        "token": token,
-        "token_class": classes if "token" in rows else None,
-        "prefix": context.str[-PREFIX:],
-        "context": context,
-        "text": text,
-        "mse": mse.fillna(2 - 2 * cos),
-        "fve": fve,
-    }
-    return pd.DataFrame(made), vectors, lacking
+    numbers = ["position", "mse", "cos", "fve"]
+    rows[numbers] = rows[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
+    rows["doc_id"] = rows["doc_id"].astype(str) if "doc_id" in taken else [f"row {i}" for i in range(len(rows))]
+    beside = zip(rows["token"], rows["context"], strict=True)
+    classes = [class_of(t, c.removesuffix(t)[-1:]) for t, c in beside] if "token" in taken else None
+    rows = rows.assign(token_class=classes, mse=rows["mse"].fillna(2 - 2 * rows["cos"]))
+    return rows.rename(columns={"explanation": "text"}), vectors, [name for name in FALL_AWAY if name not in taken]
 
 
 def _frame(path: Path, n: int) -> pd.DataFrame:
     try:
         if path.suffix != ".parquet":
             return pd.read_json(path, lines=True, nrows=n, dtype=False, convert_dates=False)
-        batches = pq.ParquetFile(path).iter_batches(n)
-        first = next(batches, None)
+        first = next(pq.ParquetFile(path).iter_batches(n), None)
         return pd.DataFrame() if first is None else first.to_pandas()
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is neither a Parquet file nor JSON lines: {error}") from None

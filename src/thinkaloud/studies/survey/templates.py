@@ -7,8 +7,9 @@ paragraphs are set aside, and the next template is grown on the others.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 from thinkaloud.writers.wordlists import FUNCTION
 
@@ -20,100 +21,84 @@ COMMON = 0.02  # share of paragraphs that hold a word of a template
 LEAST = 0.01  # share of paragraphs that a template covers
 LIGHT = 0.1  # weight of a function word or a mark of a slot: it stands everywhere
 
+Words = tuple[str, ...]
 
-@dataclass(frozen=True)
-class Template:
-    """Words in order, the paragraphs (indices) that hold them so and no earlier template, and its text with slots."""
 
-    words: tuple[str, ...]
-    members: tuple[int, ...]
+class Template(NamedTuple):
+    """Words in order with slots, and the paragraphs (indices) that hold them so and fit no earlier template."""
+
     text: str
+    members: tuple[int, ...]
 
 
 def mine(paragraphs: Sequence[str], most: int = 12) -> list[Template]:
     """At most `most` templates, those that explain most first; a paragraph belongs to the first that it fits."""
-    found = [_words(paragraph) for paragraph in paragraphs]
+    found = [
+        tuple(w.lower() for w in _TOKEN.findall(_NUMBER.sub(NUMBER, QUOTATION.sub(QUOTED, text))))
+        for text in paragraphs
+    ]
     holding = Counter(word for words in found for word in set(words))
     common = {word for word, n in holding.items() if n >= max(2, COMMON * len(found))}
-    left: dict[tuple[str, ...], list[int]] = {}
+    left: dict[Words, list[int]] = {}
     for i, words in enumerate(found):
         left.setdefault(tuple(word if word in common else SLOT for word in words), []).append(i)
     out: list[Template] = []
     while left and len(out) < most:
         words = _grown({shape: len(rows) for shape, rows in left.items()})
-        fitting = [shape for shape in left if _fits(words, shape)]
+        fitting = [shape for shape in left if _earliest(words, shape) is not None]
         members = sorted(row for shape in fitting for row in left.pop(shape))
         if not words or len(members) < max(2, LEAST * len(found)):
             break
-        out.append(Template(words, tuple(members), _shown(words, [found[i] for i in members])))
+        out.append(Template(_shown(words, [found[i] for i in members]), tuple(members)))
     return out
 
 
-def openings(texts: Sequence[str], words: int) -> list[str]:
-    """The first words of each text, without the mark that ends them."""
-    return [" ".join(text.split()[:words]).rstrip(",.;:") for text in texts]
-
-
-def _words(text: str) -> list[str]:
-    return [w.lower() for w in _TOKEN.findall(_NUMBER.sub(NUMBER, QUOTATION.sub(QUOTED, text)))]
+def _grown(shapes: dict[Words, int]) -> Words:
+    """The template that explains most of these shapes, grown greedily: covered paragraphs × weight of its words."""
+    words, weight, worth = Words(), 0.0, 0.0
+    while True:
+        gains: Counter[tuple[int, str]] = Counter()
+        for shape, n in shapes.items():
+            gains.update(dict.fromkeys(_insertions(words, shape), n))
+        new = {at: n * (weight + _weight(at[1])) for at, n in gains.items()}
+        best = max(new, key=lambda at: (new[at], at), default=None)
+        if best is None or new[best] <= worth:
+            return words
+        worth, weight = new[best], weight + _weight(best[1])
+        words = (*words[: best[0]], best[1], *words[best[0] :])
+        shapes = {shape: n for shape, n in shapes.items() if _earliest(words, shape) is not None}
 
 
 def _weight(word: str) -> float:
     return LIGHT if word in FUNCTION or word in (QUOTED, NUMBER) else 1.0
 
 
-def _grown(shapes: dict[tuple[str, ...], int]) -> tuple[str, ...]:
-    """The template that explains most of these shapes, grown greedily: covered paragraphs × weight of its words."""
-    words: tuple[str, ...] = ()
-    worth = 0.0
-    while True:
-        gains: Counter[tuple[int, str]] = Counter()
-        for shape, n in shapes.items():
-            gains.update(dict.fromkeys(_insertions(words, shape), n))
-        sofar = sum(map(_weight, words))
-        best = max(gains, key=lambda at: (gains[at] * (sofar + _weight(at[1])), at), default=None)
-        if best is None or gains[best] * (sofar + _weight(best[1])) <= worth:
-            return words
-        worth = gains[best] * (sofar + _weight(best[1]))
-        words = (*words[: best[0]], best[1], *words[best[0] :])
-        shapes = {shape: n for shape, n in shapes.items() if _fits(words, shape)}
-
-
-def _insertions(words: tuple[str, ...], shape: tuple[str, ...]) -> set[tuple[int, str]]:
+def _insertions(words: Words, shape: Words) -> set[tuple[int, str]]:
     """Where (before which word) another word could stand in the template so that the shape still fits it."""
-    first = list(_earliest(words, shape))
-    if len(first) < len(words):
+    first, back = _earliest(words, shape), _earliest(words[::-1], shape[::-1])
+    if first is None or back is None:
         return set()
-    last = [len(shape) - 1 - at for at in _earliest(words[::-1], shape[::-1])][::-1]
-    lows, highs = [-1, *first], [*last, len(shape)]
-    return {
-        (k, word)
-        for k, (low, high) in enumerate(zip(lows, highs, strict=True))
-        for word in shape[low + 1 : high]
-        if word != SLOT
-    }
+    highs = [*(len(shape) - 1 - at for at in reversed(back)), len(shape)]
+    ranges = enumerate(zip([-1, *first], highs, strict=True))
+    return {(k, word) for k, (low, high) in ranges for word in shape[low + 1 : high] if word != SLOT}
 
 
-def _earliest(words: Sequence[str], shape: Sequence[str]) -> Iterator[int]:
-    """Where the words of a template first stand in order, as far as they do."""
-    at = -1
-    for word in words:
-        try:
-            at = shape.index(word, at + 1)
-        except ValueError:
-            return
-        yield at
+def _earliest(words: Words, shape: Words) -> list[int] | None:
+    """Where the words of a template first stand in order; None where they do not."""
+    found = [-1]
+    try:
+        for word in words:
+            found.append(shape.index(word, found[-1] + 1))
+    except ValueError:
+        return None
+    return found[1:]
 
 
-def _fits(words: tuple[str, ...], shape: Sequence[str]) -> bool:
-    return sum(1 for _ in _earliest(words, shape)) == len(words)
-
-
-def _shown(words: tuple[str, ...], members: Sequence[list[str]]) -> str:
+def _shown(words: Words, members: Sequence[Words]) -> str:
     """The template with a slot wherever most of its paragraphs have words between two of its own."""
     gaps: Counter[int] = Counter()
     for found in members:
-        at = [-1, *_earliest(words, found), len(found)]
-        gaps.update(k for k in range(len(words) + 1) if at[k + 1] - at[k] > 1)
-    often = [gaps[k] * 2 > len(members) for k in range(len(words) + 1)]
-    return " ".join(part for k, slot in enumerate(often) for part in ((SLOT,) * slot + words[k : k + 1]))
+        at = [-1, *(_earliest(words, found) or ()), len(found)]
+        gaps.update(k for k, (low, high) in enumerate(pairwise(at)) if high - low > 1)
+    slots = [(SLOT,) * (gaps[k] * 2 > len(members)) for k in range(len(words) + 1)]
+    return " ".join(part for k, slot in enumerate(slots) for part in (*slot, *words[k : k + 1]))

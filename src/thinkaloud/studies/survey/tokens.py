@@ -1,9 +1,8 @@
 """Token classes: whitespace, punctuation, words, word pieces, numbers and others."""
 
 import unicodedata
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import Reader
 
 CLASSES: tuple[str, ...] = (
@@ -11,20 +10,11 @@ CLASSES: tuple[str, ...] = (
 )  # fmt: skip
 
 
-class TokenClasses:
-    """The classes of a tokenizer's tokens."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.reader, self._special = Reader(tokenizer), set(special_ids(tokenizer).tolist())
-
-    def of(self, token_id: int, before: int | None = None, after: int | None = None) -> str:
-        """The class of a token between the tokens `before` and `after`."""
-        if token_id in self._special:
-            return "special"
-        return class_of(self.reader.token(token_id), self._beside(before), self._beside(after))
-
-    def _beside(self, token_id: int | None) -> str:
-        return "" if token_id is None or token_id in self._special else self.reader.token(token_id)
+def token_class(ids: Sequence[int], i: int, reader: Reader, special: Collection[int]) -> str:
+    """The class of the ith of some tokens, between those beside it; a special token's letters are no word."""
+    texts = [reader.token(k) if k not in special else "" for k in (*ids[:i][-1:], *ids[i : i + 2])]
+    before, text, after = [*[""] * (i == 0), *texts, *[""] * (i == len(ids) - 1)]
+    return "special" if ids[i] in special else class_of(text, before, after)
 
 
 def class_of(text: str, before: str = "", after: str = "") -> str:
@@ -42,9 +32,7 @@ def class_of(text: str, before: str = "", after: str = "") -> str:
     if "L" in kinds:
         begun = _is_letter(before[-1:]) and (_is_letter(text[0]) or (text[0] in "'’" and _is_letter(text[1:2])))
         return "word piece" if begun or (_is_letter(text[-1]) and _is_letter(after[:1])) else "whole word"
-    if "N" in kinds:
-        return "number"
-    return "punctuation" if kinds == {"P"} else "symbol"
+    return "number" if "N" in kinds else "punctuation" if kinds == {"P"} else "symbol"
 
 
 def _is_letter(char: str) -> bool:

@@ -4,24 +4,20 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from thinkaloud.activations.corpus import Document
 from thinkaloud.activations.tokens import encode_chat
 from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
 from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
-from thinkaloud.studies.folder import Folder, Watch, rows
+from thinkaloud.studies.folder import Folder
 
 AT_ONCE = 128  # chats that are written together
 
 Messages = Sequence[dict[str, Any]]
 
 
-def regenerated(
-    chats: Sequence[Document], nla: NLA, folder: Folder, reply_tokens: int, context: int, watch: Watch
-) -> list[Document]:
+def regenerated(chats: Sequence[Document], nla: NLA, folder: Folder, reply_tokens: int, context: int) -> list[Document]:
     """The chats with M's own greedy turns; every finished piece of them is kept in the folder."""
     tokenizer = nla.model_tokenizer
 
@@ -29,11 +25,11 @@ def regenerated(
         made = lm.greedy(nla.model, tokenizer, prompts, reply_tokens, batch=AT_ONCE)
         return [tokenizer.decode(one.ids, skip_special_tokens=True) for one in made]
 
-    def make(some: slice) -> pa.Table:
-        own = with_own_turns([document.messages or () for document in chats[some]], tokenizer, replies, context)
-        return rows([{"doc_id": d.id, "messages": json.dumps(m)} for d, m in zip(chats[some], own, strict=True)])
+    def make(some: Sequence[Document], _: int) -> list[dict[str, Any]]:
+        own = with_own_turns([document.messages or () for document in some], tokenizer, replies, context)
+        return [{"doc_id": d.id, "messages": json.dumps(m)} for d, m in zip(some, own, strict=True)]
 
-    told = folder.pieces("replies", len(chats), AT_ONCE, make, watch).to_pylist()
+    told = folder.pieces("replies", chats, AT_ONCE, make).to_pylist()
     renewed = (Document(r["doc_id"], messages=tuple(json.loads(r["messages"]))) for r in told)
     return [document for document in renewed if document.messages]
 
