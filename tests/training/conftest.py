@@ -32,9 +32,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def untold(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same Llama as a base model is: its tokenizer has no chat template."""
-    folder = tmp_path_factory.mktemp("untold")
+def plain_base(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same Llama as a base model: its tokenizer has no chat template."""
+    folder = tmp_path_factory.mktemp("plain_base")
     shutil.copytree(base, folder, dirs_exist_ok=True)
     (folder / "chat_template.jinja").unlink()
     return folder

@@ -23,10 +23,10 @@ FEW: dict[str, Any] = {"batch": 8, "rows": 16, "eval_rows": 4, "mode": "adapter"
 
 
 @pytest.fixture(scope="module")
-def plain(data: Path, untold: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain(data: Path, plain_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pair of adapters over the base model, warm-started."""
     folder = tmp_path_factory.mktemp("plain")
-    few = {**FEW, "data": str(data), "model": str(untold)}
+    few = {**FEW, "data": str(data), "model": str(plain_base)}
     warm_start(ARWarmStart.of(**few, out=str(folder / "ar"), ar_template="{explanation}\nVector:"))
     warm_start(AVWarmStart.of(**few, out=str(folder / "av"), av_template="Vector: {injection_char} Words:"))
     return folder
@@ -58,10 +58,10 @@ def test_what_goes_on_from_it_keeps_its_prompt(data: Path, plain: Path, tmp_path
     assert_same_prompt(read_contract(on, "av"), read_contract(plain / "av", "av"))
 
 
-def test_reinforcement_learning_keeps_its_prompt(data: Path, pair: Path, untold: Path, tmp_path: Path) -> None:
+def test_reinforcement_learning_keeps_its_prompt(data: Path, pair: Path, plain_base: Path, tmp_path: Path) -> None:
     tok = tiny.tokenizer(chat=False)
     ids, _, marker = find_marker(tok, tiny.AV_TEMPLATE, tiny.MARKER, plain=True)
-    said = {"marker": marker, "prompt_hash": hash_ids(ids), "plain_prompt": True, "base_model": str(untold)}
+    said = {"marker": marker, "prompt_hash": hash_ids(ids), "plain_prompt": True, "base_model": str(plain_base)}
     closing = Verbalizer(tiny.closing_verbalizer().model, tok, tiny.av_contract(tok, **said))
     save(closing, tmp_path / "pair" / "av")
     shutil.copytree(pair / "ar", tmp_path / "pair" / "ar")

@@ -51,13 +51,13 @@ def independent_av(model: Any, tok: Any, text: str, vector: Tensor, marker: str)
     return float(each.sum()), len(response)
 
 
-@pytest.mark.parametrize("model", ["base", "untold"])
+@pytest.mark.parametrize("model", ["base", "plain_base"])
 @torch.no_grad()
 def test_the_av_minimises_cross_entropy_on_the_response_alone(
     data: Path, model: str, request: pytest.FixtureRequest
 ) -> None:
     made: AVTask = task(data, "av", model=str(request.getfixturevalue(model)))
-    assert made.verbalizer.contract.plain_prompt == (model == "untold")
+    assert made.verbalizer.contract.plain_prompt == (model == "plain_base")
     marker = made.verbalizer.contract.marker
     assert marker is not None
     rows = [0, 5, 11, 17]
