@@ -54,7 +54,10 @@ def test_doctor_finds_it_sound(plain: Path) -> None:
 
 
 def test_what_goes_on_from_it_keeps_its_prompt(data: Path, plain: Path, tmp_path: Path) -> None:
-    on = warm_start(AVWarmStart.of(**FEW, data=str(data), out=str(tmp_path / "on"), start=str(plain / "av")))
+    told: list[str] = []
+    begun = AVWarmStart.of(**FEW, data=str(data), out=str(tmp_path / "on"), start=str(plain / "av"))
+    on = warm_start(begun, say=told.append)
+    assert "the tokenizer has no chat template: the AV's prompt is a plain text" in told
     assert_same_prompt(read_contract(on, "av"), read_contract(plain / "av", "av"))
 
 
