@@ -42,6 +42,7 @@ def any_contract(draw: Any) -> Contract:
         ar_template=draw(WORDS) + "{explanation}" + draw(WORDS),
         marker=marker if role == "av" else None,
         prompt_hash=draw(st.none() | st.text("0123456789abcdef", min_size=16, max_size=16)),
+        plain_prompt=draw(st.booleans()),
         injection=draw(st.sampled_from(["replace", "add"])),
         injection_scale=draw(NUMBERS) if role == "av" else None,
         mse_scale=draw(st.none() | NUMBERS),
@@ -303,11 +304,38 @@ def test_the_marker_of_smollm2() -> None:
 def test_the_marker_of_gemma() -> None:
     _, _, marker = find_marker(real.gemma(), AV_TEMPLATE, "㈜")
     assert marker.token_id == 246566, "as in the contracts of released pairs"
+    ids, places, plain = find_marker(real.gemma(), "Vector: {injection_char} Words:", "㈜", plain=True)
+    assert plain.token_id == 246566
+    assert ids[: places[0]] == [real.gemma().bos_token_id, *real.gemma().encode("Vector: ", add_special_tokens=False)]
 
 
 def test_a_tokenizer_without_chat_template_is_refused() -> None:
     with pytest.raises(UserError, match="the AV's tokenizer has no chat template: the AV prompt is a chat message"):
         find_marker(tiny.tokenizer(chat=False), tiny.AV_TEMPLATE, tiny.MARKER)
+    with pytest.raises(UserError, match="the AV's tokenizer has no chat template: the AV prompt is a chat message"):
+        check_marker(tiny.av_contract(TOK), tiny.tokenizer(chat=False))  # one that has lost its template
+
+
+def test_a_plain_prompt_is_the_template_behind_the_bos(tmp_path: Path) -> None:
+    base = tiny.tokenizer(chat=False)
+    ids, places, marker = find_marker(base, tiny.AV_TEMPLATE, tiny.MARKER, plain=True)
+    before, after = (base.encode(text, add_special_tokens=False) for text in ("What is held in [", "]?"))
+    assert ids == [base.bos_token_id, *before, marker.token_id, *after]
+    assert places == [1 + len(before)]
+    contract = tiny.av_contract(base, marker=marker, prompt_hash=hash_ids(ids), plain_prompt=True)
+    contracts.write(contract, tmp_path)
+    read = contracts.read(tmp_path)
+    assert read == contract
+    assert check_marker(read, base) == (ids, places)
+    assert check_marker(read, TOK) == (ids, places), "also where the tokenizer has been given a chat template since"
+    with pytest.raises(UserError, match="is not the one this AV was trained with"):
+        check_marker(replace(read, plain_prompt=False), TOK)
+
+
+def test_a_chat_prompt_goes_without_saying() -> None:
+    said = to_dict(tiny.av_contract(TOK))["thinkaloud"]
+    assert "plain_prompt" not in said
+    assert not from_dict(official("av")).plain_prompt
 
 
 @pytest.mark.parametrize(

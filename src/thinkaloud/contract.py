@@ -57,7 +57,8 @@ class Contract:
 
     `injection` is the name of an `Injection`. `scaled_state`: the AR scales the backbone state to √d before its head.
     `final_norm`: the AR keeps the model's final norm. `mse_scale` is the norm both sides are scaled to before the
-    training loss. `prompt_hash` is `hash_ids` of the AV prompt; other projects' contracts have none.
+    training loss. `prompt_hash` is `hash_ids` of the AV prompt; other projects' contracts have none. `plain_prompt`:
+    the AV prompt is no chat message but a plain text with the tokenizer's own special tokens, as base models read one.
 
     >>> Contract("ar", d_model=256, site=Site("resid_post", 5), ar_template="Said: {explanation} Meant:")
     Contract(ar, d_model 256, at resid_post:5)
@@ -70,6 +71,7 @@ class Contract:
     ar_template: str | None = None
     marker: Marker | None = None
     prompt_hash: str | None = None
+    plain_prompt: bool = False
     injection: str = "replace"
     injection_scale: float | None = None
     mse_scale: float | None = None
@@ -151,6 +153,7 @@ def from_dict(data: Mapping[str, Any]) -> Contract:
         ar_template=one(str, "the AR template", "prompt_templates.ar", "prompt_templates.critic"),
         marker=_marker(_section(data, "tokens")) if role == "av" else None,
         prompt_hash=one(str, "thinkaloud.prompt_hash"),
+        plain_prompt=bool(one(object, "thinkaloud.plain_prompt")),
         injection=one(str, "thinkaloud.injection") or "replace",
         injection_scale=_scale(data, "injection_scale", d_model, None),
         mse_scale=_scale(data, "mse_scale", d_model, "sqrt_d_model"),
@@ -172,6 +175,7 @@ def to_dict(contract: Contract) -> dict[str, Any]:
         "scaled_state": contract.scaled_state,
         "final_norm": contract.final_norm,
         "prompt_hash": contract.prompt_hash,
+        "plain_prompt": contract.plain_prompt or None,
         "site": site and site.to_dict(),
         "baseline": baseline and baseline.to_dict(),
         "provenance": dict(contract.provenance) or None,
@@ -217,16 +221,22 @@ def to_yaml(data: Mapping[str, Any]) -> str:
     return yaml.safe_dump(data, sort_keys=False) if re.search("[\x85\u2028\u2029]", text) else text
 
 
-def find_marker(tokenizer: Any, av_template: str, char: str) -> tuple[list[int], list[int], Marker]:
+def find_marker(
+    tokenizer: Any, av_template: str, char: str, plain: bool = False
+) -> tuple[list[int], list[int], Marker]:
     """The AV prompt's ids, the marker's places in it, and the marker with its neighbours.
 
+    The prompt is a user's message that waits for its answer, or with `plain` a plain text as M reads one.
     The marker is looked for in the prompt: alone, SentencePiece would put a space before it, and another token may be
     its own there. White space beside it may be part of its token.
     """
-    if not tokenizer.chat_template:
-        raise UserError("the AV's tokenizer has no chat template: the AV prompt is a chat message")
     content = av_template.replace("{injection_char}", char)
-    ids = chat_ids(tokenizer, [{"role": "user", "content": content}], generation_prompt=True)
+    if plain:
+        ids = list(tokenizer(content)["input_ids"])
+    elif tokenizer.chat_template:
+        ids = chat_ids(tokenizer, [{"role": "user", "content": content}], generation_prompt=True)
+    else:
+        raise UserError("the AV's tokenizer has no chat template: the AV prompt is a chat message")
 
     def text(start: int, size: int = 1) -> str:
         return tokenizer.decode(ids[start : start + size], clean_up_tokenization_spaces=False)
@@ -256,7 +266,7 @@ def check_marker(contract: Contract, tokenizer: Any) -> tuple[list[int], list[in
     marker = contract.marker
     if marker is None or contract.av_template is None:
         raise UserError("this contract is an AR's: it has no marker")
-    ids, places, live = find_marker(tokenizer, contract.av_template, marker.char)
+    ids, places, live = find_marker(tokenizer, contract.av_template, marker.char, contract.plain_prompt)
     for name, wanted, found in (
         ("marker id", marker.token_id, live.token_id),
         ("left neighbour", marker.left_id, live.left_id),

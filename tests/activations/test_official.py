@@ -1,5 +1,6 @@
 """Data sets pass to and from the official format, whoever wrote them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,7 @@ def test_a_stage_without_what_it_needs_is_refused(tmp_path: Path) -> None:
         ("rl", None, "needs the AV's contract"),
         ("ar_sft", av, "needs the AR's contract"),
         ("av_sft", av, "an explanation in every row, 5 have none"),
+        ("rl", replace(av, plain_prompt=True), "holds the AV's prompt as a chat message: this AV's is a plain text"),
     ):
         with pytest.raises(UserError, match=message):
             write_official(there, tmp_path / "b.parquet", stage, contract)

@@ -1,5 +1,6 @@
 """Data of the warm start tests: a tiny model, its activations of a few texts, and explanations of them."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
     tiny.model("llama", max_position_embeddings=1024).save_pretrained(folder)
     tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain_base(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same Llama as a base model: its tokenizer has no chat template."""
+    folder = tmp_path_factory.mktemp("plain_base")
+    shutil.copytree(base, folder, dirs_exist_ok=True)
+    (folder / "chat_template.jinja").unlink()
     return folder
 
 

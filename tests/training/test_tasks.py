@@ -36,8 +36,12 @@ def task(data: Path, role: str, **changes: Any) -> Any:
 
 def independent_av(model: Any, tok: Any, text: str, vector: Tensor, marker: str) -> tuple[float, int]:
     """Summed cross-entropy and tokens of one response: one row, nothing padded, the whole sequence through the head."""
-    messages = [{"role": "user", "content": f"Vector: {marker} Words:"}]
-    prompt = tok.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+    content = f"Vector: {marker} Words:"
+    if tok.chat_template:
+        messages = [{"role": "user", "content": content}]
+        prompt = tok.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+    else:
+        prompt = [tok.bos_token_id, *tok(content, add_special_tokens=False)["input_ids"]]
     response = [*tok(wrap(text), add_special_tokens=False)["input_ids"], tok.eos_token_id]
     embeds = model.get_input_embeddings()(torch.tensor([prompt + response]))
     embeds = embeds.clone()
@@ -47,9 +51,13 @@ def independent_av(model: Any, tok: Any, text: str, vector: Tensor, marker: str)
     return float(each.sum()), len(response)
 
 
+@pytest.mark.parametrize("model", ["base", "plain_base"])
 @torch.no_grad()
-def test_the_av_minimises_cross_entropy_on_the_response_alone(data: Path) -> None:
-    made: AVTask = task(data, "av")
+def test_the_av_minimises_cross_entropy_on_the_response_alone(
+    data: Path, model: str, request: pytest.FixtureRequest
+) -> None:
+    made: AVTask = task(data, "av", model=str(request.getfixturevalue(model)))
+    assert made.verbalizer.contract.plain_prompt == (model == "plain_base")
     marker = made.verbalizer.contract.marker
     assert marker is not None
     rows = [0, 5, 11, 17]
@@ -116,14 +124,12 @@ def test_the_av_prompt_is_marked_as_its_tokenizer_allows(data: Path) -> None:
     contract, ids = made.verbalizer.contract, made.verbalizer.prompt_ids.tolist()
     assert contract.prompt_hash == hash_ids(ids)
     config = AVWarmStart.of(data=str(data), out="")
-    ids, marker = _marked_prompt(config, mistral("v1"))
+    ids, marker = _marked_prompt(config, mistral("v1"), plain=False)
     assert (marker.char, ids.count(marker.token_id)) == ("※", 1), "the first of the candidates that is one token"
     with pytest.raises(UserError, match="the marker 'Zzyx' must be one token, this tokenizer makes it"):
-        _marked_prompt(config.but(marker="Zzyx"), mistral("v1"))
-    with pytest.raises(UserError, match="the AV's tokenizer has no chat template"):
-        _marked_prompt(config, tiny.tokenizer(chat=False))
+        _marked_prompt(config.but(marker="Zzyx"), mistral("v1"), plain=False)
     with pytest.raises(UserError, match=r"none of ㈎ ㈜ .* is one token of the AV prompt here: name one with --marker"):
-        _marked_prompt(config.but(av_template="x{injection_char}"), without_marker())
+        _marked_prompt(config.but(av_template="x{injection_char}"), without_marker(), plain=False)
 
 
 def without_marker() -> Any:

@@ -112,6 +112,8 @@ def write_official(
     ar_template = ar.ar_template if ar is not None else None
     if stage != "base" and av_template is None:
         raise UserError(f"stage {stage} needs the AV's contract: its marker and prompt go into the data set")
+    if stage in ("av_sft", "rl") and av is not None and av.plain_prompt:
+        raise UserError(f"stage {stage} holds the AV's prompt as a chat message: this AV's is a plain text")
     if stage == "ar_sft" and ar_template is None:
         raise UserError("stage ar_sft needs the AR's contract: its prompt goes into the data set")
     has_explanations = "explanation" in table.column_names

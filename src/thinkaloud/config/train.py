@@ -117,7 +117,8 @@ class AVWarmStart(WarmStart):
     marker: str | None = None
     """Marker character; default: the first of a short list that is one token."""
     av_template: str = AV_TEMPLATE
-    """The prompt, a user's message with {injection_char} where the vector goes."""
+    """The prompt, with {injection_char} where the vector goes: a user's message, or a plain text where the tokenizer
+    has no chat template."""
     ar: str | None = None
     """An AR to measure the held-out FVE of the AV's own words with."""
     eval: AVEval = AVEval()

@@ -85,6 +85,8 @@ def _begin_or_go_on(
     config = config.but(**{name: value for name, value in asdict(decided).items() if name != "steps"})
     for line in plan.announcement(config, decided, len(train), *_extent(task, decided.micro_tokens)):
         say(line)
+    if task.part.contract.plain_prompt:
+        say("the tokenizer has no chat template: the AV's prompt is a plain text")
     if not begun:
         run = {"config": config.to_dict(), "steps": decided.steps, "rows": len(train)}
         run |= {"data": run_folder.digest(config.data), "model": model}

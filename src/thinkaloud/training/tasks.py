@@ -276,7 +276,8 @@ def template_suffix(tokenizer: Any, template: str) -> tuple[int, ...]:
 
 
 def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], common: dict[str, Any]) -> Contract:
-    ids, marker = _marked_prompt(config, tokenizer)
+    plain = not tokenizer.chat_template  # a base model's
+    ids, marker = _marked_prompt(config, tokenizer, plain)
     kind = injections.chosen(config.injection)
     scale = config.injection_scale or float(manifest["norm_percentiles"]["75"])
     return Contract(
@@ -284,19 +285,20 @@ def _av_contract(config: AVWarmStart, tokenizer: Any, manifest: dict[str, Any], 
         av_template=config.av_template,
         marker=marker,
         prompt_hash=contracts.hash_ids(ids),
+        plain_prompt=plain,
         injection=kind.name,
         injection_scale=scale if kind.takes_scale else None,
         **common,
     )
 
 
-def _marked_prompt(config: AVWarmStart, tokenizer: Any) -> tuple[list[int], contracts.Marker]:
+def _marked_prompt(config: AVWarmStart, tokenizer: Any, plain: bool) -> tuple[list[int], contracts.Marker]:
     """The AV prompt's ids with the marker that was asked for, or the first candidate that is one token in it."""
     for char in [config.marker] if config.marker else MARKERS:
         try:
-            ids, _, marker = contracts.find_marker(tokenizer, config.av_template, char)
+            ids, _, marker = contracts.find_marker(tokenizer, config.av_template, char, plain)
         except UserError:
-            if config.marker or not tokenizer.chat_template:
+            if config.marker:
                 raise
             continue
         return ids, marker

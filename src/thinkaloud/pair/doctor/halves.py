@@ -26,9 +26,10 @@ def check_marker(contract: Contract, tokenizer: Any) -> str:
     """The marker against the live tokenizer: one token, in its place, beside the neighbours of the training."""
     marker = contract.marker
     assert marker is not None  # an AV's contract has one
-    _, places, live = contracts.find_marker(tokenizer, contract.av_template or "", marker.char)
+    _, places, live = contracts.find_marker(tokenizer, contract.av_template or "", marker.char, contract.plain_prompt)
     wanted, found = ((ids.left_id, ids.token_id, ids.right_id) for ids in (marker, live))
-    where = f"{marker.char} is token {live.token_id} at {', '.join(map(str, places))} of the prompt"
+    prompt = "the prompt, a plain text" if contract.plain_prompt else "the prompt"
+    where = f"{marker.char} is token {live.token_id} at {', '.join(map(str, places))} of {prompt}"
     if wanted != found:
         raise UserError(f"{where}; contract: {wanted}, tokenizer: {found}")
     contracts.check_marker(contract, tokenizer)
