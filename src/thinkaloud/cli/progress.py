@@ -45,7 +45,8 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
             if time.monotonic() - said >= EVERY:
                 said = time.monotonic()
                 share, still = (f"{done:,} of {of:,}", in_words(pace[what].seconds(of))) if of else (f"{done:,}", "")
-                print(f"{what}: {share} {unit}".rstrip() + still, file=sys.stderr, flush=True)
+                speed = _speed(pace[what].speed) if unit else ""
+                print(f"{what}: {share} {unit}".rstrip() + speed + still, file=sys.stderr, flush=True)
 
         yield tell
         return
@@ -54,6 +55,8 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
 
         def watch(what: str, done: int, of: int | None) -> None:
             if what not in tasks:
+                for task in drawn.tasks:  # what has no end of its own ends where the next begins
+                    task.visible = task.total is not None
                 tasks[what] = drawn.add_task(what, total=of)
             drawn.update(tasks[what], completed=done, total=of)
 
@@ -80,22 +83,28 @@ def log_lines(
 
 
 def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None) -> "Progress":
-    """Bars on standard error, with how many `unit` of how many and the time left behind them, in what room there is."""
+    """Bars on standard error, with how many `unit` of how many and the time left behind them, in what room there is.
+
+    Where that is 80 columns or more, how many `unit` a second too.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Count(ProgressColumn):
         def render(self, task: Any) -> Text:
+            if task.total is None and not task.completed:
+                return Text()
             of = "" if task.total is None else f" of {int(task.total):,}"
-            return Text(f"{before}{int(task.completed):,}{of} {unit}".rstrip())
+            speed = _speed(task.speed) if unit and console.width >= 80 else ""
+            return Text(f"{before}{int(task.completed):,}{of} {unit}".rstrip() + speed)
 
     class Left(ProgressColumn):
         def render(self, task: Any) -> Text:
             return Text(left() if left else "", "cyan")
 
     console = Console(stderr=True)
-    bar, last = BarColumn(max(6, min(40, console.width - 54))), Left() if left else TimeRemainingColumn()
+    bar, last = BarColumn(max(6, min(40, console.width - 64))), Left() if left else TimeRemainingColumn()
     return Progress(TextColumn("{task.description}"), bar, Count(), last, console=console, transient=True)
 
 
@@ -125,11 +134,16 @@ class TimeLeft:
 
     def seconds(self, steps: int, evaluations: int = 0) -> float | None:
         """Seconds until `steps` steps and as many evaluations are through; None while no step has been measured."""
-        if not self.recent or self.done is None:
+        if not self.speed or self.done is None:
             return None
-        each = sum(seconds for seconds, _ in self.recent) / sum(made for _, made in self.recent)
-        left = each * (steps - self.done) + self.evaluation * evaluations
+        left = (steps - self.done) / self.speed + self.evaluation * evaluations
         return max(0.0, left - (self.clock() - self.last))
+
+    @property
+    def speed(self) -> float | None:
+        """Steps a second; None while none has been measured."""
+        seconds = sum(seconds for seconds, _ in self.recent)
+        return sum(made for _, made in self.recent) / seconds if seconds else None
 
 
 class Pace:
@@ -158,10 +172,15 @@ class Pace:
         return in_words(self.seconds())
 
 
+def _speed(speed: float | None) -> str:
+    """`, 1,200/s`, or nothing."""
+    return f", {speed:,.{0 if speed >= 10 else 1}f}/s" if speed else ""
+
+
 def in_words(seconds: float | None) -> str:
     """`, 3 min left`, or nothing."""
     if seconds is None:
         return ""
-    from thinkaloud.activations.progress import duration
+    from thinkaloud.render.text import duration
 
     return f", {duration(seconds)} left"

@@ -1,4 +1,4 @@
-"""Characters that print as nothing or move the cursor, made visible."""
+"""Text as it is printed: characters that print as nothing or move the cursor made visible, figures, lengths of time."""
 
 import unicodedata
 
@@ -19,3 +19,11 @@ def clean(text: str) -> str:
 def minus(text: str) -> str:
     """A figure with a minus sign for its hyphen."""
     return text.replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """A length of time as a person says it: 42 s, 3 min, 2 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
