@@ -365,10 +365,10 @@ def test_nothing_to_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no readable document in bad"):
         run(tmp_path / "out", tmp_path / "bad.jsonl")
     for change, message in (
-        ({"positions": 0}, "positions must be at least 1, found 0"),
+        ({"positions": 0}, "positions must be 1 or more, found 0"),
         ({"window": 4}, "a window of 4 tokens has none from min_position 4 on"),
         ({"heldout": 1.0}, "heldout must be a share"),
-        ({"next_tokens": -1}, "must not be negative"),
+        ({"next_tokens": -1}, "next_tokens must be 0 or more, found -1"),
     ):
         with pytest.raises(UserError, match=message):
             replace(OPTIONS, **change)

@@ -193,7 +193,7 @@ def weightless(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["x", "--positions", "50:"], "no position left"),
         (["x", "--samples", "0"], "samples must be 1 or more, found 0"),
         (["x", "--temperature", "-1"], "temperature must be 0 (greedy) or more"),
-        (["x", "--max-tokens", "0"], "max tokens must be 1 or more"),
+        (["x", "--max-tokens", "0"], "max_tokens must be 1 or more"),
         (["x", "--device", "tpu"], "device 'tpu' is not known"),
         (["--file", "{pair}/long.txt"], "{pair}/long.txt has 301 tokens, the model's context is 256: shorten it, or"),
         (["--chat", "{pair}/chat.json"], "{pair}/chat.json has 303 tokens, the model's context is 256"),

@@ -1,11 +1,10 @@
 """What the verbs share: naming a pair and its data, printing for a person, writing a page."""
 
-import math
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -17,10 +16,7 @@ if TYPE_CHECKING:
 
     from thinkaloud.pair.nla import NLA
 
-# Options that may be left out.
-Name = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
-Number = float | None
 
 
 def load_pair(
@@ -84,17 +80,6 @@ def check_data(folder: str | Path) -> None:
     """Refuse a folder that holds no extraction, before anything heavy is imported."""
     if not (Path(folder) / "manifest.json").is_file():
         raise UserError(f"no manifest.json in {folder}: run thinkaloud extract first")
-
-
-def temperature_of(args: Any) -> float:
-    """The temperature asked for, else 0 for one sample and 1 for several; refuses what cannot be sampled with."""
-    for name, value in (("samples", args.samples), ("max tokens", args.max_tokens)):
-        if value < 1:
-            raise UserError(f"{name} must be 1 or more, found {value}")
-    temperature = float(args.samples > 1) if args.temperature is None else args.temperature
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"temperature must be 0 (greedy) or more, found {temperature}")
-    return temperature
 
 
 def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:

@@ -105,7 +105,8 @@ def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None
 
     console = Console(stderr=True)
     bar, last = BarColumn(max(6, min(40, console.width - 64))), Left() if left else TimeRemainingColumn()
-    return Progress(TextColumn("{task.description}"), bar, Count(), last, console=console, transient=True)
+    columns = TextColumn("{task.description}"), bar, Count(), last
+    return Progress(*columns, console=console, transient=True, speed_estimate_period=600)
 
 
 class TimeLeft:

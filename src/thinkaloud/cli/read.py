@@ -8,15 +8,16 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put, temperature_of
+from thinkaloud.cli.common import File, check_target, load_pair, put
 from thinkaloud.cli.progress import progress
+from thinkaloud.config.eval import Explaining
 from thinkaloud.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
 
 
-@dataclass(frozen=True)
-class Args:
+@dataclass(frozen=True, kw_only=True)
+class Args(Explaining):
     text: Annotated[
         str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="", constructor=str)
     ] = None
@@ -25,34 +26,14 @@ class Args:
     """A text file to read."""
     chat: File = None
     """A JSON file to read: a list of {"role": …, "content": …}, or an object with that list under "messages"."""
-    nla: Name = None
-    """The pair: pocket (the bundled one, if nothing is said), a folder with av and ar in it, or a hub name."""
-    av: Name = None
-    """The verbalizer alone: a folder or a hub name. Give --ar with it."""
-    ar: Name = None
-    """The reconstructor alone: a folder or a hub name."""
-    base: Name = None
-    """The model that is read, where the pair does not say it."""
     positions: str = "all"
     """Which tokens: all, last, indices like 0,-1 (negative from the end) or ranges like 50:."""
     window: int | None = None
     """For a text beyond the model's context: read it in windows of so many tokens, one after the other."""
-    samples: int = 1
-    """Explanations for each token."""
-    temperature: Number = None
-    """0 is greedy. If nothing is said: 0 for one sample, 1 for several."""
-    seed: int = 0
-    """The same seed draws the same samples."""
-    max_tokens: int = 200
-    """The longest explanation, in tokens."""
-    json: bool = False
-    """Print one JSON object a position, and nothing else, on standard output."""
     html: File = None
     """Write a report of one file here."""
     engine: Literal["lockstep", "vllm"] = "lockstep"
     """What samples the explanations: the package's own engine, or vLLM where it is installed."""
-    device: Name = None
-    """cpu, cuda or cuda:N; the best there is, if nothing is said."""
 
 
 def main(args: Args) -> int:
@@ -60,7 +41,6 @@ def main(args: Args) -> int:
     content = source(args)
     if args.html is not None:
         check_target(args.html)
-    temperature = temperature_of(args)
     total = check(args, content)
     nla = load_pair(args.nla, args.av, args.ar, args.base, args.device, args.engine)
     with progress("reading", total) as watch:
@@ -68,7 +48,7 @@ def main(args: Args) -> int:
             content,
             args.positions,
             args.samples,
-            temperature,
+            args.sampled_at,
             args.seed,
             max_tokens=args.max_tokens,
             watch=watch,
