@@ -5,6 +5,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
 
         yield tell
         return
-    with bars(unit=unit) as drawn:
+    with bars(unit) as drawn:
         tasks: dict[str, Any] = {}
 
         def watch(what: str, done: int, of: int | None) -> None:
@@ -63,26 +64,47 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
         yield watch
 
 
-def log_lines(
+@contextmanager
+def log_view(
     pace: "Pace", line: Callable[[dict[str, Any]], str], stays: Callable[[dict[str, Any]], bool]
-) -> Callable[[dict[str, Any]], None]:
-    """What sees the lines of a run's log where nothing can be drawn: those that stay are said, and one now and then."""
-    said = time.monotonic()
+) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Gives what sees the lines of a run's log: notes, and those that stay, are printed.
 
-    def see(metrics: dict[str, Any]) -> None:
-        nonlocal said
+    Below them a terminal has the last step with the time left; elsewhere that is a line now and then.
+    """
+    said, last = time.monotonic(), "loading …"
+    terminal = sys.stderr.isatty()
+
+    def see(metrics: dict[str, Any], shown: Callable[[str], None]) -> None:
+        nonlocal said, last
         left = ""
         if "step" in metrics:
             pace.see(metrics)
-            left = pace.words()
-        if stays(metrics) or time.monotonic() - said >= EVERY:
+            last, left = line(metrics), pace.words()
+        due = not terminal and time.monotonic() - said >= EVERY
+        if "note" in metrics or stays(metrics) or due:
             said = time.monotonic()
-            print(line(metrics) + left, file=sys.stderr, flush=True)
+            shown(metrics.get("note", last) + left)
 
-    return see
+    if not terminal:
+        yield partial(see, shown=partial(print, file=sys.stderr, flush=True))
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    def drawn() -> Table:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(ProgressBar(max(1, pace.steps), pace.step, width=20), Text(last + pace.words()))
+        return grid
+
+    with Live(get_renderable=drawn, console=Console(stderr=True), refresh_per_second=2, transient=True) as live:
+        yield partial(see, shown=lambda words: live.console.print(Text(words)))
 
 
-def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None) -> "Progress":
+def bars(unit: str) -> "Progress":
     """Bars on standard error, with how many `unit` of how many and the time left behind them, in what room there is.
 
     Where that is 80 columns or more, how many `unit` a second too.
@@ -97,15 +119,11 @@ def bars(before: str = "", unit: str = "", left: Callable[[], str] | None = None
                 return Text()
             of = "" if task.total is None else f" of {int(task.total):,}"
             speed = _speed(task.speed) if unit and console.width >= 80 else ""
-            return Text(f"{before}{int(task.completed):,}{of} {unit}".rstrip() + speed)
-
-    class Left(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text(left() if left else "", "cyan")
+            return Text(f"{int(task.completed):,}{of} {unit}".rstrip() + speed)
 
     console = Console(stderr=True)
-    bar, last = BarColumn(max(6, min(40, console.width - 64))), Left() if left else TimeRemainingColumn()
-    columns = TextColumn("{task.description}"), bar, Count(), last
+    bar = BarColumn(max(6, min(40, console.width - 64)))
+    columns = TextColumn("{task.description}"), bar, Count(), TimeRemainingColumn()
     return Progress(*columns, console=console, transient=True, speed_estimate_period=600)
 
 
