@@ -23,8 +23,8 @@ from thinkaloud.activations import store
 from thinkaloud.activations.corpus import LONG, PAGE, Corpus, Document
 from thinkaloud.activations.extract import rows_table
 from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
-from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
-from thinkaloud.activations.tokens import Reader, Window, encode, windows_of
+from thinkaloud.activations.positions import special_ids
+from thinkaloud.activations.tokens import Reader, Window, encode, places_drawn, windows_of
 from thinkaloud.atomic import sweep
 from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
@@ -211,11 +211,7 @@ class _Extraction:
         windows: list[Window] = []
         for document, ids in zip(group, encoded, strict=True):
             windows += windows_of(document, ids or [], bos, config.window, context)
-        allowed = (allowed_positions(w.ids, self.passed_over, config.min_position) for w in windows)
-        places = [
-            choose_positions(config.seed, w.doc_id, a, config.positions, w.start)
-            for w, a in zip(windows, allowed, strict=True)
-        ]
+        places = places_drawn(windows, config.seed, config.positions, self.passed_over, config.min_position)
         rejected = encoded.count(None)
         counts = {
             "documents": len(group) - rejected,

@@ -64,16 +64,16 @@ def listed(lines: Mapping[str, str]) -> "Table":
 
 
 def put(*parts: "RenderableType") -> None:
-    """Print for a person: styled on a terminal; plain in a pipe, 80 or COLUMNS wide, without blanks at the ends."""
+    """Print for a person: styled on a terminal; plain in a pipe."""
     from rich.console import Console
+
+    from thinkaloud.render.text import plain
 
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
         console.print(*parts, sep="\n")
-        return
-    with console.capture() as captured:
-        console.print(*parts, sep="\n")
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().removesuffix("\n").split("\n")))
+    else:
+        print(plain(*parts))
 
 
 def check_data(folder: str | Path) -> None:
