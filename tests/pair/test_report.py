@@ -51,18 +51,17 @@ class Outline(HTMLParser):
 
 @pytest.fixture
 def page(make_reading: Any) -> str:
-    plain = make_reading(
-        ["<|bos|>", "The", " sea", " is"],
-        {0: [("A start.", 2.0)], 2: [("A place.\nA verb is next.", 0.125), ("Water.", 0.75)]},
-        special=[0],
-        finish="cut",
-        coming={2: [(" is", 0.5), ("\n", 0.25), (" <b>", 0.001)]},
-    )
-    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Good day."}]
-    tokens = ["<|bos|>", "<|user|>", "Hi", "<|end|>", "<|assistant|>", "Good", " day", ".", "<|end|>"]
-    chat = make_reading(tokens, {2: [("A greeting.", 0.25)], 6: [("A time of day.", 0.5)]}, text=messages)
+    messages = [{"role": "user", "content": "The sea is"}, {"role": "assistant", "content": "Good day."}]
+    tokens = ["<|bos|>", "<|user|>", "The", " sea", " is", "<|end|>", "<|assistant|>", "Good", " day", ".", "<|end|>"]
+    said = {
+        0: [("A start.", 2.0)],
+        3: [("A place.\nA verb is next.", 0.125), ("Water.", 0.75)],
+        8: [("A time of day.", 0.5)],
+    }
+    coming = {3: [(" is", 0.5), ("\n", 0.25), (" <b>", 0.001)]}
+    chat = make_reading(tokens, said, text=messages, special=[0], finish="cut", coming=coming)
     controls = [Control("Own", "As read.", 0.31, 5), Control("Shuffled", "Dealt out.", -1.7, 5, "an <i>example</i>")]
-    return report([plain, chat], controls, title="Two <texts>")
+    return report(chat, controls, title="Two <texts>")
 
 
 def test_the_page_is_well_formed_and_asks_for_nothing_outside(page: str) -> None:
@@ -78,14 +77,14 @@ def test_every_position_stands_in_the_table_and_every_token_links_to_its_row(pag
     outline = Outline(page)
     rows = [attributes["id"] for attributes in outline.attributes("tr") if "id" in attributes]
     links = [attributes["href"] for attributes in outline.attributes("a")]
-    assert rows == ["text=1&pos=0", "text=1&pos=2", "text=2&pos=2", "text=2&pos=6"]
+    assert rows == ["pos=0", "pos=3", "pos=8"]
     assert [link for link in links if "pos" in str(link)] == [f"#{row}" for row in rows]
     assert [text for text in outline.texts["li"] if text in ("A place.", "A verb is next.", "Water.")] == [
         "A place.",
         "A verb is next.",
         "Water.",
     ]
-    assert outline.texts["bdi"] == ["<|bos|>", "␣sea", "␣is", "⏎", "␣<b>", "Hi", "␣day"]
+    assert outline.texts["bdi"] == ["<|bos|>", "␣sea", "␣is", "⏎", "␣<b>", "␣day"]
     assert "cut off at the token cap" in page
     shown = outline.texts["td"]
     assert "0.75" in shown
@@ -100,19 +99,17 @@ def test_unread_tokens_are_shown_and_a_chat_by_its_turns(page: str) -> None:
         "turn assistant",
     ]
     classes = [attributes.get("class") for attributes in outline.attributes("span")]
-    assert classes.count("unread") == 4 + 9 - 4
+    assert classes.count("unread") == 11 - 3
     assert [attributes["class"] for attributes in outline.attributes("a") if "class" in attributes] == [
         "token special worse",
-        "token",
         "token",
         "token",
     ]
 
 
 def test_the_script_gets_the_same_figures(page: str) -> None:
-    readings = Outline(page).embedded()["readings"]
-    sea = readings[0][1]
-    assert (sea["position"], sea["token"], sea["id"], sea["norm"]) == (2, "␣sea", 102, 7.5)
+    sea = Outline(page).embedded()["positions"][1]
+    assert (sea["position"], sea["token"], sea["id"], sea["norm"]) == (3, "␣sea", 103, 7.5)
     assert [(s["fve"], s["mse"], s["cos"], s["finish"]) for s in sea["said"]] == [
         (0.75, 0.125, 0.9375, "cut"),
         (-0.5, 0.75, 0.625, "cut"),
@@ -144,7 +141,7 @@ def test_controls_show_their_figure_and_stay_on_the_axis(page: str) -> None:
 
 def test_what_is_wrong_and_what_samples_agree_on_is_marked_and_explained(make_reading: Any) -> None:
     said = [('Of the sea; "a captain" too.\nEnds on "ship"; next is "she".', 0.1), ("Of the sea.", 0.2)]
-    made = report([make_reading(["The", " sea"], {1: said}, coming={1: [(" was", 0.75)]})])
+    made = report(make_reading(["The", " sea"], {1: said}, coming={1: [(" was", 0.75)]}))
     spans = [(a["class"].strip(), a.get("title")) for a in Outline(made).attributes("span") if a.get("class")]
     marked = [(kind, title) for kind, title in spans if kind in ("wrong", "agreed") and title]
     assert marked == [
@@ -156,18 +153,17 @@ def test_what_is_wrong_and_what_samples_agree_on_is_marked_and_explained(make_re
     assert "75 %" in made
     for rule in ("The final token:", "The next token:", "Quotations, numbers and names:", "Agreement"):
         assert rule in made
-    data = Outline(made).embedded()["readings"][0][0]
+    data = Outline(made).embedded()["positions"][0]
     assert data["said"][0]["lines"][0][:2] == ["Of the ", ["sea", "", 2]]
 
 
 def test_the_title_is_the_beginning_of_the_text(make_reading: Any) -> None:
     short, long = make_reading(["The", " sea"], {1: [("x", 0.1)]}), make_reading(["word "] * 40, {1: [("x", 0.1)]})
     chat = make_reading(["x"], {0: [("x", 0.1)]}, text=[{"role": "user", "content": "Hi\nthere"}])
-    assert "<title>“The sea” · thinkaloud</title>" in report([short])
-    assert title_of([chat, long]) == "“Hi there” and 1 more text"
-    assert title_of([long, chat, short]) == f"“{'word ' * 12}…” and 2 more texts"
-    assert '<h1 dir="auto">Mine</h1>' in report([short], title="Mine")
-    assert title_of([]) == "Nothing read"
+    assert "<title>“The sea” · thinkaloud</title>" in report(short)
+    assert title_of(chat) == "“Hi there”"
+    assert title_of(long) == f"“{'word ' * 12}…”"
+    assert '<h1 dir="auto">Mine</h1>' in report(short, title="Mine")
 
 
 def test_the_legend_says_the_baseline_and_dark_mode_is_there(page: str) -> None:
@@ -177,7 +173,7 @@ def test_the_legend_says_the_baseline_and_dark_mode_is_there(page: str) -> None:
 
 
 def test_no_controls_no_panel(make_reading: Any) -> None:
-    assert "<h2>Controls</h2>" not in report([make_reading(["a"], {0: [("b", 0.1)]})])
+    assert "<h2>Controls</h2>" not in report(make_reading(["a"], {0: [("b", 0.1)]}))
 
 
 def check_inert(page: str) -> None:
@@ -192,13 +188,12 @@ def check_inert(page: str) -> None:
 
 def test_hostile_text_stays_text_everywhere(make_reading: Any) -> None:
     chat = [{"role": HOSTILE, "content": "x"}]
-    readings = [
-        make_reading([HOSTILE, "x"], {0: [(HOSTILE, 0.1)]}, name=HOSTILE),
-        make_reading(["x"], {0: [(HOSTILE, 0.1)]}, text=chat),
-    ]
-    page = report(readings, [Control(HOSTILE, HOSTILE, 0.0, 1, HOSTILE)], title=HOSTILE)
+    tokens = [HOSTILE, "x"]
+    read = {0: [(HOSTILE, 0.1)], 1: [(HOSTILE, 0.1)]}
+    check_inert(report(make_reading(tokens, read, text=chat)))
+    page = report(make_reading(tokens, read, name=HOSTILE), [Control(HOSTILE, HOSTILE, 0.0, 1, HOSTILE)], title=HOSTILE)
     check_inert(page)
-    said = Outline(page).embedded()["readings"][0][0]["said"][0]["lines"][0]
+    said = Outline(page).embedded()["positions"][0]["said"][0]["lines"][0]
     said = "".join(piece if isinstance(piece, str) else piece[0] for piece in said)
     assert said.startswith("</script><script>alert(1)")
     assert "<202E>" in said
@@ -207,4 +202,4 @@ def test_hostile_text_stays_text_everywhere(make_reading: Any) -> None:
 @given(st.text(st.characters(), max_size=30), st.text(st.characters(), max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_text_at_all_stays_text(make_reading: Any, token: str, said: str) -> None:
-    check_inert(report([make_reading([token], {0: [(said, 0.1)]}, text=token or "x")], title=said))
+    check_inert(report(make_reading([token], {0: [(said, 0.1)]}, text=token or "x"), title=said))

@@ -79,38 +79,24 @@ def random_directions(target: Float[Tensor, "n d"], seed: int = 0) -> Float[Tens
     return torch.nn.functional.normalize(noise, dim=-1) * norms
 
 
-def beside(
-    readings: Sequence[Reading], nla: NLA, noise: int = 32, seed: int = 0, max_tokens: int = 200
-) -> list[Control]:
-    """The score of several texts' first explanations, and the controls that belong beside it.
+def beside(reading: Reading, nla: NLA, noise: int = 32, seed: int = 0, max_tokens: int = 200) -> list[Control]:
+    """The score of a text's first explanations, and the controls that belong beside it; special tokens are left out.
 
-    Special tokens are left out, and another text's explanations where there is one text. `noise` random directions are
-    explained anew; everything else is scored from what the readings hold. FVE is relative to the pair's baseline, or to
-    the variance of these very vectors where it has none.
+    `noise` random directions are explained anew; everything else is scored from what the reading holds. FVE is relative
+    to the pair's baseline, or to the variance of these very vectors where it has none.
     """
-    rows = [
-        (number, position.explanations[0].text, vector)
-        for number, reading in enumerate(readings)
-        if reading.vectors is not None
-        for position, vector in zip(reading, reading.vectors, strict=True)
-        if not position.special
-    ]
-    groups, texts = [row[0] for row in rows], [row[1] for row in rows]
-    target, n = torch.stack([row[2] for row in rows]).float(), len(rows)
-    baseline = nla.baseline_for(target, groups, "these texts")
+    assert reading.vectors is not None  # NLA.read keeps them
+    plain = [i for i, position in enumerate(reading) if not position.special]
+    texts, target = [reading[i].explanations[0].text for i in plain], reading.vectors[plain].float()
+    baseline, n = nla.baseline_for(target, split="this text"), len(plain)
     pred = nla.reconstruct(texts)
-    own = Scores.of(pred, target, baseline).fve
-    shuffled = shuffled_pairs(pred, target, baseline, seed).fve
-    foreign = [foreign_pairs(pred, target, groups, baseline, seed).fve] if len(set(groups)) > 1 else []
-    another = "Another text's explanation", "Each text against a vector of another passage."
     directions = random_directions(target[:: -(-n // noise)], seed)
     said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
-    of_noise = nla.score(said, directions, baseline).fve
     as_sure = "Noise of the same norm, explained and scored against itself: the words sound as sure as ever."
+    own, shuffled = Scores.of(pred, target, baseline).fve, shuffled_pairs(pred, target, baseline, seed).fve
     return [
         Control("Its own explanation", "Each text against the vector it was written for.", own, n),
         Control("Always the mean vector", "The mean of all directions, not rescaled: 0 by definition.", 0.0, n),
         Control("Another position's explanation", "The same texts, dealt out to other positions.", shuffled, n),
-        *(Control(*another, fve, n) for fve in foreign),
-        Control("A random direction", as_sure, of_noise, len(said), said[0]),
+        Control("A random direction", as_sure, nla.score(said, directions, baseline).fve, len(said), said[0]),
     ]

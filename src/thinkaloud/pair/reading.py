@@ -32,7 +32,7 @@ class Reading(ReadPositions):
 
     def to_html(self) -> str:
         """The report of `thinkaloud read --html`: one whole page that opens anywhere."""
-        return report([self])
+        return report(self)
 
     def __rich__(self) -> RenderableType:
         return show.table(self)

@@ -21,26 +21,19 @@ Place = Mapping[str, Any]
 """A position as the page needs it: its address, and what of its explanations is checked."""
 
 
-def report(readings: Sequence[ReadPositions], controls: Sequence[Control] | None = None, title: str = "") -> str:
-    """The page for one or several readings, with controls beside them where there are any."""
-    form, many = checks.form_words(readings), len(readings) > 1
-    places = [list(_places(reading, f"text={i}&" * many, form)) for i, reading in enumerate(readings, 1)]
-    facts: dict[Any, tuple[ReadPositions, list[int]]] = {}
-    for number, reading in enumerate(readings, 1):
-        facts.setdefault((reading.name, reading.site, reading.baseline), (reading, []))[1].append(number)
+def report(reading: ReadPositions, controls: Sequence[Control] | None = None, title: str = "") -> str:
+    """The page of a reading, with controls beside it where there are any."""
+    places = list(_places(reading))
     return render(
         "report.html",
-        title=title or title_of(readings),
-        texts=[
-            {"reading": reading, "places": some, "turns": _turns(reading, some)}
-            for reading, some in zip(readings, places, strict=True)
-        ],
-        data=embedded({"finishes": show.FINISHES, "readings": [[_data(place) for place in some] for some in places]}),
-        samples=max((len(p.explanations) for reading in readings for p in reading), default=0),
-        next_tokens=max((len(p.next_tokens) for reading in readings for p in reading), default=0),
-        baselines=list(dict.fromkeys(str(reading.baseline) for reading in readings)),
+        title=title or title_of(reading),
+        reading=reading,
+        places=places,
+        turns=_turns(reading, places),
+        data=embedded({"finishes": show.FINISHES, "positions": [_data(place) for place in places]}),
+        samples=max((len(position.explanations) for position in reading), default=0),
+        next_tokens=max((len(position.next_tokens) for position in reading), default=0),
         controls=controls,
-        facts=list(facts.values()),
         finishes=show.FINISHES,
         how=show.HOW_TO_READ,
         figure=lambda value: minus(show.figure(value).strip()),
@@ -50,21 +43,18 @@ def report(readings: Sequence[ReadPositions], controls: Sequence[Control] | None
     )
 
 
-def title_of(readings: Sequence[ReadPositions]) -> str:
-    """The beginning of the first text, and how many more there are."""
-    if not readings:
-        return "Nothing read"
-    words = " ".join(readings[0].plain_text.split())
-    begin = words if len(words) <= TITLE_LENGTH else words[:TITLE_LENGTH].rsplit(" ", 1)[0] + " …"
-    more = len(readings) - 1
-    return f"“{begin}”" + (f" and {more} more text{'s' * (more > 1)}" if more else "")
+def title_of(reading: ReadPositions) -> str:
+    """The beginning of the text."""
+    words = " ".join(reading.plain_text.split())
+    return f"“{words if len(words) <= TITLE_LENGTH else words[:TITLE_LENGTH].rsplit(' ', 1)[0] + ' …'}”"
 
 
-def _places(reading: ReadPositions, text: str, form: frozenset[str]) -> Iterator[Place]:
+def _places(reading: ReadPositions) -> Iterator[Place]:
+    form = checks.form_words(reading)
     for position in reading:
         until = checks.text_until(reading, position)
         yield {
-            "key": f"{text}pos={position.position}",
+            "key": f"pos={position.position}",
             "position": position,
             "lines": [_shown(sample) for sample in checks.checked(position, until, form)],
             "named": checks.naming(position),

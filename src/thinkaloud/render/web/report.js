@@ -3,7 +3,7 @@
   const panel = document.getElementById("panel");
   const find = document.getElementById("find");
   const tokens = new Map([...document.querySelectorAll(".token")].map((link) => [link.dataset.key, link]));
-  const found = new Map(data.readings.flat().map((position) => [position.key, position]));
+  const found = new Map(data.positions.map((position) => [position.key, position]));
   let order = [...tokens.keys()]; // where the arrow keys go: all tokens, or those that the search leaves
   let current = null;
   let began = false; // the first choice moves neither the page nor its address
@@ -94,8 +94,6 @@
         history.replaceState(null, "", `#${key}`);
       } catch {} // a frame without an address of its own, as in a notebook
     }
-    const text = new URLSearchParams(key).get("text");
-    const where = text ? `text ${text}, position` : "position";
     panel.replaceChildren(
       make(
         "div",
@@ -103,7 +101,7 @@
         make("span", { class: "name", dir: "auto" }, position.token),
         make("nav", { "aria-label": "Tokens" }, step("Previous token", "←", -1), step("Next token", "→", 1)),
       ),
-      make("p", { class: "facts" }, `${where} ${position.position} · token id ${position.id} · norm ${number(position.norm)}`),
+      make("p", { class: "facts" }, `position ${position.position} · token id ${position.id} · norm ${number(position.norm)}`),
       ...expected(position),
       ...position.said.map((said) => sample(said, position.said.length)),
     );
@@ -123,7 +121,7 @@
       choose(order[order.indexOf(key) + offset], true);
     });
   });
-  // Sorts the tables and keeps the positions that have every word that is searched for, in the texts too.
+  // Sorts the tables and keeps the positions that have every word that is searched for, in the text too.
   const bodies = [...document.querySelectorAll("tbody[data-key]")];
   const said = (body) => [...body.querySelectorAll(".said, .tok")].map((cell) => cell.textContent).join("\n");
   const texts = new Map(bodies.map((body) => [body.dataset.key, said(body).toLowerCase()]));
@@ -147,11 +145,9 @@
   find.addEventListener("input", search);
   find.addEventListener("submit", (event) => event.preventDefault());
 
-  // #pos=12, and #text=2&pos=12 where there are several texts.
   function named() {
-    const address = new URLSearchParams(location.hash.slice(1));
-    const where = `pos=${address.get("pos")}`;
-    return [where, `text=${address.get("text") ?? 1}&${where}`].find((key) => found.has(key));
+    const key = location.hash.slice(1); // #pos=12
+    return found.has(key) ? key : undefined;
   }
   window.addEventListener("hashchange", () => choose(named(), false));
   window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((table) => (table.open = true)));
