@@ -1,7 +1,5 @@
 """`thinkaloud demo` chooses its pair, reads its chat, sets the controls beside it, and writes the report it names."""
 
-import json
-import re
 from pathlib import Path
 
 import pytest
@@ -47,10 +45,7 @@ def test_it_shows_a_handful_and_writes_the_rest(
     assert str(page) in out
     assert "next: thinkaloud read" in out
     text = page.read_text(encoding="utf-8")
-    data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
-    assert data
-    reading = json.loads(data.group(1))["positions"]
-    assert len(reading) == 12
+    assert text.count("<template") == 12
     assert "A random direction" in text
 
 

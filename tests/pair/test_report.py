@@ -1,6 +1,6 @@
 """The report is one whole file that needs nothing else, says all without its script, and escapes what it is given."""
 
-import json
+import html
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -45,8 +45,12 @@ class Outline(HTMLParser):
     def attributes(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
 
-    def embedded(self) -> dict[str, Any]:
-        return json.loads(self.texts["script"][0])
+
+def chosen(page: str, key: str) -> str:
+    """The text that the script puts beside the text for a position."""
+    inside = re.search(rf'<template data-key="{key}">(.*?)</template>', page, re.DOTALL)
+    assert inside
+    return " ".join(re.sub(r"<[^>]+>", " ", inside.group(1)).split())
 
 
 @pytest.fixture
@@ -79,12 +83,10 @@ def test_every_position_stands_in_the_table_and_every_token_links_to_its_row(pag
     links = [attributes["href"] for attributes in outline.attributes("a")]
     assert rows == ["pos=0", "pos=3", "pos=8"]
     assert [link for link in links if "pos" in str(link)] == [f"#{row}" for row in rows]
-    assert [text for text in outline.texts["li"] if text in ("A place.", "A verb is next.", "Water.")] == [
-        "A place.",
-        "A verb is next.",
-        "Water.",
-    ]
-    assert outline.texts["bdi"] == ["<|bos|>", "␣sea", "␣is", "⏎", "␣<b>", "␣day"]
+    said = ["A place.", "A verb is next.", "Water."]
+    assert [text for text in outline.texts["li"] if text in said] == 2 * said, "in the table, and for the script"
+    next_tokens = ["␣is", "⏎", "␣<b>"]
+    assert outline.texts["bdi"] == ["<|bos|>", "␣sea", *next_tokens, "␣day", *next_tokens]
     assert "cut off at the token cap" in page
     shown = outline.texts["td"]
     assert "0.75" in shown
@@ -108,14 +110,12 @@ def test_unread_tokens_are_shown_and_a_chat_by_its_turns(page: str) -> None:
 
 
 def test_the_script_gets_the_same_figures(page: str) -> None:
-    sea = Outline(page).embedded()["positions"][1]
-    assert (sea["position"], sea["token"], sea["id"], sea["norm"]) == (3, "␣sea", 103, 7.5)
-    assert [(s["fve"], s["mse"], s["cos"], s["finish"]) for s in sea["said"]] == [
-        (0.75, 0.125, 0.9375, "cut"),
-        (-0.5, 0.75, 0.625, "cut"),
-    ]
-    assert sea["said"][0]["lines"] == [["A place."], ["A verb is next."]]
-    assert sea["next"] == [["␣is", 0.5, 0], ["⏎", 0.25, 0], ["␣<b>", 0.001, 0]]
+    assert chosen(page, "pos=3") == (
+        "␣sea position 3 · token id 103 · norm 7.50 M's own next tokens; outlined: named in the words "
+        "␣is 50 % ⏎ 25 % ␣&lt;b&gt; &lt;1 % A place. A verb is next. cut off at the token cap FVE 0.75 cosine 0.938 · "
+        "MSE 0.125 Water. cut off at the token cap FVE −0.50 cosine 0.625 · MSE 0.750"
+    )
+    assert [a.get("data-best") for a in Outline(page).attributes("tbody") if "data-key" in a] == ["-3.0", "0.75", "0.0"]
 
 
 def test_it_says_what_was_read_and_what_the_figures_rest_on(page: str) -> None:
@@ -143,18 +143,16 @@ def test_what_is_wrong_and_what_samples_agree_on_is_marked_and_explained(make_re
     said = [('Of the sea; "a captain" too.\nEnds on "ship"; next is "she".', 0.1), ("Of the sea.", 0.2)]
     made = report(make_reading(["The", " sea"], {1: said}, coming={1: [(" was", 0.75)]}))
     spans = [(a["class"].strip(), a.get("title")) for a in Outline(made).attributes("span") if a.get("class")]
-    marked = [(kind, title) for kind, title in spans if kind in ("wrong", "agreed") and title]
-    assert marked == [
+    wrong = [
         ("wrong", "quoted, and not in the text so far"),
         ("wrong", 'the token is "sea"'),
         ("wrong", "not among M's 1 likeliest next tokens"),
     ]
-    assert made.count('<span class="agreed">sea</span>') == 2
+    assert [(kind, title) for kind, title in spans if kind == "wrong" and title] == 2 * wrong
+    assert made.count('<span class="agreed" title="in 2 of 2 samples">sea</span>') == 4
     assert "75 %" in made
     for rule in ("The final token:", "The next token:", "Quotations, numbers and names:", "Agreement"):
         assert rule in made
-    data = Outline(made).embedded()["positions"][0]
-    assert data["said"][0]["lines"][0][:2] == ["Of the ", ["sea", "", 2]]
 
 
 def test_the_title_is_the_beginning_of_the_text(make_reading: Any) -> None:
@@ -179,7 +177,7 @@ def test_no_controls_no_panel(make_reading: Any) -> None:
 def check_inert(page: str) -> None:
     outline = Outline(page)
     assert outline.open == []
-    assert len(outline.attributes("script")) == 2
+    assert len(outline.attributes("script")) == 1
     assert outline.attributes("img") == []
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page)
@@ -193,9 +191,8 @@ def test_hostile_text_stays_text_everywhere(make_reading: Any) -> None:
     check_inert(report(make_reading(tokens, read, text=chat)))
     page = report(make_reading(tokens, read, name=HOSTILE), [Control(HOSTILE, HOSTILE, 0.0, 1, HOSTILE)], title=HOSTILE)
     check_inert(page)
-    said = Outline(page).embedded()["positions"][0]["said"][0]["lines"][0]
-    said = "".join(piece if isinstance(piece, str) else piece[0] for piece in said)
-    assert said.startswith("</script><script>alert(1)")
+    said = html.unescape(chosen(page, "pos=0"))
+    assert "</script><script>alert(1)" in said
     assert "<202E>" in said
 
 

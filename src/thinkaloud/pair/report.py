@@ -1,7 +1,7 @@
 """A reading as one HTML file that opens anywhere.
 
-The page is whole without its script: the texts, and every explanation in a table that the tokens link to. The script
-puts the explanation beside the text instead, and sorts and searches the table.
+The page is whole without its script: the text, and every explanation in a table that the tokens link to. The script
+puts what a template says of a position beside the text instead, and sorts and searches the table.
 """
 
 import math
@@ -12,7 +12,7 @@ from thinkaloud.pair import checks, show
 from thinkaloud.pair.read_positions import ReadPositions
 from thinkaloud.pair.scores import Control
 from thinkaloud.pair.turns import turns
-from thinkaloud.render.page import embedded, render
+from thinkaloud.render.page import render
 from thinkaloud.render.text import clean, minus, visible
 
 TITLE_LENGTH = 64
@@ -30,12 +30,12 @@ def report(reading: ReadPositions, controls: Sequence[Control] | None = None, ti
         reading=reading,
         places=places,
         turns=_turns(reading, places),
-        data=embedded({"finishes": show.FINISHES, "positions": [_data(place) for place in places]}),
         samples=max((len(position.explanations) for position in reading), default=0),
         next_tokens=max((len(position.next_tokens) for position in reading), default=0),
         controls=controls,
         finishes=show.FINISHES,
         how=show.HOW_TO_READ,
+        minus=minus,
         figure=lambda value: minus(show.figure(value).strip()),
         fve_line=show.fve_line,
         clamped=show.clamped,
@@ -58,6 +58,7 @@ def _places(reading: ReadPositions) -> Iterator[Place]:
             "position": position,
             "lines": [_shown(sample) for sample in checks.checked(position, until, form)],
             "named": checks.naming(position),
+            "best": max((score.fve for score in position.scores if math.isfinite(score.fve)), default="-Infinity"),
         }
 
 
@@ -71,36 +72,6 @@ def _shown(sample: list[list[checks.Piece]]) -> list[list[checks.Piece]]:
             made = (checks.Piece(t, p.note, p.agreed) for t, p in zip(texts, line, strict=True))
             kept.append([piece for piece in made if piece.text])
     return kept
-
-
-def _data(place: Place) -> dict[str, Any]:
-    """What the script shows of a position. A piece without marks is its text alone."""
-    position = place["position"]
-    return {
-        "key": place["key"],
-        "position": position.position,
-        "token": visible(position.token),
-        "id": position.token_id,
-        "norm": round(position.norm, 3),
-        "next": [
-            [visible(token), round(chance, 4), named]
-            for (token, chance), named in zip(position.next_tokens, place["named"], strict=True)
-        ],
-        "said": [
-            {
-                "lines": [
-                    [[p.text, clean(p.note), p.agreed] if p.note or p.agreed else p.text for p in line]
-                    for line in lines
-                ],
-                "finish": explanation.finish,
-                **{
-                    name: round(value, 4) if math.isfinite(value) else None
-                    for name, value in explanation.score.to_dict().items()
-                },
-            }
-            for explanation, lines in zip(position.explanations, place["lines"], strict=True)
-        ],
-    }
 
 
 def _turns(reading: ReadPositions, places: Sequence[Place]) -> Iterator[tuple[str, list[tuple[str, Place | None]]]]:
