@@ -1,4 +1,4 @@
-"""Controls of reconstruction: shuffled and foreign pairs, nearest neighbour, noise."""
+"""Controls of reconstruction: pairs with others' vectors, nearest neighbour, noise."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,31 +15,11 @@ from thinkaloud.pair.reading import Reading
 from thinkaloud.pair.scores import Control, Scores
 
 
-def partners(n: int, seed: int) -> np.ndarray:
-    """For each of `n` rows another row, every row once: one random cycle, so that no row is its own partner."""
-    if n < 2:
-        raise UserError(f"shuffled pairs need 2 vectors or more, found {n}")
-    cycle = np.random.default_rng(seed).permutation(n)
-    out = np.empty(n, dtype=np.int64)
-    out[cycle] = np.roll(cycle, -1)
-    return out
-
-
-def shuffled_pairs(
-    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], baseline: Baseline, seed: int = 0
-) -> Scores:
-    """Each prediction against another row's vector.
-
-    Well below 0 where words tell vectors apart; near the matched score where they say the same of all of them.
-    """
-    return Scores.of(pred, target[torch.from_numpy(partners(len(target), seed))], baseline)
-
-
 def foreign_rows(groups: Sequence[Any], seed: int = 0) -> np.ndarray:
-    """For each row a random one of another group (another text, another document)."""
+    """For each row a random one of another group: another text, another document."""
     ids = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1]
     if len(set(ids.tolist())) < 2:
-        raise UserError("foreign pairs need vectors of 2 texts or more, found one text")
+        raise UserError("pairs with others need 2 of them or more, found one")
     # In the order of groups, the rows outside one group are a ring without one arc: skip the arc, then draw.
     order = np.argsort(ids, kind="stable")
     sizes = np.bincount(ids)
@@ -52,7 +32,10 @@ def foreign_rows(groups: Sequence[Any], seed: int = 0) -> np.ndarray:
 def foreign_pairs(
     pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, seed: int = 0
 ) -> Scores:
-    """Each prediction against a random vector of another group."""
+    """Each prediction against a random vector of another group.
+
+    Well below 0 where words tell vectors apart; near the matched score where they say the same of all of them.
+    """
     chosen = foreign_rows(groups, seed)
     return Scores.of(pred, target[torch.from_numpy(chosen)], baseline)
 
@@ -93,7 +76,9 @@ def beside(reading: Reading, nla: NLA, noise: int = 32, seed: int = 0, max_token
     directions = random_directions(target[:: -(-n // noise)], seed)
     said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
     as_sure = "Noise of the same norm, explained and scored against itself: the words sound as sure as ever."
-    own, shuffled = Scores.of(pred, target, baseline).fve, shuffled_pairs(pred, target, baseline, seed).fve
+    own = Scores.of(pred, target, baseline).fve
+    cycle = torch.randperm(n, generator=torch.Generator().manual_seed(seed))  # nobody is its own neighbour on it
+    shuffled = Scores.of(pred[cycle], target[cycle.roll(1)], baseline).fve
     return [
         Control("Its own explanation", "Each text against the vector it was written for.", own, n),
         Control("Always the mean vector", "The mean of all directions, not rescaled: 0 by definition.", 0.0, n),
