@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -38,16 +38,17 @@ def stages(unit: str = "") -> Iterator[Callable[[str, int, int | None], None]]:
     has not been heard of for `EVERY` seconds.
     """
     if not sys.stderr.isatty():
-        said, pace = time.monotonic(), defaultdict[str, TimeLeft](TimeLeft)
+        said, began = time.monotonic(), dict[str, tuple[int, float]]()
 
         def tell(what: str, done: int, of: int | None) -> None:
             nonlocal said
-            pace[what].see(done)
-            if time.monotonic() - said >= EVERY:
-                said = time.monotonic()
-                share, still = (f"{done:,} of {of:,}", in_words(pace[what].seconds(of))) if of else (f"{done:,}", "")
-                speed = _speed(pace[what].speed) if unit else ""
-                print(f"{what}: {share} {unit}".rstrip() + speed + still, file=sys.stderr, flush=True)
+            now = time.monotonic()
+            first, since = began.setdefault(what, (done, now))
+            if now - said >= EVERY:
+                said, speed = now, (done - first) / max(now - since, 1e-9)
+                share = f"{done:,} of {of:,} {unit}" if of else f"{done:,} {unit}"
+                left = in_words((of - done) / speed) if of and speed else ""
+                print(f"{what}: {share}".rstrip() + (_speed(speed) if unit else "") + left, file=sys.stderr, flush=True)
 
         yield tell
         return
@@ -127,55 +128,26 @@ def bars(unit: str) -> "Progress":
     return Progress(*columns, console=console, transient=True, speed_estimate_period=600)
 
 
-class TimeLeft:
-    """Time that the rest of some steps will take, from recent steps; evaluations between them count by themselves.
+class Pace:
+    """The time left of a training run, from recent lines of its log; evaluations between them count by themselves.
 
-    It is taken anew at every step, and falls with the clock from one to the next.
+    It is taken anew at every line, and falls with the clock from one to the next.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock, self.last = clock, clock()
-        self.done: int | None = None
+    def __init__(self, eval_every: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.every, self.clock, self.last = eval_every, clock, clock()
+        self.step = self.steps = 0
         self.recent: deque[tuple[float, int]] = deque(maxlen=RECENT)
         self.evaluation = 0.0
 
-    def see(self, done: int, evaluation: float | None = None) -> None:
-        """`done` steps are through; an evaluation took `evaluation` seconds of the time since the last call.
-
-        What was before the first call, as loading, is not measured.
-        """
-        now = self.clock()
+    def see(self, metrics: dict[str, Any]) -> None:
+        """Take in a line of the log. What was before the first, as loading, is not measured."""
+        now, evaluation = self.clock(), metrics.get("seconds_eval")
         if evaluation is not None:
             self.evaluation = evaluation
-        if self.done is not None and done > self.done:
-            self.recent.append((max(0.0, now - self.last - (evaluation or 0.0)), done - self.done))
-        self.last, self.done = now, done
-
-    def seconds(self, steps: int, evaluations: int = 0) -> float | None:
-        """Seconds until `steps` steps and as many evaluations are through; None while no step has been measured."""
-        if not self.speed or self.done is None:
-            return None
-        left = (steps - self.done) / self.speed + self.evaluation * evaluations
-        return max(0.0, left - (self.clock() - self.last))
-
-    @property
-    def speed(self) -> float | None:
-        """Steps a second; None while none has been measured."""
-        seconds = sum(seconds for seconds, _ in self.recent)
-        return sum(made for _, made in self.recent) / seconds if seconds else None
-
-
-class Pace:
-    """The time left of a training run, from the lines of its log."""
-
-    def __init__(self, eval_every: int) -> None:
-        self.every, self.left = eval_every, TimeLeft()
-        self.step = self.steps = 0
-
-    def see(self, metrics: dict[str, Any]) -> None:
-        """Take in a line of the log."""
-        self.step, self.steps = metrics["step"], metrics["steps"]
-        self.left.see(self.step, metrics.get("seconds_eval"))
+        if self.steps and metrics["step"] > self.step:
+            self.recent.append((max(0.0, now - self.last - (evaluation or 0.0)), metrics["step"] - self.step))
+        self.last, self.step, self.steps = now, metrics["step"], metrics["steps"]
 
     def evaluations(self) -> int:
         """How many are still to come: one at every `eval_every` steps, and one after the last."""
@@ -184,7 +156,11 @@ class Pace:
 
     def seconds(self) -> float | None:
         """Seconds until the end; None while no step has been measured."""
-        return self.left.seconds(self.steps, self.evaluations())
+        if not self.recent:
+            return None
+        each = sum(seconds for seconds, _ in self.recent) / sum(made for _, made in self.recent)
+        left = each * (self.steps - self.step) + self.evaluation * self.evaluations()
+        return max(0.0, left - (self.clock() - self.last))
 
     def words(self) -> str:
         """`, 3 min left`, or nothing."""
