@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -98,9 +97,9 @@ def source(args: Args) -> str | list[dict[str, str]]:
         found = f"{' and '.join(given)} at once" if given else "none"
         raise UserError(f"expected exactly one of TEXT, --file or --chat, found {found}")
     if args.chat is not None:
-        return parse_chat(read_file(args.chat), str(args.chat))
+        return parse_chat(decode(args.chat.read_bytes(), name(args)), name(args))
     if args.file is not None:
-        text = read_file(args.file).rstrip("\r\n")
+        text = decode(args.file.read_bytes(), name(args)).rstrip("\r\n")
     elif args.text == "-":
         text = decode(sys.stdin.buffer.read(), name(args)).rstrip("\r\n")
     else:
@@ -115,16 +114,6 @@ def source(args: Args) -> str | list[dict[str, str]]:
 def name(args: Args) -> str:
     """What is read, as messages call it."""
     return str(args.chat or args.file or ("standard input" if args.text == "-" else "the text"))
-
-
-def read_file(path: Path) -> str:
-    """The text of a file in UTF-8."""
-    try:
-        return decode(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        raise UserError(f"no file {path}: check the name") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
 def decode(data: bytes, where: str) -> str:
