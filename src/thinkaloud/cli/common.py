@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from thinkaloud.config.eval import Explaining
 from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 
-def load_pair(
-    nla: str | None,
-    av: str | None = None,
-    ar: str | None = None,
-    base: str | None = None,
-    device: str | None = None,
-    engine: str = "lockstep",
-) -> "NLA":
+def load_pair(asked: Explaining, engine: str = "lockstep") -> "NLA":
     """The pair a person named: a whole one, its two halves, or, with nothing said, the pocket pair.
 
     One that read nothing when it was made, or that was trained on other weights, is called so on standard error.
@@ -35,14 +29,13 @@ def load_pair(
     from thinkaloud.pair.nla import NLA
     from thinkaloud.pair.verdict import recorded
 
-    if nla is None and av is None and ar is None:
-        nla = "pocket"
-    pair = NLA.from_pretrained(nla, av=av, ar=ar, base=base, device=device, engine=engine)
+    halves = {"av": asked.av, "ar": asked.ar}
+    pair = NLA.from_pretrained(asked.pair, **halves, base=asked.base, device=asked.device, engine=engine)
     for part in (pair.reconstructor, pair.verbalizer):
         verdict = recorded(part.contract)
         if verdict is not None and not verdict.reads:
             print(f"thinkaloud: believe nothing of this pair: {verdict.words}", file=sys.stderr)
-    other = None if pair.base is None else known.other_base([nla, av, ar], pair.base)
+    other = None if pair.base is None else known.other_base([asked.pair, asked.av, asked.ar], pair.base)
     if other is not None:
         print(f"thinkaloud: believe less of what follows: {other}", file=sys.stderr)
     return pair
@@ -88,8 +81,8 @@ def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path
     from thinkaloud.pair.formats import read_contract
     from thinkaloud.pair.nla import pair_paths
 
-    if nla is not None or (av is None and ar is None):
-        av, ar, _ = map(str, pair_paths(nla or "pocket"))
+    if nla is not None:
+        av, ar, _ = map(str, pair_paths(nla))
     if av is not None:
         read_contract(av, "av")
     if ar is not None:

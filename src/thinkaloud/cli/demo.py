@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from thinkaloud.cli.common import check_target, command, load_pair, put
 from thinkaloud.cli.progress import progress
+from thinkaloud.config.eval import Explaining
 from thinkaloud.errors import UserError
 
 CHAT = [
@@ -49,7 +50,7 @@ def main(args: Args) -> int:
 
     name, why = (args.nla, "as it was asked for") if args.nla else chosen()
     put(f"The pair {name}, {why}.")
-    nla = load_pair(name)
+    nla = load_pair(Explaining(nla=name))
     (ids,) = encode(nla.model_tokenizer, [Document("", messages=tuple(CHAT))])
     if ids is None:
         raise UserError(f"the chat template of {nla.base} refuses a system message: name another pair")

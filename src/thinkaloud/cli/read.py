@@ -41,7 +41,7 @@ def main(args: Args) -> int:
     if args.html is not None:
         check_target(args.html)
     total = check(args, content)
-    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device, args.engine)
+    nla = load_pair(args, args.engine)
     with progress("reading", total) as watch:
         reading = nla.read(
             content,
@@ -74,8 +74,7 @@ def check(args: Args, content: str | list[dict[str, str]]) -> int | None:
     from thinkaloud.pair.nla import model_read
 
     loading.pick_device(args.device)
-    bundled = args.nla is None and args.av is None and args.ar is None
-    base = args.base or model_read("pocket" if bundled else args.nla, args.av, args.ar)
+    base = args.base or model_read(args.pair, args.av, args.ar)
     if base is None:
         return None
     document = Document("", text=content) if isinstance(content, str) else Document("", messages=tuple(content))

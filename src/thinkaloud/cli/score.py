@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
     check_data(args.data)
-    check_pair(args.nla, args.av, args.ar, args.data)
+    check_pair(args.pair, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
     from thinkaloud.evals.explained import evaluation, explained
     from thinkaloud.evals.reconstruction import evaluate
@@ -35,7 +35,7 @@ def main(args: Args) -> int:
     for check in (vars(of).get("check") for of in also.values()):
         if check is not None:
             check(data.table)
-    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
+    nla = load_pair(args)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
         said = explained(nla, data, baseline, args.samples, args.sampled_at, args.seed, args.max_tokens, watch)
         found = evaluate(said, also)

@@ -36,6 +36,11 @@ class Explaining(Group):
         self.check(("temperature",), lambda value: value >= 0, "0 (greedy) or more")
 
     @property
+    def pair(self) -> str | None:
+        """The name of the pair; pocket where neither it nor a half is named."""
+        return "pocket" if self.nla is None and self.av is None and self.ar is None else self.nla
+
+    @property
     def sampled_at(self) -> float:
         """The temperature asked for, else 0 for one sample and 1 for several."""
         return float(self.samples > 1) if self.temperature is None else self.temperature

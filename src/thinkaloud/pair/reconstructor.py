@@ -1,6 +1,6 @@
 """The AR, activation reconstructor: explanations in, vectors out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
@@ -107,12 +107,7 @@ class Reconstructor(Half):
             return self.head(state)
 
     @torch.inference_mode()
-    def reconstruct(
-        self,
-        texts: Sequence[str],
-        batch_tokens: int | None = None,
-        watch: Callable[[int], None] = lambda rows: None,
-    ) -> Float[Tensor, "n d"]:
+    def reconstruct(self, texts: Sequence[str], batch_tokens: int | None = None) -> Float[Tensor, "n d"]:
         """The vectors the texts describe: float32 [n, d] on the CPU, as the head gives them, unscaled.
 
         Batches are of near-equal lengths and of about `batch_tokens` tokens.
@@ -123,7 +118,6 @@ class Reconstructor(Half):
         # Each is fetched once the next batch is under way: no gap between them.
         for (rows, vectors), _ in pairwise(chain(made, [([], out)])):
             out[rows] = vectors.cpu()
-            watch(len(rows))
         return out
 
     def batches(self, texts: Sequence[str], budget: int) -> Iterator[tuple[list[int], list[list[int]]]]:
