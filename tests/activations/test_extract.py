@@ -246,6 +246,17 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path, change: d
     assert files(tmp_path / "out") == before
 
 
+def test_a_folder_of_an_earlier_version_had_no_special_tokens(tmp_path: Path) -> None:
+    path, out = corpus_file(tmp_path, 6), tmp_path / "out"
+    run(out, path)
+    settings = json.loads((out / "extraction.json").read_text())
+    assert settings["options"].pop("special_tokens") is False
+    (out / "extraction.json").write_text(json.dumps(settings))
+    run(out, path)
+    with pytest.raises(UserError, match=r"begun with options\.special_tokens = False, now it is True"):
+        run(out, path, replace(OPTIONS, special_tokens=True))
+
+
 def test_other_weights_or_documents_in_the_same_folder_are_refused(tmp_path: Path) -> None:
     path, out = corpus_file(tmp_path), tmp_path / "out"
     run(out, path)

@@ -25,7 +25,7 @@ from thinkaloud.activations.extract import rows_table
 from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import Reader, Window, encode, places_drawn, windows_of
-from thinkaloud.atomic import sweep
+from thinkaloud.atomic import sweep, write_json
 from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import module_hash, revision
@@ -113,7 +113,11 @@ def _begin(directory: Path, settings: Mapping[str, Any]) -> None:
     sweep(directory)
     if store.shards_in(directory) and not (directory / SETTINGS).is_file():
         raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
-    ledger.begin(directory / SETTINGS, settings, defaults={"options": {"special_tokens": False}})
+    if before := ledger.read(directory / SETTINGS):
+        before.setdefault("options", {}).setdefault("special_tokens", False)  # an earlier version had no such option
+        ledger.check(directory, before, settings)
+    else:
+        write_json(directory / SETTINGS, settings)
 
 
 def _abandon(directory: Path) -> None:
