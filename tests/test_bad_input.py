@@ -299,7 +299,7 @@ CASES: list[tuple[str, Callable[[Path], object], list[str], str]] = [
         "no tokens",
         nothing,
         ["read", "x", "--nla", "PAIR", "--max-tokens", "0"],
-        "max tokens must be 1 or more, found 0",
+        "max_tokens must be 1 or more, found 0",
     ),
     ("device", nothing, [*READ, "--device", "tpu"], "device 'tpu' is not known: use cpu, cuda or cuda:N"),
     (

@@ -20,10 +20,9 @@ def test_the_same_entries_never_differ(entries: dict[str, Any]) -> None:
     assert ledger.first_difference(json.loads(json.dumps(entries)), entries) is None
 
 
-def test_a_run_begins_once_and_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.json"
-    assert ledger.begin(path, {"seed": 0, "data": {"hash": "ab"}, "path": Path("x"), "range": (1, 2)})
-    assert not ledger.begin(path, {"seed": 0, "data": {"hash": "ab"}, "path": "x", "range": [1, 2]})
+def test_a_run_goes_on_as_it_was_written_down() -> None:
+    before = ledger.plain({"seed": 0, "data": {"hash": "ab"}, "path": Path("x"), "range": (1, 2)})
+    ledger.check(Path("run"), before, {"seed": 0, "data": {"hash": "ab"}, "path": "x", "range": [1, 2]})
 
 
 @pytest.mark.parametrize(
@@ -35,26 +34,15 @@ def test_a_run_begins_once_and_goes_on(tmp_path: Path) -> None:
         ({"model": {"weights": "c" * 64}}, "now it is 'ccccccccccccccccccccccc…:"),
     ],
 )
-def test_another_run_is_refused_by_the_first_field_that_differs(tmp_path: Path, now: Any, line: str) -> None:
-    path = tmp_path / "ledger.json"
-    ledger.begin(path, {"seed": 0, "lr": 1, "model": {"weights": "ab"}})
+def test_another_run_is_refused_by_the_first_field_that_differs(now: Any, line: str) -> None:
     with pytest.raises(UserError) as refusal:
-        ledger.begin(path, now)
+        ledger.check(Path("run"), {"seed": 0, "lr": 1, "model": {"weights": "ab"}}, now)
     assert line in str(refusal.value)
 
 
-def test_what_is_free_and_what_only_one_side_knows_may_differ(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.json"
-    ledger.begin(path, {"config": {"device": "cpu", "seed": 0}, "old": 1})
-    ledger.begin(path, {"config": {"device": "cuda", "seed": 0, "new option": 5}}, free=["config.device"])
-
-
-def test_a_field_of_a_later_version_had_its_default_before(tmp_path: Path) -> None:
-    path, defaults = tmp_path / "ledger.json", {"options": {"special": False}}
-    ledger.begin(path, {"options": {"seed": 0}})
-    ledger.begin(path, {"options": {"seed": 0, "special": False}}, defaults=defaults)
-    with pytest.raises(UserError, match=r"begun with options\.special = False, now it is True"):
-        ledger.begin(path, {"options": {"seed": 0, "special": True}}, defaults=defaults)
+def test_what_is_free_and_what_only_one_side_knows_may_differ() -> None:
+    now = {"config": {"device": "cuda", "seed": 0, "new option": 5}}
+    ledger.check(Path("run"), {"config": {"device": "cpu", "seed": 0}, "old": 1}, now, free=["config.device"])
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\udcff"])

@@ -9,28 +9,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from thinkaloud.atomic import read_mapping, write_json
+from thinkaloud.atomic import read_mapping
 from thinkaloud.errors import UserError
 
 
 def read(path: Path) -> dict[str, Any]:
     """What was written down; empty where there is no ledger, UserError where it cannot be read."""
     return read_mapping(path, "") if path.exists() else {}
-
-
-def begin(
-    path: Path, entries: Mapping[str, Any], free: Collection[str] = (), defaults: Mapping[str, Any] | None = None
-) -> bool:
-    """Write down `entries`, or check them against those of the run that is there; returns whether it is a new one.
-
-    `defaults` are what held in a run of an earlier version, which did not write the field down yet.
-    """
-    before = read(path)
-    if before:
-        check(path.parent, _filled(before, defaults or {}), entries, free)
-        return False
-    write_json(path, plain(entries))
-    return True
 
 
 def check(folder: Path, before: Mapping[str, Any], entries: Mapping[str, Any], free: Collection[str] = ()) -> None:
@@ -53,12 +38,6 @@ def first_difference(old: Any, new: Any, free: Collection[str] = (), name: str =
         found = (first_difference(old[key], new[key], free, dotted) for key, dotted in inside if dotted not in free)
         return next(filter(None, found), None)
     return None if old == new else (name, old, new)
-
-
-def _filled(before: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """`before` with the fields that it lacks from `defaults`, nested ones too."""
-    nested = {key: _filled(before.get(key, {}), value) for key, value in defaults.items() if isinstance(value, Mapping)}
-    return {**defaults, **before, **nested}
 
 
 def plain(entries: Mapping[str, Any]) -> dict[str, Any]:

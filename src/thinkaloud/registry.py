@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
@@ -14,6 +14,13 @@ from thinkaloud.errors import UserError
 
 Part = TypeVar("Part")
 Added = TypeVar("Added", bound=Any)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`: did you mean X?` for the nearest of `known`; without one, what there is."""
+    known = list(known)
+    near = get_close_matches(word, known, 1)
+    return f": did you mean {near[0]}?" if near else f": expected one of {', '.join(known)}"
 
 
 class Registry(Mapping[str, Part]):
@@ -55,9 +62,7 @@ class Registry(Mapping[str, Part]):
             return self._from_file(Path(file).expanduser().resolve(), part)
         self._load()
         if name not in self._parts:
-            near = get_close_matches(name, self._parts, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(self)}"
-            raise UserError(f"no {self.kind} {name!r}: {hint}")
+            raise UserError(f"no {self.kind} {name!r}{suggest(name, self)}")
         return self._parts[name]
 
     def __getitem__(self, name: str) -> Part:

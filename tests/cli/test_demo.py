@@ -1,7 +1,5 @@
 """`thinkaloud demo` chooses its pair, reads its chat, sets the controls beside it, and writes the report it names."""
 
-import json
-import re
 from pathlib import Path
 
 import pytest
@@ -44,14 +42,10 @@ def test_it_shows_a_handful_and_writes_the_rest(
     assert "4 of the 12 positions read" in out
     assert "user: Hello you" in out
     assert "Another position's explanation" in out
-    assert "Another text's explanation" not in out, "there is only one"
     assert str(page) in out
     assert "next: thinkaloud read" in out
     text = page.read_text(encoding="utf-8")
-    data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
-    assert data
-    (reading,) = json.loads(data.group(1))["readings"]
-    assert len(reading) == 12
+    assert text.count("<template") == 12
     assert "A random direction" in text
 
 
@@ -85,16 +79,15 @@ def test_the_pair_is_smollm2_where_it_and_its_model_can_be_had(tmp_path: Path, m
     assert demo.chosen()[0] == "smollm2"
 
 
-def test_controls_beside_readings_are_scored_as_they_say(pair: Path) -> None:
+def test_controls_beside_a_reading_are_scored_as_they_say(pair: Path) -> None:
     nla = NLA.from_pretrained(pair)
-    first = nla.read("abcdef", max_tokens=2)
-    nla = nla.with_baseline(first.baseline)
-    readings = [nla.read(text, max_tokens=2) for text in ("abcdef", "ghij")]
-    own, mean, shuffled, foreign, noise = controls.beside(readings, nla, noise=4, max_tokens=2)
-    mse = [p.scores[0].mse for reading in readings for p in reading if not p.special]
-    assert own.fve == pytest.approx(1 - sum(mse) / len(mse) / first.baseline.v, abs=1e-5)
-    assert own.n == mean.n == shuffled.n == foreign.n == 10
+    baseline = nla.read("abcdef", max_tokens=2).baseline
+    nla = nla.with_baseline(baseline)
+    reading = nla.read("abcdefghij", max_tokens=2)
+    own, mean, shuffled, noise = controls.beside(reading, nla, noise=4, max_tokens=2)
+    mse = [p.scores[0].mse for p in reading if not p.special]
+    assert own.fve == pytest.approx(1 - sum(mse) / len(mse) / baseline.v, abs=1e-5)
+    assert own.n == mean.n == shuffled.n == 10
     assert mean.fve == 0
     assert noise.n == 4
     assert noise.example
-    assert [control.n for control in controls.beside(readings[:1], nla, noise=4, max_tokens=2)] == [6, 6, 6, 3]

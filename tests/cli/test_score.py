@@ -160,6 +160,6 @@ def test_more_evaluations_look_at_the_same_explanations(
     Activations(data.vectors, data.table.drop_columns(["token"]), data.site).save(tmp_path / "data")
     monkeypatch.setattr(NLA, "explain", None)
     assert score(folder, "--also", "claims", "--data", str(tmp_path / "data")) == 2
-    assert "claims need the columns text and token, found no token" in capsys.readouterr().err
+    assert "a writer needs the columns text and token, found no token" in capsys.readouterr().err
     assert score(folder, "--also", "text_stat") == 2
     assert "no evaluation 'text_stat': did you mean text_stats?" in capsys.readouterr().err

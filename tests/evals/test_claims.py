@@ -4,8 +4,9 @@ import pyarrow as pa
 import pytest
 
 from thinkaloud.errors import UserError
-from thinkaloud.evals.claims import agreement, contexts_of, how_right
+from thinkaloud.evals.claims import agreement, how_right
 from thinkaloud.writers import Context, explain_context
+from thinkaloud.writers.write import contexts_of
 
 ENDS = [("The old captain saw the", " the"), ("A boat is out at sea and", " and"), ("He found his hat on a", " a")]
 CONTEXTS = [
@@ -76,5 +77,5 @@ def test_contexts_come_from_the_explanation_table() -> None:
     assert contexts_of(table) == CONTEXTS
     assert contexts_of(table.append_column("chat", [[True] * len(CONTEXTS)]))[0].is_chat
     assert contexts_of(table.select(["text", "token"]))[0] == Context(CONTEXTS[0].prefix, " the")
-    with pytest.raises(UserError, match="claims need the columns text and token, found no text"):
+    with pytest.raises(UserError, match="a writer needs the columns text and token, found no text"):
         contexts_of(table.drop_columns(["text"]))

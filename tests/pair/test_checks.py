@@ -95,11 +95,11 @@ def test_agreement_counts_content_words_of_half_the_samples(make_reading: Any) -
 def test_words_of_every_position_are_form_and_no_agreement(make_reading: Any) -> None:
     said = {i: [(f"Prose about topic{i}.", 0.1), (f"Prose, topic{i}.", 0.1)] for i in range(6)}
     reading = make_reading(["x"] * 6, said)
-    form = checks.form_words([reading])
+    form = checks.form_words(reading)
     assert form == {"prose"}
     assert checks.agreement(reading[2], form) == {"topic2": 2}
     few = make_reading(["x"], {0: [("Prose.", 0.1), ("Prose.", 0.1)]})
-    assert checks.form_words([few]) == frozenset(), "one position cannot tell form from content"
+    assert checks.form_words(few) == frozenset(), "one position cannot tell form from content"
 
 
 def test_each_of_ms_tokens_is_named_by_so_many_samples(make_reading: Any) -> None:

@@ -45,44 +45,43 @@ def current(document: str) -> list[str]:
 
 @pytest.fixture
 def page(make_reading: Any, tmp_path: Path) -> Path:
-    tokens = ["<|bos|>", "The", " sea", " was"]
-    first = make_reading(
-        tokens,
-        {1: [("An article.", 0.25)], 2: [("A place.\nA verb is next.", 0.125), ('Water; next is "was".', 0.75)]},
-        coming={2: [(" was", 0.5), ("</script>", 0.25)]},
-    )
-    second = make_reading(
-        ["</script>", "x"], {0: [("<img src=x onerror=alert(name)>", 0.4)], 1: [("The end.", 0.6)]}, finish="cut"
-    )
+    said = {
+        1: [("An article.", 0.25)],
+        2: [("A place.\nA verb is next.", 0.125), ('Water; next is "was".', 0.75)],
+        4: [("<img src=x onerror=alert(name)>", 0.4)],
+        5: [("The end.", 0.6)],
+    }
+    tokens = ["<|bos|>", "The", " sea", " was", "</script>", "x"]
+    made = make_reading(tokens, said, finish="cut", coming={2: [(" was", 0.5), ("</script>", 0.25)]})
     path = tmp_path / "report.html"
-    path.write_text(report([first, second]), encoding="utf-8")
+    path.write_text(report(made), encoding="utf-8")
     return path
 
 
-@pytest.mark.parametrize("address", ["#text=1&pos=1", "#pos=1"])
-def test_the_address_chooses_the_token_and_the_panel_says_its_words(page: Path, address: str) -> None:
-    document = dom(page, address)
-    assert current(document) == ["text=1&pos=1"]
+def test_the_address_chooses_the_token_and_the_panel_says_its_words(page: Path) -> None:
+    document = dom(page, "#pos=1")
+    assert current(document) == ["pos=1"]
     assert "The" in panel(document)
-    assert "text 1, position 1 · token id 101 · norm 7.50" in panel(document)
-    assert "An article. FVE 0.50 cosine 0.875 · MSE 0.250" in panel(document)
+    assert "→ position 1 · token id 101 · norm 7.50" in panel(document)
+    assert "An article. cut off at the token cap FVE 0.50 cosine 0.875 · MSE 0.250" in panel(document)
 
 
 def test_without_an_address_it_begins_with_the_best_and_shows_every_sample(page: Path) -> None:
     document = dom(page)
-    assert current(document) == ["text=1&pos=2"]
+    assert current(document) == ["pos=2"]
     said = panel(document)
     assert "␣sea" in said
-    assert said.index("A place. A verb is next. FVE 0.75") < said.index('Water; next is "was". FVE −0.50')
+    assert said.index("A place. A verb is next. cut off") < said.index('Water; next is "was". cut off')
     assert "M's own next tokens; outlined: named in the words ␣was 50 % &lt;/script&gt; 25 %" in said
-    assert re.findall(r'<li class="named"[^>]*title="([^"]*)"', document) == ["named as next in 1 of 2 samples"]
+    shown = re.findall(r'<li class="named"[^>]*title="([^"]*)"', document[: document.index("</aside>")])
+    assert shown == ["named as next in 1 of 2 samples"]
 
 
-def test_keys_and_buttons_go_from_token_to_token_across_texts(page: Path) -> None:
+def test_keys_and_buttons_go_from_token_to_token(page: Path) -> None:
     drive = """<script>
       const at = () => document.querySelector("[aria-current]");
       const press = (key) => at().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-      document.querySelector('[data-key="text=1&pos=1"]').click();
+      document.querySelector('[data-key="pos=2"]').click();
       press("ArrowLeft"); press("ArrowRight"); press("ArrowRight");
       document.querySelector('button[aria-label="Next token"]').click();
       const reachable = document.querySelectorAll(".token[tabindex='0']").length;
@@ -91,14 +90,14 @@ def test_keys_and_buttons_go_from_token_to_token_across_texts(page: Path) -> Non
     </script>"""
     page.write_text(page.read_text(encoding="utf-8").replace("</body>", drive + "</body>"), encoding="utf-8")
     document = dom(page)
-    assert current(document) == ["text=2&pos=1"]
+    assert current(document) == ["pos=5"]
     assert "The end. cut off at the token cap FVE −0.20" in panel(document)
-    assert "<title>#text=2&amp;pos=1 Previous token 1 true</title>" in document
+    assert "<title>#pos=5 Previous token 1 true</title>" in document
 
 
 def test_hostile_tokens_and_words_stay_text(page: Path) -> None:
-    document = dom(page, "#text=2&pos=0")
-    assert "&lt;/script&gt; ← → text 2, position 0" in panel(document)
+    document = dom(page, "#pos=4")
+    assert "&lt;/script&gt; ← → position 4" in panel(document)
     assert "&lt;img src=x onerror=alert(name)&gt;" in panel(document)
     assert "<img" not in document
 
@@ -123,9 +122,9 @@ def test_search_and_sort_leave_what_is_wanted_in_the_order_that_is_wanted(page: 
     told = re.search(r"<title>(.*)</title>", dom(page))
     assert told
     given, worst, kept, count, out, again = told.group(1).split(" | ")
-    assert given == again == ".1.1 .1.2 .2.0 .2.1"
-    assert worst == ".1.1 .1.2 .2.1 .2.0"
-    assert (kept, count, out) == (".1.1 .2.1", "2 of 4 positions", " sea&lt;/script&gt;")
+    assert given == again == ".1 .2 .4 .5"
+    assert worst == ".5 .4 .1 .2"
+    assert (kept, count, out) == (".5 .1", "2 of 4 positions", " sea&lt;/script&gt;")
 
 
 def test_in_a_notebooks_frame_the_script_runs_and_the_styles_stay_apart(make_reading: Any, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from thinkaloud import families, loading
 from thinkaloud.activations.corpus import Document, split_of
 from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
-from thinkaloud.activations.positions import allowed_positions, choose_positions, parse_positions, special_ids
+from thinkaloud.activations.positions import parse_positions, special_ids
 from thinkaloud.activations.store import with_defaults
 from thinkaloud.activations.table import Activations
-from thinkaloud.activations.tokens import Reader, Window, encode, windows_to_read
+from thinkaloud.activations.tokens import Reader, Window, encode, places_drawn, windows_to_read
 from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
@@ -65,10 +65,7 @@ def extract(
         mine = windows_to_read(document, ids, tokenizer.bos_token_id, window, context, name)
         windows += mine
         if isinstance(positions, int) and not isinstance(positions, bool):
-            allowed = (allowed_positions(w.ids, special, min_position) for w in mine)
-            places += [
-                choose_positions(seed, w.doc_id, a, positions, w.start) for w, a in zip(mine, allowed, strict=True)
-            ]
+            places += places_drawn(mine, seed, positions, special, min_position)
         else:
             named = parse_positions(positions, len(ids or ()))
             places += [w.positions_of(named) for w in mine]

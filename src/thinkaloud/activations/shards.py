@@ -23,10 +23,9 @@ from thinkaloud.activations import store
 from thinkaloud.activations.corpus import LONG, PAGE, Corpus, Document
 from thinkaloud.activations.extract import rows_table
 from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
-from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
-from thinkaloud.activations.progress import Progress
-from thinkaloud.activations.tokens import Reader, Window, encode, windows_of
-from thinkaloud.atomic import sweep
+from thinkaloud.activations.positions import special_ids
+from thinkaloud.activations.tokens import Reader, Window, encode, places_drawn, windows_of
+from thinkaloud.atomic import sweep, write_json
 from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import module_hash, revision
@@ -48,13 +47,14 @@ def extract_to(
     corpus: Corpus,
     site: Site,
     model_name: str,
-    progress: Progress | None = None,
+    watch: Callable[[str, int, int | None], None] = lambda what, done, of: None,
     shard_docs: int = store.SHARD_DOCS,
 ) -> dict[str, Any] | None:
     """Write the activations of `corpus` into `config.out`; returns the manifest, None while other workers' shards miss.
 
     Shard s holds documents s·shard_docs and on, and belongs to worker s mod `workers`. A finished shard is kept, so a
     killed run goes on; the files are the same for any number of workers. A folder begun with other settings is refused.
+    `watch` sees what is being done, how many tokens of it are done, and how many there are (None: not known yet).
     """
     check(config, families.text_model(model).config, site)
     run = Pass(model, site, config.next_tokens)
@@ -75,8 +75,7 @@ def extract_to(
     new = not (config.out / SETTINGS).exists()
     try:
         _begin(config.out, settings)
-        with progress or Progress("extract", "tokens") as shown:
-            return _Extraction(config, run, tokenizer, corpus, shard_docs, shown)(settings)
+        return _Extraction(config, run, tokenizer, corpus, shard_docs, watch)(settings)
     except BaseException:
         if new and config.workers == 1:  # another worker may be at its first shard
             _abandon(config.out)
@@ -114,7 +113,11 @@ def _begin(directory: Path, settings: Mapping[str, Any]) -> None:
     sweep(directory)
     if store.shards_in(directory) and not (directory / SETTINGS).is_file():
         raise UserError(f"{directory} holds shards and no {SETTINGS}: choose another folder")
-    ledger.begin(directory / SETTINGS, settings, defaults={"options": {"special_tokens": False}})
+    if before := ledger.read(directory / SETTINGS):
+        before.setdefault("options", {}).setdefault("special_tokens", False)  # an earlier version had no such option
+        ledger.check(directory, before, settings)
+    else:
+        write_json(directory / SETTINGS, settings)
 
 
 def _abandon(directory: Path) -> None:
@@ -127,15 +130,12 @@ def _abandon(directory: Path) -> None:
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard before the model has seen it. `documents` and `shares` say where it begins and ends in the corpus, in
-    documents and as a share of the whole text.
-    """
+    """A shard before the model has seen it. `shares` say where it begins and ends, as shares of the whole text."""
 
     number: int
     windows: list[Window]
     places: list[list[int]]
     meta: dict[str, Any]
-    documents: tuple[int, int]
     shares: tuple[float, float]
 
 
@@ -143,10 +143,16 @@ class _Extraction:
     """One process's part of an extraction, in a folder whose settings are its own."""
 
     def __init__(
-        self, config: Extract, run: Pass, tokenizer: Any, corpus: Corpus, shard_docs: int, progress: Progress
+        self,
+        config: Extract,
+        run: Pass,
+        tokenizer: Any,
+        corpus: Corpus,
+        shard_docs: int,
+        watch: Callable[[str, int, int | None], None],
     ) -> None:
         self.config, self.run, self.tokenizer, self.corpus = config, run, tokenizer, corpus
-        self.shard_docs, self.progress = shard_docs, progress
+        self.shard_docs, self.watch = shard_docs, watch
         self.passed_over = special_ids(tokenizer) if not config.special_tokens else np.zeros(0, np.int64)
         self.reader = Reader(tokenizer)
         self.n_shards = self.tokens = 0
@@ -155,21 +161,19 @@ class _Extraction:
     def __call__(self, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         """Make the missing shards, then the manifest; None where other workers' shards are missing."""
         out, corpus = self.config.out, self.corpus
-        self.progress.stage("reading the first documents")
+        self.watch("extracting", 0, None)
         self.extent = corpus.count(self.config.limit, self.config.heldout)
         with ThreadPoolExecutor(1) as writing:
             written: Future[None] | None = None
             for shard in _ahead(self._missing()):
                 if self.began is None:
                     self.began = shard.shares[0]
-                    self.progress.stage("the first shard")
                 watch = partial(self._tell, shard, self.tokens)
                 ids = [window.ids for window in shard.windows]
                 picked = self.run(ids, shard.places, self.config.batch_tokens or 1, watch)
                 if written is not None:
                     written.result()
                 written = writing.submit(self._write, shard, picked)
-            self.progress.stage("writing the last shard and the manifest")
             if written is not None:
                 written.result()
         if self.n_shards == 0:
@@ -181,6 +185,7 @@ class _Extraction:
             )
         if not all(store.shard_path(out, number).is_file() for number in range(self.n_shards)):
             return None
+        self.watch("writing the manifest", 0, None)
         return store.build_manifest(out, self.n_shards, settings, corpus.unreadable)
 
     def _missing(self) -> Iterator[_Shard]:
@@ -189,13 +194,13 @@ class _Extraction:
         documents = characters = 0
         behind = 0.0
         for number, group in enumerate(_groups(islice(iter(self.corpus), config.limit), self.shard_docs)):
-            self.n_shards, before, first = number + 1, behind, documents
+            self.n_shards, before = number + 1, behind
             documents += len(group)
             characters += sum(d.characters for d in group)
             by_number = documents / config.limit if config.limit else 0.0
             behind = characters / extent.characters if extent else max(self.corpus.fraction or 0.0, by_number)
             if number % config.workers == config.worker and not self._is_done(number, group):
-                yield self._prepared(number, group, (first, documents), (before, behind))
+                yield self._prepared(number, group, (before, behind))
 
     def _is_done(self, number: int, group: Sequence[Document]) -> bool:
         path = store.shard_path(self.config.out, number)
@@ -203,20 +208,14 @@ class _Extraction:
             raise UserError(f"{path} was made from other documents than the corpus has now: use another folder")
         return path.is_file()
 
-    def _prepared(
-        self, number: int, group: Sequence[Document], documents: tuple[int, int], shares: tuple[float, float]
-    ) -> _Shard:
+    def _prepared(self, number: int, group: Sequence[Document], shares: tuple[float, float]) -> _Shard:
         config, bos = self.config, self.tokenizer.bos_token_id
         context = families.context_length(self.run.model)
         encoded = encode(self.tokenizer, group)
         windows: list[Window] = []
         for document, ids in zip(group, encoded, strict=True):
             windows += windows_of(document, ids or [], bos, config.window, context)
-        allowed = (allowed_positions(w.ids, self.passed_over, config.min_position) for w in windows)
-        places = [
-            choose_positions(config.seed, w.doc_id, a, config.positions, w.start)
-            for w, a in zip(windows, allowed, strict=True)
-        ]
+        places = places_drawn(windows, config.seed, config.positions, self.passed_over, config.min_position)
         rejected = encoded.count(None)
         counts = {
             "documents": len(group) - rejected,
@@ -225,15 +224,14 @@ class _Extraction:
             "truncated": sum(w.truncated for w in windows),
             "rejected": rejected,
         }
-        return _Shard(number, windows, places, {"counts": counts, "source": source_hash(group)}, documents, shares)
+        return _Shard(number, windows, places, {"counts": counts, "source": source_hash(group)}, shares)
 
     def _tell(self, shard: _Shard, before: int, done: int, total: int) -> None:
-        """Progress of a shard. Documents differ in length, so the time left goes by shares of the whole text."""
+        """Progress of a shard. Documents differ in length, so what is left goes by shares of the whole text."""
         self.tokens, began = before + done, self.began or 0.0
-        number, share = (a + (b - a) * done / total for a, b in (shard.documents, shard.shares))
-        whole = self.tokens * (1 - began) / (share - began) if share > began else None
-        of = f" of {self.extent.documents:,}" if self.extent else ""
-        self.progress.update(f"{number:,.0f}{of} documents, {self.tokens:,} tokens", self.tokens, whole)
+        share = shard.shares[0] + (shard.shares[1] - shard.shares[0]) * done / total
+        whole = round(self.tokens * (1 - began) / (share - began)) if share > began else None
+        self.watch("extracting", self.tokens, whole)
 
     def _write(self, shard: _Shard, result: Callable[[], Picked]) -> None:
         picked = result()

@@ -248,12 +248,8 @@ def read_shard(directory: str | Path, shard: int, columns: Sequence[str] | None 
 
 def read_vectors(directory: str | Path, shard: int) -> Tensor:
     """The vectors of one shard: bfloat16 [n, d]."""
-    parts = pq.read_table(shard_path(directory, shard), columns=["vector"])["vector"].chunks
-    width = pq.read_schema(shard_path(directory, shard)).field("vector").type.byte_width
-    out = torch.empty(sum(map(len, parts)), width // 2, dtype=torch.bfloat16)
-    view, at = out.view(torch.int16).numpy(), 0
-    for part in parts:
-        values = np.frombuffer(part.buffers()[1], np.int16, len(part) * width // 2, part.offset * width)
-        view[at : at + len(part)] = values.reshape(len(part), width // 2)
-        at += len(part)
-    return out
+    column = pq.read_table(shard_path(directory, shard), columns=["vector"])["vector"]
+    width = column.type.byte_width
+    parts = [np.frombuffer(p.buffers()[1], np.int16, len(p) * width // 2, p.offset * width) for p in column.chunks]
+    bits = np.concatenate([np.zeros(0, np.int16), *parts]).reshape(-1, width // 2)
+    return torch.from_numpy(bits).view(torch.bfloat16)

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from thinkaloud.activations.corpus import Document
+from thinkaloud.activations.positions import allowed_positions, choose_positions
 from thinkaloud.chat import chat_ids
 from thinkaloud.errors import UserError
 
@@ -68,6 +71,14 @@ def windows_of(document: Document, ids: list[int], bos: int | None, size: int | 
         Window(document.id, s if s > first else 0, head + ids[s : s + step], chat=chat, head=first if s > first else 0)
         for s in range(first, len(ids), step)
     ]
+
+
+def places_drawn(
+    windows: Sequence[Window], seed: int, n: int | None, passed_over: np.ndarray, minimum: int
+) -> list[list[int]]:
+    """`n` positions of each window (None: all) from `minimum` on, whose tokens are not `passed_over`."""
+    allowed = (allowed_positions(window.ids, passed_over, minimum) for window in windows)
+    return [choose_positions(seed, w.doc_id, a, n, w.start) for w, a in zip(windows, allowed, strict=True)]
 
 
 def windows_to_read(

@@ -51,12 +51,13 @@ def _dispatch(args: list[str]) -> int | None:
         return 0
     from thinkaloud.cli import arguments
     from thinkaloud.cli.common import command
+    from thinkaloud.registry import suggest
 
     if first == "--print-completion":
         print(arguments.completion(args[1] if len(args) > 1 else "", VERBS))
         return 0
     if first not in VERBS:
-        raise UserError(f"no verb {first!r}{arguments.suggest(first, VERBS)}")
+        raise UserError(f"no verb {first!r}{suggest(first, VERBS)}")
     _quiet_libraries()
     module = importlib.import_module(f"thinkaloud.cli.{first}")
     if hasattr(module, "parse"):

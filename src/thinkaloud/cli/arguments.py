@@ -26,6 +26,7 @@ from tyro.constructors import (
 from thinkaloud.cli.common import put
 from thinkaloud.config.nested import Nested
 from thinkaloud.errors import UserError
+from thinkaloud.registry import suggest
 
 SHELLS = ("bash", "zsh", "fish")
 CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes)
@@ -83,13 +84,6 @@ def _nested(kind: Any) -> list[type[Nested]]:
     if isinstance(kind, type):
         return [kind] if issubclass(kind, Nested) else []
     return [found for part in get_args(kind) for found in _nested(part)]
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """`: did you mean X?` for the nearest of `known`; without one, what there is."""
-    known = list(known)
-    near = get_close_matches(word, known, 1)
-    return f": did you mean {near[0]}?" if near else f": expected one of {', '.join(known)}"
 
 
 def completion(shell: str, verbs: Iterable[str]) -> str:

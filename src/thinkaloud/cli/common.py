@@ -1,14 +1,14 @@
 """What the verbs share: naming a pair and its data, printing for a person, writing a page."""
 
-import math
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from thinkaloud.config.eval import Explaining
 from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,20 +17,10 @@ if TYPE_CHECKING:
 
     from thinkaloud.pair.nla import NLA
 
-# Options that may be left out.
-Name = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
-Number = float | None
 
 
-def load_pair(
-    nla: str | None,
-    av: str | None = None,
-    ar: str | None = None,
-    base: str | None = None,
-    device: str | None = None,
-    engine: str = "lockstep",
-) -> "NLA":
+def load_pair(asked: Explaining, engine: str = "lockstep") -> "NLA":
     """The pair a person named: a whole one, its two halves, or, with nothing said, the pocket pair.
 
     One that read nothing when it was made, or that was trained on other weights, is called so on standard error.
@@ -39,14 +29,13 @@ def load_pair(
     from thinkaloud.pair.nla import NLA
     from thinkaloud.pair.verdict import recorded
 
-    if nla is None and av is None and ar is None:
-        nla = "pocket"
-    pair = NLA.from_pretrained(nla, av=av, ar=ar, base=base, device=device, engine=engine)
+    halves = {"av": asked.av, "ar": asked.ar}
+    pair = NLA.from_pretrained(asked.pair, **halves, base=asked.base, device=asked.device, engine=engine)
     for part in (pair.reconstructor, pair.verbalizer):
         verdict = recorded(part.contract)
         if verdict is not None and not verdict.reads:
             print(f"thinkaloud: believe nothing of this pair: {verdict.words}", file=sys.stderr)
-    other = None if pair.base is None else known.other_base([nla, av, ar], pair.base)
+    other = None if pair.base is None else known.other_base([asked.pair, asked.av, asked.ar], pair.base)
     if other is not None:
         print(f"thinkaloud: believe less of what follows: {other}", file=sys.stderr)
     return pair
@@ -68,16 +57,16 @@ def listed(lines: Mapping[str, str]) -> "Table":
 
 
 def put(*parts: "RenderableType") -> None:
-    """Print for a person: styled on a terminal; plain in a pipe, 80 or COLUMNS wide, without blanks at the ends."""
+    """Print for a person: styled on a terminal; plain in a pipe."""
     from rich.console import Console
+
+    from thinkaloud.render.text import plain
 
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
         console.print(*parts, sep="\n")
-        return
-    with console.capture() as captured:
-        console.print(*parts, sep="\n")
-    sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().removesuffix("\n").split("\n")))
+    else:
+        print(plain(*parts))
 
 
 def check_data(folder: str | Path) -> None:
@@ -86,25 +75,14 @@ def check_data(folder: str | Path) -> None:
         raise UserError(f"no manifest.json in {folder}: run thinkaloud extract first")
 
 
-def temperature_of(args: Any) -> float:
-    """The temperature asked for, else 0 for one sample and 1 for several; refuses what cannot be sampled with."""
-    for name, value in (("samples", args.samples), ("max tokens", args.max_tokens)):
-        if value < 1:
-            raise UserError(f"{name} must be 1 or more, found {value}")
-    temperature = float(args.samples > 1) if args.temperature is None else args.temperature
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise UserError(f"temperature must be 0 (greedy) or more, found {temperature}")
-    return temperature
-
-
 def check_pair(nla: str | None, av: str | None, ar: str | None, data: str | Path) -> None:
     """Refuse a pair that is none, or that reads another site than `data` holds, before any weights are loaded."""
     from thinkaloud.activations.store import check_read_by, read_manifest
     from thinkaloud.pair.formats import read_contract
     from thinkaloud.pair.nla import pair_paths
 
-    if nla is not None or (av is None and ar is None):
-        av, ar, _ = map(str, pair_paths(nla or "pocket"))
+    if nla is not None:
+        av, ar, _ = map(str, pair_paths(nla))
     if av is not None:
         read_contract(av, "av")
     if ar is not None:

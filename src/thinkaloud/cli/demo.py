@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from thinkaloud.cli.common import check_target, command, load_pair, put
 from thinkaloud.cli.progress import progress
+from thinkaloud.config.eval import Explaining
 from thinkaloud.errors import UserError
 
 CHAT = [
@@ -49,7 +50,7 @@ def main(args: Args) -> int:
 
     name, why = (args.nla, "as it was asked for") if args.nla else chosen()
     put(f"The pair {name}, {why}.")
-    nla = load_pair(name)
+    nla = load_pair(Explaining(nla=name))
     (ids,) = encode(nla.model_tokenizer, [Document("", messages=tuple(CHAT))])
     if ids is None:
         raise UserError(f"the chat template of {nla.base} refuses a system message: name another pair")
@@ -57,13 +58,13 @@ def main(args: Args) -> int:
     plain = [position for position, token in enumerate(ids) if token not in special]
     with progress("reading", min(READ, len(plain))) as watch:
         reading = nla.read(CHAT, evenly(plain, READ), max_tokens=MAX_TOKENS, watch=watch)
-        beside = controls.beside([reading], nla, NOISE, max_tokens=MAX_TOKENS)
+        beside = controls.beside(reading, nla, NOISE, max_tokens=MAX_TOKENS)
     words = [position for position in reading.positions if position.token[:1].isspace() and position.token.strip()]
     few = replace(reading, positions=evenly(words or reading.positions, SHOWN), vectors=None)
     chat = "\n".join(f"{message['role']}: {message['content']}" for message in CHAT)
     put("", f"{len(few)} of the {len(reading)} positions read, words evenly spread, of:", Text(chat, "italic"))
     put(show.rows(few), show.footer(reading, show.fve_line(reading)), show.controls_table(beside))
-    write_text(args.out, report([reading], beside, title=f"What the {nla.name} model holds, in words"))
+    write_text(args.out, report(reading, beside, title=f"What the {nla.name} model holds, in words"))
     print(f"Every position read is in the report: {args.out} (open it in a browser).")
     pair = () if name == "pocket" else ("--nla", name)
     print(f"next: {command('read', 'A sentence of your own.', *pair, '--html', 'mine.html')}")

@@ -1,10 +1,9 @@
 """Take the activations of a corpus into a folder of shards with a manifest; a killed run goes on where it stopped."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thinkaloud.cli.progress import stages
 from thinkaloud.config.data import Extract as Args
 from thinkaloud.errors import UserError
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 def main(args: Args) -> None:
     from thinkaloud import loading
     from thinkaloud.activations import extract_to, read_corpus
-    from thinkaloud.activations.progress import Progress
     from thinkaloud.activations.shards import check
     from thinkaloud.site import Site
 
@@ -33,18 +31,14 @@ def main(args: Args) -> None:
     foretold = extent.lacking() if extent and args.heldout else None
     if foretold:
         print(foretold, flush=True)
-    try:
-        with Progress("extract", "tokens") as progress:
-            progress.stage(f"loading {model_path}")
-            if args.next_tokens:
-                model = loading.load_causal_lm(model_path, args.device, args.dtype)
-            else:
-                model = loading.load_backbone(model_path, site.layer, args.device, args.dtype)
-            tokenizer = loading.load_tokenizer(model_path)
-            manifest = extract_to(args, model, tokenizer, corpus, site, name, progress)
-    except KeyboardInterrupt:
-        print(_stopped(args.out), file=sys.stderr)
-        raise
+    with stages("tokens") as watch:
+        watch(f"loading {model_path}", 0, None)
+        if args.next_tokens:
+            model = loading.load_causal_lm(model_path, args.device, args.dtype)
+        else:
+            model = loading.load_backbone(model_path, site.layer, args.device, args.dtype)
+        tokenizer = loading.load_tokenizer(model_path)
+        manifest = extract_to(args, model, tokenizer, corpus, site, name, watch)
     print(_summary(args, manifest, site, corpus, foretold))
 
 
@@ -64,14 +58,14 @@ def _of_pair(pair: str) -> tuple[str, str | Path, Any]:
     return str(base), base, found.site
 
 
-def _stopped(out: Path) -> str:
+def kept(args: Args) -> str:
+    """What an interrupt leaves."""
     from thinkaloud.activations.store import SHARD_DOCS, shards_in
 
-    shards = shards_in(out)
+    shards = shards_in(args.out)
     if not shards:
-        return f"stopped before the first {SHARD_DOCS} documents were done: nothing is kept in {out}"
-    kept = f"{shards} finished shard{'s' * (shards > 1)} of {SHARD_DOCS} documents are kept in {out}"
-    return f"stopped: {kept}; to go on, the same command: {shlex.join(['thinkaloud', *sys.argv[1:]])}"
+        return f"nothing is kept of the first {SHARD_DOCS} documents, which were not done"
+    return f"{shards} finished shard{'s' * (shards > 1)} of {SHARD_DOCS} documents are kept in {args.out}"
 
 
 def _summary(args: Args, manifest: dict[str, Any] | None, site: Any, corpus: "Corpus", foretold: str | None) -> str:

@@ -3,20 +3,20 @@
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from thinkaloud.cli.common import File, Name, Number, check_target, load_pair, put, temperature_of
+from thinkaloud.cli.common import File, check_target, load_pair, put
 from thinkaloud.cli.progress import progress
+from thinkaloud.config.eval import Explaining
 from thinkaloud.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
 
 
-@dataclass(frozen=True)
-class Args:
+@dataclass(frozen=True, kw_only=True)
+class Args(Explaining):
     text: Annotated[
         str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[TEXT]", help_behavior_hint="", constructor=str)
     ] = None
@@ -25,34 +25,14 @@ class Args:
     """A text file to read."""
     chat: File = None
     """A JSON file to read: a list of {"role": …, "content": …}, or an object with that list under "messages"."""
-    nla: Name = None
-    """The pair: pocket (the bundled one, if nothing is said), a folder with av and ar in it, or a hub name."""
-    av: Name = None
-    """The verbalizer alone: a folder or a hub name. Give --ar with it."""
-    ar: Name = None
-    """The reconstructor alone: a folder or a hub name."""
-    base: Name = None
-    """The model that is read, where the pair does not say it."""
     positions: str = "all"
     """Which tokens: all, last, indices like 0,-1 (negative from the end) or ranges like 50:."""
     window: int | None = None
     """For a text beyond the model's context: read it in windows of so many tokens, one after the other."""
-    samples: int = 1
-    """Explanations for each token."""
-    temperature: Number = None
-    """0 is greedy. If nothing is said: 0 for one sample, 1 for several."""
-    seed: int = 0
-    """The same seed draws the same samples."""
-    max_tokens: int = 200
-    """The longest explanation, in tokens."""
-    json: bool = False
-    """Print one JSON object a position, and nothing else, on standard output."""
     html: File = None
     """Write a report of one file here."""
     engine: Literal["lockstep", "vllm"] = "lockstep"
     """What samples the explanations: the package's own engine, or vLLM where it is installed."""
-    device: Name = None
-    """cpu, cuda or cuda:N; the best there is, if nothing is said."""
 
 
 def main(args: Args) -> int:
@@ -60,15 +40,14 @@ def main(args: Args) -> int:
     content = source(args)
     if args.html is not None:
         check_target(args.html)
-    temperature = temperature_of(args)
     total = check(args, content)
-    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device, args.engine)
+    nla = load_pair(args, args.engine)
     with progress("reading", total) as watch:
         reading = nla.read(
             content,
             args.positions,
             args.samples,
-            temperature,
+            args.sampled_at,
             args.seed,
             max_tokens=args.max_tokens,
             watch=watch,
@@ -95,8 +74,7 @@ def check(args: Args, content: str | list[dict[str, str]]) -> int | None:
     from thinkaloud.pair.nla import model_read
 
     loading.pick_device(args.device)
-    bundled = args.nla is None and args.av is None and args.ar is None
-    base = args.base or model_read("pocket" if bundled else args.nla, args.av, args.ar)
+    base = args.base or model_read(args.pair, args.av, args.ar)
     if base is None:
         return None
     document = Document("", text=content) if isinstance(content, str) else Document("", messages=tuple(content))
@@ -118,9 +96,9 @@ def source(args: Args) -> str | list[dict[str, str]]:
         found = f"{' and '.join(given)} at once" if given else "none"
         raise UserError(f"expected exactly one of TEXT, --file or --chat, found {found}")
     if args.chat is not None:
-        return parse_chat(read_file(args.chat), str(args.chat))
+        return parse_chat(decode(args.chat.read_bytes(), name(args)), name(args))
     if args.file is not None:
-        text = read_file(args.file).rstrip("\r\n")
+        text = decode(args.file.read_bytes(), name(args)).rstrip("\r\n")
     elif args.text == "-":
         text = decode(sys.stdin.buffer.read(), name(args)).rstrip("\r\n")
     else:
@@ -135,16 +113,6 @@ def source(args: Args) -> str | list[dict[str, str]]:
 def name(args: Args) -> str:
     """What is read, as messages call it."""
     return str(args.chat or args.file or ("standard input" if args.text == "-" else "the text"))
-
-
-def read_file(path: Path) -> str:
-    """The text of a file in UTF-8."""
-    try:
-        return decode(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        raise UserError(f"no file {path}: check the name") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
 def decode(data: bytes, where: str) -> str:

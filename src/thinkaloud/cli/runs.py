@@ -71,9 +71,9 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         begun = run_folder.begun_with(folder)
-    except UserError:
+    except (UserError, OSError):
         return None
-    config = begun.get("config") if isinstance(begun, dict) else None
+    config = begun.get("config")
     if not isinstance(config, dict) or not ("role" in config or "nla" in config):
         return None
     log = run_folder.log(folder / run_folder.METRICS)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thinkaloud.cli.common import check_data, check_pair, load_pair, put, temperature_of
+from thinkaloud.cli.common import check_data, check_pair, load_pair, put
 from thinkaloud.cli.progress import progress
 from thinkaloud.config.eval import Score as Args
 
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 def main(args: Args) -> int:
     """Score the pair and print a table or one JSON object."""
-    temperature = temperature_of(args)
     check_data(args.data)
-    check_pair(args.nla, args.av, args.ar, args.data)
+    check_pair(args.pair, args.av, args.ar, args.data)
     from thinkaloud.activations import Activations
     from thinkaloud.evals.explained import evaluation, explained
     from thinkaloud.evals.reconstruction import evaluate
@@ -36,17 +35,17 @@ def main(args: Args) -> int:
     for check in (vars(of).get("check") for of in also.values()):
         if check is not None:
             check(data.table)
-    nla = load_pair(args.nla, args.av, args.ar, args.base, args.device)
+    nla = load_pair(args)
     with progress("explaining", len(data.vectors) * args.samples) as watch:
-        said = explained(nla, data, baseline, args.samples, temperature, args.seed, args.max_tokens, watch)
+        said = explained(nla, data, baseline, args.samples, args.sampled_at, args.seed, args.max_tokens, watch)
         found = evaluate(said, also)
-    how = {"samples": args.samples, "temperature": temperature, "seed": args.seed}
+    how = {"samples": args.samples, "temperature": args.sampled_at, "seed": args.seed}
     verdicts = [str(verdict) for verdict in verdicts_on(found, nla)]
     if args.json:
         about = {"pair": nla.name, "data": str(args.data), "split": args.split, **how}
         print(json.dumps({**about, **found.to_dict(), "verdicts": verdicts}))
         return 0
-    greedy = "greedy" if temperature == 0 else f"{args.samples} sampled at temperature {temperature:g}"
+    greedy = "greedy" if args.sampled_at == 0 else f"{args.samples} sampled at temperature {args.sampled_at:g}"
     put(
         table(found),
         f" pair      {nla.name} at {found.site}, {greedy}",

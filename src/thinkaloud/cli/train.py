@@ -1,8 +1,5 @@
 """Train a warm-started pair by reinforcement learning; given again, the command goes on with an interrupted run."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,7 +45,7 @@ def main(args: RL | Resume) -> int:
 
     config = args if isinstance(args, RL) else begun(args.resume)
     pace = progress.Pace(config.eval.every)
-    with told_to_stop(pace) as told, view(pace) as watch:
+    with told_to_stop(pace) as told, progress.log_view(pace, line, evaluated) as watch:
         stop = partial(bool, told)
         run = train(args, watch, stop) if isinstance(args, RL) else resume(args.resume, watch, stop)
     print(f"{run}: {(run / run_folder.STATUS).read_text(encoding='utf-8').strip()}")
@@ -78,25 +75,6 @@ def _out(args: RL | Resume) -> Path:
     return Path(args.out) if isinstance(args, RL) else args.resume
 
 
-@contextmanager
-def view(pace: progress.Pace) -> Iterator[Any]:
-    """What sees the lines of a run's log: on a terminal a live table; else evaluations, and a line now and then."""
-    if not sys.stderr.isatty():
-        yield progress.log_lines(pace, line, lambda metrics: "note" in metrics or "heldout_fve" in metrics)
-        return
-    from rich.console import Console
-    from rich.live import Live
-
-    panel = Panel(pace)
-    with Live(panel, console=Console(stderr=True), refresh_per_second=2) as live:
-
-        def watch(metrics: dict[str, Any]) -> None:
-            panel.see(metrics)
-            live.refresh()
-
-        yield watch
-
-
 SHOWN = {
     "heldout_fve": "FVE, live AR",
     "heldout_fve_frozen": "FVE, frozen AR",
@@ -110,55 +88,14 @@ SHOWN = {
 
 
 def line(metrics: dict[str, Any]) -> str:
-    """A line of the log, as one line: a note, the figures of an evaluation, or those of a step."""
-    if "note" in metrics:
-        return metrics["note"]
+    """A line of the log, as one line: the figures of an evaluation, or those of a step."""
     held = (f"{name} {metrics[key]:.4g}" for key, name in SHOWN.items() if key in metrics)
     return f"step {metrics['step']}/{metrics['steps']}  {'  '.join(held) or step_line(metrics)}"
 
 
-class Panel:
-    """A run as it goes: how far, how fast, what the last step and the last evaluations say."""
-
-    def __init__(self, pace: progress.Pace) -> None:
-        self.pace = pace
-        self.last: dict[str, Any] = {}
-        self.held: list[dict[str, Any]] = []
-        self.notes: list[str] = []
-
-    def see(self, metrics: dict[str, Any]) -> None:
-        """Take in a line of the log."""
-        if "note" in metrics:
-            self.notes.append(metrics["note"])
-            return
-        self.pace.see(metrics)
-        self.last = metrics
-        if "heldout_fve" in metrics:
-            self.held = [*self.held, metrics][-6:]
-
-    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        if not self.last:
-            yield Text("loading the pair and judging it before the first step …")
-            return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("held-out documents, greedy")
-        table.columns[0].no_wrap = True
-        held = self.held[-max(1, (options.max_width - 28) // 12) :]
-        for metrics in held:
-            table.add_column(f"step {metrics['step']}", justify="right", no_wrap=True)
-        for key, name in SHOWN.items():
-            table.add_row(name, *(f"{metrics[key]:.3f}" for metrics in held))
-        yield Group(Text(self.headline(), "bold"), Text(step_line(self.last)), Text(""), table)
-        yield from (Text(note, "yellow") for note in self.notes)
-
-    def headline(self) -> str:
-        """Step, rate and time left."""
-        rate = f", {self.last['tokens_per_second']:,} tokens/s" if "tokens_per_second" in self.last else ""
-        return f"step {self.last['step']} of {self.last['steps']}{rate}{self.pace.words()}"
+def evaluated(metrics: dict[str, Any]) -> bool:
+    """Whether a line of the log has held-out figures."""
+    return "heldout_fve" in metrics
 
 
 def step_line(m: dict[str, Any]) -> str:
@@ -166,7 +103,8 @@ def step_line(m: dict[str, Any]) -> str:
     if "reward" not in m:
         return "no step yet"
     skipped = m["skipped_av"] + m["skipped_ar"]
+    speed = f", {m['tokens_per_second']:,} tokens/s" if "tokens_per_second" in m else ""
     return (
         f"reward {m['reward']:.3f}, closed {100 * m['train_closed']:.0f} %, {m['train_length']:.0f} tokens, "
-        f"KL {m['kl']:.3f}, entropy {m['entropy']:.2f}" + (f", {skipped} updates skipped" if skipped else "")
+        f"KL {m['kl']:.3f}, entropy {m['entropy']:.2f}{speed}" + (f", {skipped} updates skipped" if skipped else "")
     )

@@ -1,8 +1,5 @@
 """Train a verbalizer (av) or a reconstructor (ar) on written explanations; an interrupted run goes on."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,8 +28,8 @@ def main(args: ARWarmStart | AVWarmStart) -> int:
     from thinkaloud.training.sft import warm_start
 
     pace, out = progress.Pace(args.eval.every), Path(args.out)
-    with told_to_stop(pace) as told, view(pace) as (watch, say):
-        model = warm_start(args, watch, say, partial(bool, told))
+    with told_to_stop(pace) as told, progress.log_view(pace, line, evaluated) as watch:
+        model = warm_start(args, watch, lambda words: watch({"note": words}), partial(bool, told))
     if run_folder.status(out) == "stopped":
         print(f"{out}: {(out / run_folder.STATUS).read_text(encoding='utf-8').strip()}")
         print(f"next: {runs.go_on(out, args.to_dict())}")
@@ -59,29 +56,6 @@ def kept(args: ARWarmStart | AVWarmStart) -> str:
     if not done:
         return f"nothing is kept yet: the first checkpoint comes at step {args.save.every}"
     return f"the run is kept up to step {done[-1]} in {args.out}"
-
-
-@contextmanager
-def view(pace: progress.Pace) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[str], None]]]:
-    """What sees the lines of a run's log, and what is told in words: evaluations and words are lines that stay.
-
-    Below them a terminal has a bar with the last loss and the time left; elsewhere that is a line now and then.
-    """
-    if not sys.stderr.isatty():
-        yield progress.log_lines(pace, line, evaluated), partial(print, file=sys.stderr, flush=True)
-        return
-    with progress.bars("step ", left=lambda: pace.words()[2:]) as drawn:
-        task = drawn.add_task("loading", total=None)
-
-        def draw(metrics: dict[str, Any]) -> None:
-            pace.see(metrics)
-            if evaluated(metrics):
-                drawn.console.print(line(metrics), highlight=False)
-            loss = metrics.get("loss")
-            what = "training" if loss is None else f"loss {loss:.4g}"
-            drawn.update(task, description=what, completed=metrics["step"], total=metrics["steps"])
-
-        yield draw, lambda words: drawn.console.print(words, highlight=False)
 
 
 def line(metrics: dict[str, Any]) -> str:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from thinkaloud.config.nested import Group
 from thinkaloud.errors import UserError
 
 
 @dataclass(frozen=True)
-class Extract:
+class Extract(Group):
     """Take the activations of a corpus into a folder of shards."""
 
     corpus: str
@@ -53,12 +54,8 @@ class Extract:
     """Default: bfloat16 on an accelerator, float32 on a CPU."""
 
     def __post_init__(self) -> None:
-        for name in ("positions", "window", "batch_tokens", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} must be at least 1, found {value}")
-        if self.min_position < 0 or self.next_tokens < 0:
-            raise UserError("min_position and next_tokens must not be negative")
+        self.at_least(1, "positions", "window", "batch_tokens", "limit")
+        self.at_least(0, "min_position", "next_tokens")
         if not 0 <= self.heldout < 1:
             raise UserError(f"heldout must be a share of the documents from 0 to below 1, found {self.heldout}")
         if self.window == 1:
@@ -70,7 +67,7 @@ class Extract:
 
 
 @dataclass(frozen=True)
-class Explain:
+class Explain(Group):
     """Write an explanation for every stored activation."""
 
     data: Path
@@ -83,7 +80,6 @@ class Explain:
     """Processes to write with."""
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UserError(f"workers must be 1 or more, found {self.workers}")
+        self.at_least(1, "workers")
         if self.cache is not None and self.workers > 1:
             raise UserError("a cache is kept by one process: use --workers 1 with --cache")

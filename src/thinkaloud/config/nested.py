@@ -18,13 +18,14 @@ class Group:
 
     def at_least(self, least: int, *names: str) -> None:
         """Refuse a number below `least`; None leaves it open."""
-        self._check(names, lambda value: value >= least, f"{least} or more")
+        self.check(names, lambda value: value >= least, f"{least} or more")
 
     def positive(self, *names: str) -> None:
         """Refuse a number that is not above 0; None leaves it open."""
-        self._check(names, lambda value: value > 0, "a positive number")
+        self.check(names, lambda value: value > 0, "a positive number")
 
-    def _check(self, names: tuple[str, ...], holds: Callable[[Any], bool], what: str) -> None:
+    def check(self, names: tuple[str, ...], holds: Callable[[Any], bool], what: str) -> None:
+        """Refuse a number that is not finite, or for which `holds` does not hold; None leaves it open."""
         for name in names:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and holds(value)):

@@ -2,7 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, ClassVar, Literal, Self
+
+import yaml
 
 from thinkaloud import injection as injections
 from thinkaloud.config.groups import (
@@ -33,26 +36,14 @@ AR_TEMPLATE = (
     "Notes on what a language model holds at one point of a text:\n{explanation}\nThe activation they describe:"
 )
 MARKERS = ("㈎", "㈜", "㎡", "㊗", "㈱", "※", "§", "¤")  # tried in this order; the first that is one token is taken
-EARLIER = {
-    "warmup": "optim.warmup_steps",
-    "clip": "optim.max_grad_norm",
-    "eval_every": "eval.every",
-    "eval_rows": "eval.rows",
-    "save_every": "save.every",
-    "store": "save.dtype",
-    "dtype": "compute.dtype",
-    "checkpointing": "compute.gradient_checkpointing",
-    "adapter_rank": "lora.rank",
-    "adapter_alpha": "lora.alpha",
-    "track": "report_to",
-}
+EARLIER = yaml.safe_load(files("thinkaloud.config").joinpath("earlier.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart(Nested):
     """Supervised warm start on the explanations of stored activations: what an AV's and an AR's have in common."""
 
-    EARLIER: ClassVar = {**EARLIER, "batch": "batch_size"}
+    EARLIER: ClassVar = EARLIER["both"] | EARLIER["warm start"]
     OPEN: ClassVar = ("batch_size", "optim.lr", "optim.final_lr_ratio", "optim.warmup_steps", "compute.micro_tokens")
     role: ClassVar[str]
     data: str
@@ -107,7 +98,7 @@ class WarmStart(Nested):
 class AVWarmStart(WarmStart):
     """Warm start of a verbalizer: vector to text."""
 
-    EARLIER: ClassVar = {**WarmStart.EARLIER, "eval_texts": "eval.texts"}
+    EARLIER: ClassVar = WarmStart.EARLIER | EARLIER["av"]
     role: ClassVar[str] = "av"
     injection: str = "replace"
     """How the vector enters the prompt: replace (the marker's embedding) or add (norm-matched, at block 1); or a
@@ -149,21 +140,7 @@ class ARWarmStart(WarmStart):
 class RL(Nested):
     """Reinforcement learning of a warm-started pair: GRPO for the AV, regression for the AR, in one loop."""
 
-    EARLIER: ClassVar = {
-        **EARLIER,
-        "final_lr": "optim.final_lr_ratio",
-        "group": "rollout.group_size",
-        "rollout_rows": "rollout.rows",
-        "parity_every": "rollout.mismatch_every",
-        "parity_bound": "rollout.mismatch_bound",
-        "reward": "reward.terms",
-        "kl": "kl.coef",
-        "kl_form": "kl.estimator",
-        "kl_clamp": "kl.clamp",
-        "stop_closed": "stop.closed",
-        "stop_drop": "stop.drop",
-        "stop_repetition": "stop.repetition",
-    }
+    EARLIER: ClassVar = EARLIER["both"] | EARLIER["rl"]
     OPEN: ClassVar = ("optim.lr", "optim.ar_lr", "compute.micro_tokens")
     nla: str
     """The pair to start from: pocket, a folder with av and ar in it, or a hub name."""

@@ -4,18 +4,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 
 import numpy as np
-import pyarrow as pa
 
-from thinkaloud.errors import UserError
 from thinkaloud.evals.controls import foreign_rows
 from thinkaloud.evals.explained import Explained, evaluation
 from thinkaloud.stats import Estimate, estimate, mean
 from thinkaloud.writers.base import Context
 from thinkaloud.writers.claims import KINDS, by_kind, parse
 from thinkaloud.writers.heuristic import claims_of
+from thinkaloud.writers.write import contexts_of
 
 QUOTED_FROM = 24  # words before the end that a quotation may be of
 SHARED = frozenset(["name", "question", "opening"])  # right by the share of the words
@@ -81,19 +79,6 @@ def how_right(kind: str, value: str, truth: dict[str, str], end: Sequence[str]) 
     if kind == "topic":
         return float(words[-1:] == theirs[-1:])
     return float(truth.get(kind, "").casefold() == value.casefold())
-
-
-def contexts_of(table: pa.Table) -> list[Context]:
-    """What a writer sees of each row of an explanation table; without M's next tokens where it has none."""
-    columns = {name for name in table.column_names if table[name].null_count < len(table)}
-    if missing := {"text", "token"} - columns:
-        raise UserError(f"claims need the columns text and token, found no {min(missing)}: extract again")
-    nexts = repeat(())
-    if {"next_tokens", "next_probs"} <= columns:
-        pairs = zip(table["next_tokens"].to_pylist(), table["next_probs"].to_pylist(), strict=True)
-        nexts = (tuple(zip(tokens, probs, strict=True)) for tokens, probs in pairs)
-    chats = table["chat"].to_pylist() if "chat" in columns else repeat(False)
-    return list(map(Context, table["text"].to_pylist(), table["token"].to_pylist(), nexts, chats))
 
 
 @evaluation

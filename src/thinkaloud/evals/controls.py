@@ -1,4 +1,4 @@
-"""Controls of reconstruction: shuffled and foreign pairs, nearest neighbour, noise."""
+"""Controls of reconstruction: pairs with others' vectors, nearest neighbour, noise."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,31 +15,11 @@ from thinkaloud.pair.reading import Reading
 from thinkaloud.pair.scores import Control, Scores
 
 
-def partners(n: int, seed: int) -> np.ndarray:
-    """For each of `n` rows another row, every row once: one random cycle, so that no row is its own partner."""
-    if n < 2:
-        raise UserError(f"shuffled pairs need 2 vectors or more, found {n}")
-    cycle = np.random.default_rng(seed).permutation(n)
-    out = np.empty(n, dtype=np.int64)
-    out[cycle] = np.roll(cycle, -1)
-    return out
-
-
-def shuffled_pairs(
-    pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], baseline: Baseline, seed: int = 0
-) -> Scores:
-    """Each prediction against another row's vector.
-
-    Well below 0 where words tell vectors apart; near the matched score where they say the same of all of them.
-    """
-    return Scores.of(pred, target[torch.from_numpy(partners(len(target), seed))], baseline)
-
-
 def foreign_rows(groups: Sequence[Any], seed: int = 0) -> np.ndarray:
-    """For each row a random one of another group (another text, another document)."""
+    """For each row a random one of another group: another text, another document."""
     ids = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1]
     if len(set(ids.tolist())) < 2:
-        raise UserError("foreign pairs need vectors of 2 texts or more, found one text")
+        raise UserError("pairs with others need 2 of them or more, found one")
     # In the order of groups, the rows outside one group are a ring without one arc: skip the arc, then draw.
     order = np.argsort(ids, kind="stable")
     sizes = np.bincount(ids)
@@ -52,7 +32,10 @@ def foreign_rows(groups: Sequence[Any], seed: int = 0) -> np.ndarray:
 def foreign_pairs(
     pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, seed: int = 0
 ) -> Scores:
-    """Each prediction against a random vector of another group."""
+    """Each prediction against a random vector of another group.
+
+    Well below 0 where words tell vectors apart; near the matched score where they say the same of all of them.
+    """
     chosen = foreign_rows(groups, seed)
     return Scores.of(pred, target[torch.from_numpy(chosen)], baseline)
 
@@ -79,38 +62,26 @@ def random_directions(target: Float[Tensor, "n d"], seed: int = 0) -> Float[Tens
     return torch.nn.functional.normalize(noise, dim=-1) * norms
 
 
-def beside(
-    readings: Sequence[Reading], nla: NLA, noise: int = 32, seed: int = 0, max_tokens: int = 200
-) -> list[Control]:
-    """The score of several texts' first explanations, and the controls that belong beside it.
+def beside(reading: Reading, nla: NLA, noise: int = 32, seed: int = 0, max_tokens: int = 200) -> list[Control]:
+    """The score of a text's first explanations, and the controls that belong beside it; special tokens are left out.
 
-    Special tokens are left out, and another text's explanations where there is one text. `noise` random directions are
-    explained anew; everything else is scored from what the readings hold. FVE is relative to the pair's baseline, or to
-    the variance of these very vectors where it has none.
+    `noise` random directions are explained anew; everything else is scored from what the reading holds. FVE is relative
+    to the pair's baseline, or to the variance of these very vectors where it has none.
     """
-    rows = [
-        (number, position.explanations[0].text, vector)
-        for number, reading in enumerate(readings)
-        if reading.vectors is not None
-        for position, vector in zip(reading, reading.vectors, strict=True)
-        if not position.special
-    ]
-    groups, texts = [row[0] for row in rows], [row[1] for row in rows]
-    target, n = torch.stack([row[2] for row in rows]).float(), len(rows)
-    baseline = nla.baseline_for(target, groups, "these texts")
+    assert reading.vectors is not None  # NLA.read keeps them
+    plain = [i for i, position in enumerate(reading) if not position.special]
+    texts, target = [reading[i].explanations[0].text for i in plain], reading.vectors[plain].float()
+    baseline, n = nla.baseline_for(target, split="this text"), len(plain)
     pred = nla.reconstruct(texts)
-    own = Scores.of(pred, target, baseline).fve
-    shuffled = shuffled_pairs(pred, target, baseline, seed).fve
-    foreign = [foreign_pairs(pred, target, groups, baseline, seed).fve] if len(set(groups)) > 1 else []
-    another = "Another text's explanation", "Each text against a vector of another passage."
     directions = random_directions(target[:: -(-n // noise)], seed)
     said = [explanations[0].text for explanations in nla.explain(directions, max_tokens=max_tokens)]
-    of_noise = nla.score(said, directions, baseline).fve
     as_sure = "Noise of the same norm, explained and scored against itself: the words sound as sure as ever."
+    own = Scores.of(pred, target, baseline).fve
+    cycle = torch.randperm(n, generator=torch.Generator().manual_seed(seed))  # nobody is its own neighbour on it
+    shuffled = Scores.of(pred[cycle], target[cycle.roll(1)], baseline).fve
     return [
         Control("Its own explanation", "Each text against the vector it was written for.", own, n),
         Control("Always the mean vector", "The mean of all directions, not rescaled: 0 by definition.", 0.0, n),
         Control("Another position's explanation", "The same texts, dealt out to other positions.", shuffled, n),
-        *(Control(*another, fve, n) for fve in foreign),
-        Control("A random direction", as_sure, of_noise, len(said), said[0]),
+        Control("A random direction", as_sure, nla.score(said, directions, baseline).fve, len(said), said[0]),
     ]

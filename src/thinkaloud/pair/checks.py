@@ -38,12 +38,11 @@ class Piece:
     agreed: int = 0
 
 
-def form_words(readings: Iterable[ReadPositions]) -> frozenset[str]:
+def form_words(reading: ReadPositions) -> frozenset[str]:
     """Words of half of all explanations or more: how they are put, not what they say of one position."""
-    positions = [position for reading in readings for position in reading]
-    texts = [words(explanation.text) for position in positions for explanation in position.explanations]
+    texts = [words(explanation.text) for position in reading for explanation in position.explanations]
     counts = Counter(word for text in texts for word in text)
-    return frozenset(w for w, n in counts.items() if len(positions) >= ENOUGH and n >= FORM * len(texts))
+    return frozenset(w for w, n in counts.items() if len(reading) >= ENOUGH and n >= FORM * len(texts))
 
 
 def words(text: str) -> frozenset[str]:

@@ -1,12 +1,14 @@
 """A reading: explanations of a text's positions, each scored; printed a table, in a notebook a report."""
 
 from html import escape
+from shutil import get_terminal_size
 
 from rich.console import RenderableType
 
 from thinkaloud.pair import show
 from thinkaloud.pair.read_positions import ReadPosition, ReadPositions, ScoredExplanation
 from thinkaloud.pair.report import report
+from thinkaloud.render.text import plain
 
 __all__ = ["ReadPosition", "Reading", "ScoredExplanation"]
 
@@ -30,13 +32,13 @@ class Reading(ReadPositions):
 
     def to_html(self) -> str:
         """The report of `thinkaloud read --html`: one whole page that opens anywhere."""
-        return report([self])
+        return report(self)
 
     def __rich__(self) -> RenderableType:
         return show.table(self)
 
     def __str__(self) -> str:
-        return show.plain(self)
+        return plain(show.table(self), width=get_terminal_size().columns)
 
     def _repr_html_(self) -> str:
         """The report in a frame of its own, so that its style and the notebook's stay apart."""

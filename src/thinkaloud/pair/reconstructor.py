@@ -1,9 +1,8 @@
 """The AR, activation reconstructor: explanations in, vectors out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,14 +14,14 @@ from thinkaloud.batching import length_batches
 from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.injection import scaled
-from thinkaloud.pair.formats import Bases, load
+from thinkaloud.pair.formats import Half
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 ENCODED_AT_ONCE = 256  # texts; the device works on these while the next are tokenised
 
 
 @dataclass
-class Reconstructor:
+class Reconstructor(Half):
     """A decoder stack cut after the site's block, a d × d head in float32, and the contract they were trained with.
 
     >>> ar = Reconstructor.from_pretrained("pocket/ar")
@@ -32,6 +31,7 @@ class Reconstructor:
     torch.Size([2, 256])
     """
 
+    role = "ar"
     backbone: Any
     head: nn.Linear
     tokenizer: Any
@@ -47,19 +47,6 @@ class Reconstructor:
         if width != self.contract.d_model or self.head.weight.shape != (width, width):
             shape = tuple(self.head.weight.shape)
             raise UserError(f"the AR is {width} wide, its contract says {self.contract.d_model}, its head is {shape}")
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        path: str | Path,
-        *,
-        base: str | Path | None = None,
-        device: str | None = None,
-        dtype: Any = None,
-        bases: Bases | None = None,
-    ) -> "Reconstructor":
-        """Load an AR: a checkpoint in the official layout, or an adapter over its `base`, shared in `bases`."""
-        return cls(*load(path, "ar", base=base, device=device, dtype=dtype, bases=bases))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.backbone)).__name__, families.embedding(self.backbone).weight.dtype
@@ -120,12 +107,7 @@ class Reconstructor:
             return self.head(state)
 
     @torch.inference_mode()
-    def reconstruct(
-        self,
-        texts: Sequence[str],
-        batch_tokens: int | None = None,
-        watch: Callable[[int], None] = lambda rows: None,
-    ) -> Float[Tensor, "n d"]:
+    def reconstruct(self, texts: Sequence[str], batch_tokens: int | None = None) -> Float[Tensor, "n d"]:
         """The vectors the texts describe: float32 [n, d] on the CPU, as the head gives them, unscaled.
 
         Batches are of near-equal lengths and of about `batch_tokens` tokens.
@@ -136,7 +118,6 @@ class Reconstructor:
         # Each is fetched once the next batch is under way: no gap between them.
         for (rows, vectors), _ in pairwise(chain(made, [([], out)])):
             out[rows] = vectors.cpu()
-            watch(len(rows))
         return out
 
     def batches(self, texts: Sequence[str], budget: int) -> Iterator[tuple[list[int], list[list[int]]]]:

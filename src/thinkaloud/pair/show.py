@@ -1,11 +1,10 @@
 """A reading as a table in a terminal or a pipe."""
 
 import math
-import shutil
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
@@ -128,12 +127,3 @@ def footer(reading: ReadPositions, fve: str) -> Table:
     grid.add_row("FVE", Text(fve))
     grid.add_row("", Text(HOW_TO_READ, style="dim"))
     return grid
-
-
-def plain(reading: ReadPositions) -> str:
-    """The table as plain text, as wide as the terminal."""
-    width = shutil.get_terminal_size((80, 24)).columns
-    console = Console(width=width, color_system=None, force_terminal=False, force_jupyter=False)
-    with console.capture() as captured:
-        console.print(table(reading))
-    return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))

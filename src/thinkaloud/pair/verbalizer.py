@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +17,13 @@ from thinkaloud.contract import Contract
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.injection import Injection
-from thinkaloud.pair.formats import Bases, load
+from thinkaloud.pair.formats import Half
 from thinkaloud.rollout.base import Engine, Prefixes, Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 
 
 @dataclass
-class Verbalizer:
+class Verbalizer(Half):
     """A causal language model, its tokenizer and the contract it was trained with.
 
     `prompt_ids` [T] and `slots` (the marker's places in it) are fixed by the contract and checked with the tokenizer.
@@ -37,6 +36,7 @@ class Verbalizer:
     Explanation('...', ..., ... tokens)
     """
 
+    role = "av"
     model: Any
     tokenizer: Any
     contract: Contract
@@ -51,19 +51,6 @@ class Verbalizer:
         ids, self.slots = contracts.check_marker(self.contract, self.tokenizer)
         self.prompt_ids: Int[Tensor, " t"] = torch.tensor(ids)
         self.injection.install(self.model)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        path: str | Path,
-        *,
-        base: str | Path | None = None,
-        device: str | None = None,
-        dtype: Any = None,
-        bases: Bases | None = None,
-    ) -> "Verbalizer":
-        """Load an AV: a full checkpoint in the official layout, or an adapter over its `base`, shared in `bases`."""
-        return cls(*load(path, "av", base=base, device=device, dtype=dtype, bases=bases))
 
     def __repr__(self) -> str:
         kind, dtype = type(families.unwrap(self.model)).__name__, families.embedding(self.model).weight.dtype

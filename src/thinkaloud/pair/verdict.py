@@ -10,19 +10,7 @@ import yaml
 
 from thinkaloud.contract import Contract
 
-
-@dataclass(frozen=True)
-class Reached:
-    """The FVE that a warm start from scratch on `rows` explained vectors reached, as reached.yaml explains."""
-
-    rows: int
-    ar: float | None = None
-    av: float | None = None
-
-
-_REACHED = yaml.safe_load(files("thinkaloud.pair").joinpath("reached.yaml").read_text(encoding="utf-8"))
-POCKET = tuple(Reached(**one) for one in _REACHED["pocket"])
-SMOLLM2 = Reached(**_REACHED["smollm2"])
+REACHED: dict[str, Any] = yaml.safe_load(files("thinkaloud.pair").joinpath("reached.yaml").read_text(encoding="utf-8"))
 LITTLE = 0.3  # FVE below which a half that reads still reads little
 NOISE = 0.05  # FVE by which a figure has to exceed its shuffled control, nats by which vectors have to help an AV
 CLOSED = 0.5  # share of explanations that has to end by itself
@@ -90,14 +78,14 @@ def expected(rows: int, role: str) -> str:
 
 
 def _known(role: str) -> list[tuple[int, float]]:
-    points = [(reached.rows, getattr(reached, role)) for reached in POCKET]
-    return [(rows, fve) for rows, fve in points if fve is not None]
+    return [(reached["rows"], reached[role]) for reached in REACHED["pocket"] if role in reached]
 
 
 def _told(points: Sequence[tuple[int, float]], role: str) -> str:
     """Measured points, with that of the larger model."""
     small = ", ".join(f"{rows:,} rows {fve:.2f}" for rows, fve in points)
-    return f"from scratch, 8M weights reached with {small}; 135M with {SMOLLM2.rows:,} {getattr(SMOLLM2, role):.2f}"
+    larger = REACHED["smollm2"]
+    return f"from scratch, 8M weights reached with {small}; 135M with {larger['rows']:,} {larger[role]:.2f}"
 
 
 def _advice(role: str, rows: int | None) -> str:

@@ -7,6 +7,7 @@ episodes come from wordings and combinations of values that the training split n
 import json
 import lzma
 from collections.abc import Iterable, Iterator, Mapping
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,21 @@ def prose(folder: Path, pattern: str = "prose-0*.txt.xz") -> Iterator[dict[str, 
 def chats(folder: Path) -> Iterator[dict[str, Any]]:
     """Chat documents {id, messages}."""
     for path in sorted(folder.glob("chat-*.jsonl.xz")):
-        with lzma.open(path, "rt", encoding="utf-8") as file:
-            for i, line in enumerate(file):
-                yield {"id": f"{path.name.removesuffix('.jsonl.xz')}/{i}", "messages": json.loads(line)["messages"]}
+        for name, row in _rows(path):
+            yield {"id": name, "messages": row["messages"]}
 
 
 def gsm8k(folder: Path, part: str) -> Iterator[dict[str, Any]]:
     """GSM8K's problems of a part, train or test, as chats {id, messages} with the worked solution as the answer."""
-    path = folder / f"gsm8k-{part}.jsonl.xz"
+    for name, problem in _rows(folder / f"gsm8k-{part}.jsonl.xz"):
+        turns = zip(("user", "assistant"), (problem["question"], problem["answer"]), strict=True)
+        yield {"id": name, "messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with lzma.open(path, "rt", encoding="utf-8") as file:
         for i, line in enumerate(file):
-            problem = json.loads(line)
-            turns = zip(("user", "assistant"), (problem["question"], problem["answer"]), strict=True)
-            yield {"id": f"gsm8k-{part}/{i}", "messages": [{"role": role, "content": text} for role, text in turns]}
+            yield f"{path.name.removesuffix('.jsonl.xz')}/{i}", json.loads(line)
 
 
 def set_aside(document: dict[str, Any]) -> bool:
@@ -109,7 +112,6 @@ def write_mix(
         "world": world(0, world_documents, seed),
         "oddments": oddments(0, odd_documents, seed),
     }
-    held: dict[str, Iterable[dict[str, Any]]] = {}
     if test is not None:
         held = {
             "prose": prose(corpus, "prose-heldout.txt.xz"),
@@ -117,23 +119,22 @@ def write_mix(
             "problems": gsm8k(corpus, "test") if problems else (),
             "oddments": oddments(odd_documents, odd_documents // 30, seed),
         }
-        _write_all(test, held)
-    return _write_all(out, kinds)
+        _write(test, held)
+    return _write(out, kinds)
 
 
-def _write_all(folder: Path, kinds: Mapping[str, Iterable[dict[str, Any]]]) -> dict[str, int]:
+def _write(folder: Path, kinds: Mapping[str, Iterable[dict[str, Any]]]) -> dict[str, int]:
+    """Write the kinds that have a document."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = {name: _write(folder / f"{name}.jsonl", documents) for name, documents in kinds.items()}
-    for name in [name for name, n in found.items() if not n]:
-        (folder / f"{name}.jsonl").unlink()
-        del found[name]
+    found = {}
+    for name, documents in kinds.items():
+        path = folder / f"{name}.jsonl"
+        if lines := [(json.dumps(document, ensure_ascii=False) + "\n").encode() for document in documents]:
+            write_whole(path, methodcaller("writelines", lines))
+            found[name] = len(lines)
+        else:
+            path.unlink(missing_ok=True)
     return found
-
-
-def _write(path: Path, documents: Iterable[dict[str, Any]]) -> int:
-    lines = [(json.dumps(document, ensure_ascii=False) + "\n").encode() for document in documents]
-    write_whole(path, lambda file: file.writelines(lines))
-    return len(lines)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import as_file, files
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from thinkaloud.stats import Estimate
 
 COLOURS = ("#2f7fc1", "#d9822b", "#5b8e3e", "#8a5fb0", "#c8553d", "#0f8b8d", "#b0578d", "#b8860b")
 GREY = "#8a949e"
-INK = "#010203"  # stands for the page's own colour until a figure is written
+INK = "#010203"  # of plots.mplstyle: stands for the page's own colour until a figure is written
 
 Records = Sequence[Mapping[str, Any]]
 Kind = Literal["points", "lines", "bars"]
@@ -26,21 +27,8 @@ def svg(name: str, draw: Callable[[Any], None], size: tuple[float, float]) -> st
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 9,
-        "legend.frameon": False,
-        "legend.fontsize": 8,
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    }
-    with plt.rc_context(style):
+    with as_file(files("thinkaloud.render").joinpath("plots.mplstyle")) as style, plt.style.context(style):
+        matplotlib.rcParams["svg.hashsalt"] = name
         figure = plt.figure(figsize=size, layout="constrained")
         draw(figure)
         held = io.StringIO()

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from thinkaloud import ledger
-from thinkaloud.atomic import json_lines, sha256_of, write_text
+from thinkaloud.atomic import json_lines, read_mapping, sha256_of, write_text
 from thinkaloud.config.nested import Nested
-from thinkaloud.errors import UserError
 
 C = TypeVar("C", bound=Nested)
 CONFIG, METRICS, SAMPLES, STATUS = "config.json", "metrics.jsonl", "samples.jsonl", "STATUS"
@@ -25,12 +24,7 @@ def status(out: Path) -> str:
 
 def begun_with(out: Path) -> dict[str, Any]:
     """What a run was begun with; UserError where `out` holds no run."""
-    try:
-        return json.loads((out / CONFIG).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{out} holds no run: there is no {CONFIG} in it") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{out / CONFIG} cannot be read: {error}") from None
+    return read_mapping(out / CONFIG, f"{out} holds no run: there is no {CONFIG} in it")
 
 
 def as_begun(out: Path, config: C, free: Collection[str]) -> C:

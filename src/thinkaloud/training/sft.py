@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from thinkaloud import families, ledger
-from thinkaloud.activations.progress import duration
 from thinkaloud.atomic import write_text
 from thinkaloud.attention import evaluating
 from thinkaloud.batching import length_batches
@@ -25,6 +24,7 @@ from thinkaloud.fingerprint import at, fingerprint, revision
 from thinkaloud.loading import resolve
 from thinkaloud.lock import held
 from thinkaloud.pair.formats import save
+from thinkaloud.render.text import duration
 from thinkaloud.training import checkpoint, plan, run_folder
 from thinkaloud.training.data import load_rows, step_rows
 from thinkaloud.training.learner import compute_in_bfloat16

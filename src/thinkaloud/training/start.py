@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from thinkaloud import contract as contracts
 from thinkaloud.activations.store import check_read_by
 from thinkaloud.config.train import WarmStart
 from thinkaloud.errors import UserError
-from thinkaloud.loading import bundled, resolve
+from thinkaloud.loading import resolve
+from thinkaloud.pair.doctor import find
 from thinkaloud.pair.formats import adapters, read_contract
-from thinkaloud.pair.nla import pair_paths
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.verbalizer import Verbalizer
 
@@ -25,7 +23,10 @@ def load_start(
 ) -> Verbalizer | Reconstructor:
     """The half that `config.start` names, with its contract; UserError where it is not of the data or of the mode."""
     role = config.role
-    path, base = _half(str(config.start), role)
+    named = find(str(config.start))
+    path, base = (named.av or named.ar if role == "av" else named.ar or named.av), named.base
+    if path is None:
+        raise UserError(f"{config.start} is no pair, no AV and no AR: there is nothing to go on from")
     found = read_contract(path, role)
     check_read_by(str(config.start), config.data, manifest, found.site, found.d_model, base or found.base_model)
     adapter = adapters.is_adapter(resolve(path))
@@ -37,16 +38,6 @@ def load_start(
             raise UserError(f"{option} is that of {config.start}, which its weights rely on: leave it out with --start")
     load = Verbalizer.from_pretrained if role == "av" else Reconstructor.from_pretrained
     return load(path, base=base or manifest["model"]["name"], device=str(device), dtype=dtype)
-
-
-def _half(name: str, role: str) -> tuple[str | Path, str | Path | None]:
-    """Where the AV or AR is that a pair's name or its own means, and the pair's base."""
-    if not (bundled(name) or Path(name).expanduser()).is_dir() or (resolve(name) / role).is_dir():
-        av, ar, base = pair_paths(name)
-        return (av if role == "av" else ar), base
-    if not (resolve(name) / contracts.FILE).is_file():
-        raise UserError(f"{name} is no pair, no AV and no AR: there is nothing to go on from")
-    return name, None
 
 
 def going_on(part: Verbalizer | Reconstructor, common: Mapping[str, Any], start: str) -> Any:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from .wordlists import read
+
 LIMIT = 420
 
 
@@ -16,65 +18,18 @@ class Claim:
     span: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
+_DATA = read("claims.json")
 # The lines of an explanation: kinds in their order, each with its phrase. The last line is put together by `_ending`.
-LINES: tuple[dict[str, str], ...] = (
-    {
-        "genre": "{}",
-        "language": "in {}",
-        "beginning": "{} beginning",
-        "register": "{} wording",
-        "tense": "{} tense",
-        "person": "person {}",
-        "topic": "about {}",
-        "name": "naming {}",
-    },
-    {
-        "question": "asked {}",
-        "answer": "answer {}",
-        "quantity": "{}",
-        "number": "last {}",
-        "subject": "subject {}",
-        "verb": "verb {}",
-        "object": "object {}",
-        "opening": "begins {}",
-    },
-    {"speaker": "the {}", "turn": "{} turn", "container": "{}", "clause": "{}", "quotation": '"{}"'},
-    {"token": "Ends on {}", "role": "{}", "certainty": "next is {}", "next": "{}"},
-)
+LINES: tuple[dict[str, str], ...] = tuple(_DATA["lines"])
 KINDS = tuple(kind for line in LINES for kind in line)
 # What is left out first where an explanation would pass LIMIT.
-DROPPED = (
-    "register",
-    "person",
-    "tense",
-    "quantity",
-    "number",
-    "opening",
-    "object",
-    "verb",
-    "subject",
-    "question",
-    "name",
-)
+DROPPED: list[str] = _DATA["dropped"].split()
 UNKNOWN = "what comes next is not known"
-
-# Alternatives are told until this much of the probability is, and none below the floor.
-CERTAINTY = ((0.85, "almost surely"), (0.5, "very likely"), (0.25, "likely"), (0.1, "perhaps"), (0.0, "open, say"))
+# How sure a next token is, in words: the first whose probability it has.
+CERTAINTY: list[tuple[float, str]] = _DATA["certainty"]
 
 # What a value looks like, where any words will not do: parts are told apart by it.
-_VALUES = {
-    "language": r"[A-Z].*",
-    "beginning": r"the very|near the",
-    "register": r"\w+",
-    "tense": r"\w+",
-    "verb": r"(?!to come\Z).+",
-    "quantity": r"(?:two|three|several|many) numbers",
-    "number": r"\d.*",
-    "speaker": r"user|assistant|system",
-    "turn": r"\w+",
-    "container": r"in (?:speech|brackets|an? (?:list item|line\b.*|entry|row of cells))|between (?:speeches|turns)",
-    "clause": r"(?:early|midway|late) in .+|(?:opening|before) a new .+",
-}
+_VALUES: dict[str, str] = _DATA["values"]
 _PARTS = [
     (kind, re.compile(phrase.format(f"(?P<value>{_VALUES.get(kind, '.+')})")))
     for line in LINES[:3]

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+
+import pyarrow as pa
 
 from thinkaloud.activations import read_manifest, write_explanations
 from thinkaloud.activations.store import explanations_path, read_shard
@@ -54,9 +57,17 @@ def write_one(directory: str | Path, writer: Writer, shard: int) -> int:
 
 def contexts(directory: str | Path, shard: int) -> list[Context]:
     """What a writer sees of a shard's rows."""
-    table = read_shard(directory, shard, COLUMNS)
-    columns = (table.column(name).to_pylist() for name in COLUMNS)
-    return [
-        Context(text, token, tuple(zip(tokens, probs, strict=True)), chat)
-        for text, token, chat, tokens, probs in zip(*columns, strict=True)
-    ]
+    return contexts_of(read_shard(directory, shard, COLUMNS))
+
+
+def contexts_of(table: pa.Table) -> list[Context]:
+    """What a writer sees of each row of a table; without M's next tokens where it has none."""
+    columns = {name for name in table.column_names if table[name].null_count < len(table)}
+    if missing := {"text", "token"} - columns:
+        raise UserError(f"a writer needs the columns text and token, found no {min(missing)}: extract again")
+    nexts = repeat(())
+    if {"next_tokens", "next_probs"} <= columns:
+        pairs = zip(table["next_tokens"].to_pylist(), table["next_probs"].to_pylist(), strict=True)
+        nexts = (tuple(zip(tokens, probs, strict=True)) for tokens, probs in pairs)
+    chats = table["chat"].to_pylist() if "chat" in columns else repeat(False)
+    return list(map(Context, table["text"].to_pylist(), table["token"].to_pylist(), nexts, chats))

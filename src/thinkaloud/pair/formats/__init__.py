@@ -1,7 +1,7 @@
 """Loading and saving an AV or AR, in whichever format it is."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from safetensors.torch import save_file
@@ -97,6 +97,25 @@ def load(
     tokenizer = load_tokenizer(folder if (folder / "tokenizer_config.json").is_file() else source)
     head = () if weight is None else (official.head_from(weight).to(pick_device(device)),)
     return model, *head, tokenizer, contract
+
+
+class Half:
+    """An AV or an AR, of a folder or a hub name."""
+
+    role: ClassVar[str]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        base: str | Path | None = None,
+        device: str | None = None,
+        dtype: Any = None,
+        bases: Bases | None = None,
+    ) -> Self:
+        """Load it: a checkpoint in the official layout, or an adapter over its `base`, which is shared in `bases`."""
+        return cls(*load(path, cls.role, base=base, device=device, dtype=dtype, bases=bases))
 
 
 def save(part: Any, folder: Path, store: str | None = None) -> None:
