@@ -193,6 +193,15 @@ def test_documents_of_the_pocket_world_are_of_the_kind_asked_for_and_each_once()
     assert [d.text for d in some(documents("pocket", "text", 1))] != [d.text for d in texts]
 
 
+def test_documents_of_a_corpus_come_in_an_order_that_the_seed_draws(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": f"{source}/{i}", "text": f"{source} {i}"}) for source in "ab" for i in range(50)]
+    (tmp_path / "sorted.jsonl").write_text("\n".join(lines) + "\n")
+    first, again, other = ([d.id for d in documents(str(tmp_path), "text", seed)] for seed in (0, 0, 1))
+    assert sorted(first) == sorted(json.loads(line)["id"] for line in lines)
+    assert first == again != other
+    assert {name[0] for name in first[:20]} == {"a", "b"}, "a limit takes some of each source"
+
+
 def test_long_texts_are_cut_and_special_tokens_never_chosen() -> None:
     tokenizer = tiny.tokenizer()
     how = (tokenizer, special_ids(tokenizer), 40, 100, 0)

@@ -36,6 +36,7 @@ PREFIX = 200  # characters of the document that a row shows
 QUOTED = 512  # tokens before and with the one that is read in which quotations are looked for
 MIN_POSITION = 4  # a model's first tokens have vectors unlike all others
 SCANNED = 100_000  # documents passed in search of a kind before it counts as not there
+SHUFFLED = 20_000  # documents whose order is drawn
 
 Record = dict[str, Any]
 READ = {"kind": pa.string(), "doc_id": pa.string(), "ids": pa.list_(pa.int32()), "positions": pa.list_(pa.int32())}
@@ -200,15 +201,25 @@ def _facts(config: Survey, nla: NLA, baseline: Baseline, table: pd.DataFrame) ->
 
 
 def documents(name: str, kind: str, seed: int) -> Iterator[Document]:
-    """The texts or the chats of a corpus, or those of the pocket world that no pair was trained on, each once."""
+    """The texts or the chats of a corpus, or those of the pocket world that no pair was trained on, each once.
+
+    Their order is drawn by the seed: a file goes by source, and a limit would take the first of them alone.
+    """
 
     def made() -> Iterator[Document]:
         for i, episode in enumerate(episodes(seed + 3_000_017, SCANNED, "heldout")):
             yield Document(f"world-{i}", text=None if episode.messages else episode.text, messages=episode.messages)
 
-    seen: set[str] = set()
-    for document in islice(made() if name == "pocket" else read_corpus(name), SCANNED):
-        said = document.text or str(document.messages)
-        if (document.messages is not None) == (kind == "chat") and said not in seen:
-            seen.add(said)
-            yield document
+    def once() -> Iterator[Document]:
+        seen: set[str] = set()
+        for document in islice(made() if name == "pocket" else read_corpus(name), SCANNED):
+            said = document.text or str(document.messages)
+            if (document.messages is not None) == (kind == "chat") and said not in seen:
+                seen.add(said)
+                yield document
+
+    there = once()
+    if name != "pocket":  # whose episodes are drawn already
+        first = list(islice(there, SHUFFLED))
+        yield from (first[i] for i in np.random.default_rng(seed).permutation(len(first)))
+    yield from there
