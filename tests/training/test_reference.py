@@ -184,6 +184,7 @@ for sharded in (False, True):
     }
 with open(f"{out}/{rank}.json", "w") as file:
     json.dump(said, file)
+dist.barrier()  # who leaves while the other still talks to it may be aborted
 dist.destroy_process_group()
 """
 
