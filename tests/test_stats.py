@@ -395,3 +395,10 @@ def test_columns_that_do_not_fit_are_refused() -> None:
         mean(np.ones((1, 2)))
     with pytest.raises(UserError, match="a cluster for each of 2 rows, found 1"):
         estimate(mean([1.0, 2.0]), ["a"])
+
+
+def test_of_two_or_three_clusters_the_interval_is_students() -> None:
+    for values in ([1.0, 2.0], [1.0, 2.0, 4.0], [0.1, 0.7, 0.2]):
+        found = estimate(mean(values), range(len(values)))
+        half = stats.t.isf(0.025, len(values) - 1) * stats.sem(values)
+        assert [found.low, found.high] == pytest.approx([np.mean(values) - half, np.mean(values) + half])

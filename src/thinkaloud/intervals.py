@@ -172,6 +172,8 @@ def _jackknife(left: np.ndarray) -> tuple[float, float]:
         return NAN, NAN
     added = left - left.mean()
     error = np.sqrt(added @ added * (n - 1) / n)
+    if n < 4:  # of so few there is no unbiased kurtosis
+        return float(error), float(n - 1)
     fourth = (added**4).mean() / (added**2).mean() ** 2
     excess = np.nan_to_num((n - 1) * ((n + 1) * (fourth - 3) + 6) / ((n - 2) * (n - 3)))
     return float(error), float(np.clip(2 * n / max(2 + excess, 1e-9), 1, n - 1))
