@@ -71,10 +71,12 @@ def test_vectors_are_drawn_from_the_whole_split_by_the_seed(data: Path) -> None:
     split = np.array(whole.column("split"))
     mine = whole.filter(split == "train")
     order = np.random.Generator(np.random.Philox(key=[3, 1])).permutation(len(mine))[:7]
-    vectors, texts = load_vectors(data, 3, 7, True)
+    vectors, texts, written = load_vectors(data, 3, 7, contexts=True, written=True)
     assert np.array_equal(vectors.numpy(), mine.vectors.numpy()[order])
     assert texts == [mine.column("text")[i] for i in order]
-    everything, _ = load_vectors(data, 3, 10**6, False)
+    assert written == [mine.column("explanation")[i] for i in order]
+    everything, *none = load_vectors(data, 3, 10**6)
+    assert none == [[], []]
     assert np.array_equal(everything.numpy(), whole.vectors.numpy()[split == "train"])
 
 
@@ -94,7 +96,7 @@ def peak():
 load_held({str(made)!r}, 2)
 Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
 before = peak()
-vectors, _ = load_vectors({str(made)!r}, 0, 10, False)
+vectors, *_ = load_vectors({str(made)!r}, 0, 10)
 assert len(vectors) == 10
 print((peak() - before) // 1024)
 """

@@ -438,6 +438,16 @@ def test_the_ar_learns_from_the_mean_over_texts(name: str, micro_tokens: int) ->
     assert not found.requires_grad
 
 
+def test_texts_with_a_weight_add_so_much_of_their_gradient() -> None:
+    reward_model, other = RewardModel(reader(), config()), reader()
+    reward_model.score(TEXTS[:2], TARGETS[:2], 100)
+    reward_model.score(TEXTS[2:], TARGETS[2:], 100, weight=0.25)
+    each = plain_mse(other)
+    (each[:2].mean() + 0.25 * each[2:].mean()).backward()
+    assert_same(gradients(reward_model.reconstructor.backbone), gradients(other.backbone))
+    assert_same(gradients(reward_model.reconstructor.head), gradients(other.head))
+
+
 def test_an_ar_that_is_frozen_scores_alike_and_learns_nothing() -> None:
     reward_model = RewardModel(reader(learns=False), config())
     torch.testing.assert_close(reward_model.score(TEXTS, TARGETS, 100), plain_mse(reader()).detach(), atol=1e-5, rtol=0)

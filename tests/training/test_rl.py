@@ -105,6 +105,29 @@ def test_a_run_learns_and_its_folder_is_a_pair(pair: Path, data: Path, tmp_path:
     assert all({"prefix", "read", "finish", "fve", "fve_frozen"} < line.keys() for line in samples)
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_an_ar_that_reads_written_texts_too_does_not_forget_them(pair: Path, data: Path, tmp_path: Path) -> None:
+    def last(out: str, **changes: Any) -> dict[str, Any]:
+        return log(train(config(pair, data, tmp_path / out, steps=12, eval_every=12, **changes)))[-1]
+
+    with_them, without = last("with", ar_written=1.0), last("without", ar_written=1e-9)
+    assert with_them["heldout_fve_written"] > without["heldout_fve_written"] + 0.02
+    assert with_them["mse_written"] < without["mse_written"]
+
+
+def test_texts_that_the_ar_learns_from_may_not_change(pair: Path, data: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "data"
+    shutil.copytree(data, mine)
+    begun = config(pair, mine, tmp_path / "run", steps=2, ar_written=0.5)
+    train(begun, stop=lambda: True)
+    (mine / "explanations-00000.parquet").unlink()
+    with pytest.raises(UserError, match="has no explanations yet"):
+        train(begun.but(out=str(tmp_path / "another")))
+    write_all(mine, HeuristicWriter(["topic"]))
+    with pytest.raises(UserError, match=r"begun with data.digest = "):
+        train(begun)
+
+
 GOLDEN = {
     "reward": [-1.89343, -1.90904, -1.82923, -1.91201, -1.69166, -1.4305],
     "kl": [0.0, 0.09228, 0.22892, 0.23218, 0.18898, 0.13509],
@@ -126,6 +149,7 @@ def test_a_short_run_goes_as_it_always_went(pair: Path, data: Path, tmp_path: Pa
         pytest.param({}, id="full"),
         pytest.param({"mode": "adapter", "adapter_rank": 4, "kl_form": "full"}, id="adapter", marks=pytest.mark.slow),
         pytest.param({"reward": "log_mse", "checkpointing": True}, id="checkpointing", marks=pytest.mark.slow),
+        pytest.param({"ar_written": 0.5}, id="written", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("one_thread")
@@ -627,6 +651,8 @@ def test_vectors_that_cannot_be_read_leave_nothing(pair: Path, data: Path, tmp_p
         ({"steps": 0}, "steps must be 1 or more, found 0"),
         ({"lr": 0.0}, "optim.lr must be a positive number, found 0.0"),
         ({"kl": -1.0}, "kl.coef must be 0 or more, found -1.0"),
+        ({"ar_written": -1.0}, "optim.ar_written must be 0 or more, found -1.0"),
+        ({"ar_written": 0.5, "ar_lr": 0.0}, "ar_written 0.5 needs an AR that learns: ar_lr is 0"),
         ({"temperature": float("inf")}, "rollout.temperature must be a positive number, found inf"),
         ({"max_tokens": 4}, "max_tokens 4 is below the shortest explanation that closes"),
         ({"max_tokens": 5000}, "max_tokens 5000 do not fit behind the prompt"),

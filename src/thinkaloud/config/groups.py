@@ -45,10 +45,15 @@ class RLOptim(Optim):
     """Steps of linear warm-up."""
     ar_lr: float | None = None
     """Learning rate of the AR (`lr` is the AV's); default: by the size of the model. 0 keeps the AR frozen."""
+    ar_written: float = 0.0
+    """Weight of the written explanations of a step's vectors in the AR's regression, against 1 for the AV's own: above
+    0 the AR does not forget the language of its warm start. The data needs explanations then."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(0, "ar_lr")
+        self.at_least(0, "ar_lr", "ar_written")
+        if self.ar_written and self.ar_lr == 0:
+            raise UserError(f"{self.called}.ar_written {self.ar_written:g} needs an AR that learns: ar_lr is 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,33 +74,44 @@ def load_rows(directory: str | Path, split: str, seed: int, limit: int | None = 
     seed = seed if split == "train" else _HELD_KEY
     columns = ["doc_id", "explanation"] + (["text"] if split == "heldout" else [])
     found = drawn(directory, split, seed, limit, columns)
+    texts = _explanations(directory, found)
+    prefixes = found.column("text") if split == "heldout" else [""] * len(texts)
+    return Rows(found.vectors, texts, found.baseline(split), prefixes), found
+
+
+def _explanations(directory: str | Path, found: Activations) -> list[str]:
+    """The written explanations of loaded rows; UserError where one is missing."""
     texts = found.column("explanation")
     empty = sum(not text for text in texts)
     if empty == len(texts):
         raise UserError(f"{directory} has no explanations yet: run thinkaloud explain --data {directory}")
     if empty:
         raise UserError(f"{directory}: {empty} of {len(texts)} rows have no explanation; run thinkaloud explain again")
-    prefixes = found.column("text") if split == "heldout" else [""] * len(texts)
-    return Rows(found.vectors, texts, found.baseline(split), prefixes), found
+    return texts
 
 
 @dataclass(frozen=True)
 class Held:
-    """Held-out vectors [n, d] float32, the texts up to them, and the baseline of the split."""
+    """Held-out vectors [n, d] float32, the texts up to them, their written explanations where these were asked for, and
+    the baseline of the split.
+    """
 
     vectors: Float[Tensor, "n d"]
     prefixes: list[str]
+    written: list[str]
     baseline: Baseline
 
 
-def load_held(directory: str | Path, limit: int) -> tuple[Held, Held]:
+def load_held(directory: str | Path, limit: int, written: bool = False) -> tuple[Held, Held]:
     """At most `limit` held-out vectors, the same for every run, in two parts that share no document.
 
     The first is for choosing (the best step, when to stop), the second for the figures that are reported. UserError
     where all are of one document.
     """
-    found = drawn(directory, "heldout", _HELD_KEY, limit, ["doc_id", "text"])
+    columns = ["doc_id", "text", *(["explanation"] if written else [])]
+    found = drawn(directory, "heldout", _HELD_KEY, limit, columns)
     docs, texts, baseline = found.column("doc_id"), found.column("text"), found.baseline("heldout")
+    said = _explanations(directory, found) if written else []
     order = sorted(set(docs), key=lambda doc: blake2b(str(doc).encode(), digest_size=8).digest())
     if len(order) < 2:
         raise UserError(
@@ -109,16 +120,23 @@ def load_held(directory: str | Path, limit: int) -> tuple[Held, Held]:
         )
     choosing = set(order[1::2])
     parts = [[i for i, doc in enumerate(docs) if (doc in choosing) == first] for first in (True, False)]
-    first, second = (Held(found.vectors[mine], [texts[i] for i in mine], baseline) for mine in parts)
+    first, second = (
+        Held(found.vectors[mine], [texts[i] for i in mine], [said[i] for i in mine if written], baseline)
+        for mine in parts
+    )
     return first, second
 
 
 def load_vectors(
-    directory: str | Path, seed: int, limit: int | None, contexts: bool
-) -> tuple[Float[Tensor, "n d"], list[str]]:
-    """The training vectors, float32, or `limit` of them drawn by `seed`; with `contexts`, the texts up to them too."""
-    found = drawn(directory, "train", seed, limit, ["text" if contexts else "split"])
-    return found.vectors, found.column("text") if contexts else []
+    directory: str | Path, seed: int, limit: int | None, contexts: bool = False, written: bool = False
+) -> tuple[Float[Tensor, "n d"], list[str], list[str]]:
+    """The training vectors, float32, or `limit` of them drawn by `seed`; the texts up to them and their written
+    explanations, where these are asked for.
+    """
+    columns = ["split", *(["text"] if contexts else []), *(["explanation"] if written else [])]
+    found = drawn(directory, "train", seed, limit, columns)
+    texts = found.column("text") if contexts else []
+    return found.vectors, texts, _explanations(directory, found) if written else []
 
 
 def drawn(directory: str | Path, split: str, seed: int, limit: int | None, columns: Sequence[str]) -> Activations:

@@ -34,8 +34,10 @@ class RewardModel:
         if config.compute.compile:
             families.compile_blocks(self.module["backbone"], self.start.module["backbone"])
 
-    def score(self, texts: Sequence[str], vectors: Float[Tensor, "n d"], micro_tokens: int) -> Float[Tensor, " n"]:
-        """Direction MSE of each text's vector; where the AR learns, the gradient of their mean is added.
+    def score(
+        self, texts: Sequence[str], vectors: Float[Tensor, "n d"], micro_tokens: int, weight: float = 1.0
+    ) -> Float[Tensor, " n"]:
+        """Direction MSE of each text's vector; where the AR learns, the gradient of their mean times `weight` is added.
 
         One forward pass serves both: it is the reward, and what the regression goes back through.
         """
@@ -47,7 +49,7 @@ class RewardModel:
                     pred = self.reconstructor.predict(*pad([encoded[i] for i in rows], self.device))
                 mse = direction_mse(pred, vectors[rows].to(self.device))
                 if self.learns:
-                    (mse.sum() / len(texts)).backward()
+                    (mse.sum() * (weight / len(texts))).backward()
             out[rows] = mse.detach().cpu()
         return out
 

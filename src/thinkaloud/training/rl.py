@@ -104,8 +104,11 @@ class _Run:
         self.out = Path(config.out)
         self.policy, self.reward_model = Policy(setup.verbalizer, config), RewardModel(setup.reconstructor, config)
         contexts = any(term.contexts for _, term in self.terms)
-        self.vectors, self.contexts = load_vectors(config.data, config.seed, config.rows, contexts)
-        self.selection, self.held = load_held(config.data, config.eval.rows)
+        written = config.optim.ar_written > 0
+        self.vectors, self.contexts, self.written = load_vectors(
+            config.data, config.seed, config.rows, contexts, written
+        )
+        self.selection, self.held = load_held(config.data, config.eval.rows, written)
         self.module = nn.ModuleDict({"av": setup.verbalizer.model, "ar": self.reward_model.module})
         self.trainer = Trainer(
             self.out,
@@ -195,7 +198,8 @@ class _Run:
             raise UserError(_all_failed(said, config))
         size = config.rollout.group_size
         targets = vectors.repeat_interleave(size, dim=0)
-        mse = self.micro_tokens.fit(lambda tokens: self._read(said, valid, targets, tokens))
+        written = [self.written[row] for row in rows] if self.written else []
+        mse, mse_written = self.micro_tokens.fit(lambda tokens: self._read(said, valid, targets, written, tokens))
         contexts = [self.contexts[row] for row in rows for _ in range(size)] if self.contexts else []
         rollouts = Rollouts(said, valid, targets, mse, contexts, config, lambda other: self._mse_of(other, targets))
         reward, terms = rewards.total(self.terms, rollouts)
@@ -206,6 +210,7 @@ class _Run:
             "reward": float(reward.mean()),
             **terms,
             "mse": float(mse[valid].mean()),
+            **({"mse_written": mse_written} if written else {}),
             "train_fve": 1 - float(mse.mean()) / v if v > 0 else None,
             "kl": float(stats.kl.mean()),
             "entropy": -float(stats.logprobs.mean()),
@@ -232,17 +237,21 @@ class _Run:
         }
 
     def _read(
-        self, said: Sequence[Explanation], valid: Tensor, targets: Tensor, micro_tokens: int
-    ) -> Float[Tensor, " n"]:
+        self, said: Sequence[Explanation], valid: Tensor, targets: Tensor, written: Sequence[str], micro_tokens: int
+    ) -> tuple[Float[Tensor, " n"], float]:
         """Direction MSE of the valid explanations by the AR, whose gradient is added; of the others `fail_mse`.
 
-        It begins by dropping the AR's gradients, so that it can be called again where it failed.
+        The second is the mean of the texts `written` of the same vectors, in order and one each, if there are any;
+        their gradient is added too, with the weight `ar_written`. It begins by dropping the AR's gradients, so that it can be called again where it failed.
         """
         self.reward_model.module.zero_grad(set_to_none=True)
         which = valid.nonzero()[:, 0].tolist()
         mse = torch.full((len(said),), self.config.reward.fail_mse)
         mse[which] = self.reward_model.score([said[i].text for i in which], targets[which], micro_tokens)
-        return mse
+        if not written:
+            return mse, math.nan
+        vectors, weight = targets[:: self.config.rollout.group_size], self.config.optim.ar_written
+        return mse, float(self.reward_model.score(written, vectors, micro_tokens, weight).mean())
 
     def _mse_of(self, said: Sequence[Explanation], targets: Tensor) -> Float[Tensor, " n"]:
         """Direction MSE of other explanations of the step's vectors, without a gradient."""

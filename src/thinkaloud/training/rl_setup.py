@@ -132,9 +132,10 @@ def check_data(nla: NLA, data: str, manifest: Mapping[str, Any]) -> None:
 
 def identity(setup: Setup) -> dict[str, Any]:
     """What makes the run this run: its pair's contracts and weights, those of the models that adapters stand on, its
-    data without explanations, and by what code it was begun.
+    data (without explanations, unless the AR learns from these), and by what code it was begun.
     """
     paths = setup.paths
+    digest = run_folder.digest if setup.config.optim.ar_written else run_folder.vectors_digest
     commits = {part: revision(resolve(path)) for part, path in paths.items()}
     data = {name: setup.manifest.get(name) for name in ("site", "d_model", "model", "corpus", "options", "counts")}
     return {
@@ -142,7 +143,7 @@ def identity(setup: Setup) -> dict[str, Any]:
         "ar": contracts.to_dict(setup.reconstructor.contract) | {"weights": weights_hash(paths["ar"])},
         "bases": {part: fingerprint(path) for part, path in paths.items() if part.endswith("_base")},
         "revisions": {part: commit for part, commit in commits.items() if commit},
-        "data": data | {"digest": run_folder.vectors_digest(setup.config.data)},
+        "data": data | {"digest": digest(setup.config.data)},
         **provenance(),
     }
 

@@ -12,7 +12,7 @@ from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.evals.prose import measures
 from thinkaloud.explanation import Explanation
-from thinkaloud.pair.scores import fve
+from thinkaloud.pair.scores import direction_mse, fve
 from thinkaloud.training.data import Held
 from thinkaloud.training.policy import Policy
 from thinkaloud.training.reward_model import RewardModel, explanation_mse, valid_explanations
@@ -35,7 +35,8 @@ def validate(
     """Figures of greedy explanations of the selection vectors and, behind them, the reported ones; a table of texts.
 
     The first figures are those of the selection documents, by which the best step is chosen and a run is stopped. The
-    second are for the log, on other documents: `heldout_fve_frozen` is by the AR as it was at the start, what the words
+    second are for the log, on other documents (`heldout_fve_written`, where the data's explanations are read, is the
+    live AR's on those): `heldout_fve_frozen` is by the AR as it was at the start, what the words
     say to a reader that did not learn with the AV; `heldout_kl` is the exact KL to the AV at the start where each token
     of these texts is predicted, nats a token. A failed explanation counts as `fail_mse`.
     """
@@ -52,6 +53,10 @@ def validate(
         **figures,
         "heldout_kl": float(kl.mean()),
     }
+    if reported.written:
+        read = partial(reward_model.reconstruct, batch_tokens=micro_tokens)
+        written = direction_mse(read(reported.written), reported.vectors)
+        logged["heldout_fve_written"] = fve(float(written.mean()), reported.baseline)
     table = [
         {
             "prefix": reported.prefixes[i][-200:],
