@@ -85,7 +85,7 @@ class Pass:
             watch(done, tokens)
         ready = torch.cuda.Event() if self.device.type == "cuda" else None
         if ready is not None:
-            ready.record()
+            ready.record(torch.cuda.current_stream(self.device))  # without it, that of the first GPU
 
         def result() -> Picked:
             if ready is not None:
