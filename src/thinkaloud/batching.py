@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 
 
+def default_batch_tokens(device: str) -> int:
+    """Tokens in a batch that fill a device of this type without filling its memory."""
+    return 32768 if device == "cuda" else 4096
+
+
 def length_batches(lengths: Sequence[int], budget: int, equal: bool = False) -> list[list[int]]:
     """Indices of the sequences of each batch, longest first: rows × longest length ≤ `budget`, at least one row.
 

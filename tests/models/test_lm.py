@@ -30,7 +30,9 @@ def test_each_token_is_the_likeliest(name: str) -> None:
         assert not ends & set(made.ids)
         assert made.cut == (len(made.ids) == 12)
         assert made.cut or following in ends
-    assert lm.greedy(model, tokenizer, PROMPTS, 12, ends, batch=1) == lm.greedy(model, tokenizer, PROMPTS, 12, ends)
+    assert lm.greedy(model, tokenizer, PROMPTS, 12, ends, batch_tokens=1) == lm.greedy(
+        model, tokenizer, PROMPTS, 12, ends
+    )
 
 
 def test_it_ends_where_the_context_does() -> None:

@@ -257,7 +257,7 @@ def test_the_pocket_model_works_problems() -> None:
             said = tokenizer.decode(s.ids[s.marks["answer"] : s.marks["answer end"] + 1])
             assert answer_in(said)[0] == s.answer  # type: ignore[index]
     # Batches of one, without padding, come to the same.
-    assert solve(model, tokenizer, problems, 64, batch=1) == solved
+    assert [solve(model, tokenizer, [problem], 64)[0] for problem in problems] == solved
 
 
 def test_a_problem_that_fills_the_context_is_refused() -> None:

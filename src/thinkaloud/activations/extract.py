@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from thinkaloud import families, loading
 from thinkaloud.activations.corpus import Document, split_of
-from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
+from thinkaloud.activations.forward import Pass, Picked
 from thinkaloud.activations.positions import parse_positions, special_ids
 from thinkaloud.activations.store import with_defaults
 from thinkaloud.activations.table import Activations
 from thinkaloud.activations.tokens import Reader, Window, encode, places_drawn, windows_to_read
+from thinkaloud.batching import default_batch_tokens
 from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.site import Site
@@ -70,7 +71,7 @@ def extract(
             named = parse_positions(positions, len(ids or ()))
             places += [w.positions_of(named) for w in mine]
     run = Pass(model, site, next_tokens)
-    picked = run([w.ids for w in windows], places, batch_tokens or default_batch_tokens(run.device))()
+    picked = run([w.ids for w in windows], places, batch_tokens or default_batch_tokens(run.device.type))()
     vectors = picked.vectors.float()
     return Activations(vectors, rows_table(windows, places, picked, vectors, Reader(tokenizer), Extract.heldout), site)
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from thinkaloud import families, hooks
-from thinkaloud.batching import length_batches
+from thinkaloud.batching import default_batch_tokens, length_batches
 from thinkaloud.models import lm
 from thinkaloud.site import Site
 
@@ -27,11 +27,6 @@ class Picked:
     vectors: Float[Tensor, "n d"]
     next_ids: Int[Tensor, "n k"] | None = None
     next_probs: Float[Tensor, "n k"] | None = None
-
-
-def default_batch_tokens(device: torch.device) -> int:
-    """Tokens in a batch that fill the device without filling its memory."""
-    return 32768 if device.type == "cuda" else 4096
 
 
 def length_bound(model: nn.Module) -> bool:
@@ -117,4 +112,4 @@ def vectors_at(
 ) -> Float[Tensor, "n d"]:
     """The activations at these positions of token sequences, in order: float32, unscaled."""
     run = Pass(model, site)
-    return run(sequences, positions, default_batch_tokens(run.device))().vectors.float()
+    return run(sequences, positions, default_batch_tokens(run.device.type))().vectors.float()

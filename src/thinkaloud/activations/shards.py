@@ -22,10 +22,11 @@ from thinkaloud import families, ledger, loading
 from thinkaloud.activations import store
 from thinkaloud.activations.corpus import LONG, PAGE, Corpus, Document
 from thinkaloud.activations.extract import rows_table
-from thinkaloud.activations.forward import Pass, Picked, default_batch_tokens
+from thinkaloud.activations.forward import Pass, Picked
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.tokens import Reader, Window, encode, places_drawn, windows_of
 from thinkaloud.atomic import sweep, write_json
+from thinkaloud.batching import default_batch_tokens
 from thinkaloud.config.data import Extract
 from thinkaloud.errors import UserError
 from thinkaloud.fingerprint import module_hash, revision
@@ -58,7 +59,7 @@ def extract_to(
     """
     check(config, families.text_model(model).config, site)
     run = Pass(model, site, config.next_tokens)
-    config = replace(config, batch_tokens=config.batch_tokens or default_batch_tokens(run.device))
+    config = replace(config, batch_tokens=config.batch_tokens or default_batch_tokens(run.device.type))
     settings = {
         "site": site.to_dict(),
         "corpus": corpus.name,

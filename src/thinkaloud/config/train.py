@@ -145,7 +145,7 @@ class RL(Nested):
     nla: str
     """The pair to start from: pocket, a folder with av and ar in it, or a hub name."""
     data: str
-    """Folder of an extraction (`thinkaloud extract`); written explanations are not needed, but for `optim.ar_written`."""
+    """Folder of an extraction (`thinkaloud extract`); written explanations are needed for `optim.ar_written` alone."""
     out: str
     """Run folder to write; it becomes a pair. An interrupted run in it goes on where it stopped."""
     steps: int = 150

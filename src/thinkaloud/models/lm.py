@@ -9,7 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from thinkaloud import families
+from thinkaloud.batching import default_batch_tokens, length_batches
 
+CACHED = 4  # tokens in the cache for one of a forward pass
 HEAD_ROWS = 1024  # rows of logits held at once: 0.6 GB in float32 at a vocabulary of 152k
 
 
@@ -38,15 +40,18 @@ def greedy(
     prompts: Sequence[Sequence[int]],
     max_tokens: int,
     ends: Collection[int] | None = None,
-    batch: int = 16,
+    batch_tokens: int | None = None,
 ) -> list[Continuation]:
-    """The likeliest continuation of each prompt, up to one of `ends` (by default `turn_ends`) or `max_tokens`."""
+    """The likeliest continuation of each prompt, up to one of `ends` (by default `turn_ends`) or `max_tokens`.
+
+    `batch_tokens` are those of the prompts and continuations that are held at once, by default what fits the device.
+    """
     device, ends = next(model.parameters()).device, turn_ends(model, tokenizer) if ends is None else ends
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends)
     out = [Continuation([], True)] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    for start in range(0, len(order), batch):
-        some = order[start : start + batch]
+    # A cached token takes a fraction of what one in a forward pass does.
+    budget = batch_tokens or CACHED * default_batch_tokens(device.type)
+    for some in length_batches([len(prompt) + max_tokens for prompt in prompts], budget):
         width = max(len(prompts[i]) for i in some)
         fill = [width - len(prompts[i]) for i in some]
         ids = torch.tensor([[pad] * f + list(prompts[i]) for f, i in zip(fill, some, strict=True)], device=device)

@@ -19,7 +19,8 @@ import numpy as np
 import tyro
 
 from thinkaloud import loading
-from thinkaloud.activations.forward import Pass, default_batch_tokens
+from thinkaloud.activations.forward import Pass
+from thinkaloud.batching import default_batch_tokens
 from thinkaloud.models import lm
 from thinkaloud.pocket.chat import END
 from thinkaloud.pocket.world import FAMILIES, Episode, Fact, episodes, wordings
@@ -77,7 +78,7 @@ def rows(
         wanted.append([index for *_, index in found])
         keys += [(episode.family, name, at) for name, _, at, _ in found]
         values += [value for _, value, _, _ in found]
-    vectors = run(encoded["input_ids"], wanted, default_batch_tokens(run.device))().vectors.float().numpy()
+    vectors = run(encoded["input_ids"], wanted, default_batch_tokens(run.device.type))().vectors.float().numpy()
     rows_of = defaultdict(list)
     for row, key in enumerate(keys):
         rows_of[key].append(row)
@@ -125,7 +126,7 @@ def solved(model: Any, tokenizer: Any, n: int, seed: int = 0, max_tokens: int = 
     asked = [tokenizer(question_of(episode))["input_ids"] for episode in some]
     ends = (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END))
     right = 0
-    for episode, made in zip(some, lm.greedy(model, tokenizer, asked, max_tokens, ends, batch=1), strict=True):
+    for episode, made in zip(some, lm.greedy(model, tokenizer, asked, max_tokens, ends, batch_tokens=1), strict=True):
         said = ANSWER.search(tokenizer.decode(made.ids))
         answer = next(fact.value for fact in episode.facts if fact.name == "answer")
         right += said is not None and said.group(1) == answer

@@ -207,10 +207,10 @@ def line_end(text: str, found: tuple[Decimal, int, int] | None) -> int:
     return stop if stop >= 0 else len(text)
 
 
-def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: int, batch: int = 16) -> list[Solution]:
+def solve(model: Any, tokenizer: Any, problems: Sequence[Problem], max_tokens: int) -> list[Solution]:
     """M's own greedy solutions, each up to its end of text or turn, or to the end of the line that holds its answer."""
     asked = [_encoded(problem, model, tokenizer) for problem in problems]
-    written = lm.greedy(model, tokenizer, asked, max_tokens, batch=batch)
+    written = lm.greedy(model, tokenizer, asked, max_tokens)
     return [parsed(p, a, w.ids, w.cut, tokenizer) for p, a, w in zip(problems, asked, written, strict=True)]
 
 

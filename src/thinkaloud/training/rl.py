@@ -242,7 +242,8 @@ class _Run:
         """Direction MSE of the valid explanations by the AR, whose gradient is added; of the others `fail_mse`.
 
         The second is the mean of the texts `written` of the same vectors, in order and one each, if there are any;
-        their gradient is added too, with the weight `ar_written`. It begins by dropping the AR's gradients, so that it can be called again where it failed.
+        their gradient is added too, with the weight `ar_written`. It begins by dropping the AR's gradients, so that it
+        can be called again where it failed.
         """
         self.reward_model.module.zero_grad(set_to_none=True)
         which = valid.nonzero()[:, 0].tolist()

@@ -12,7 +12,7 @@ from thinkaloud.models import lm
 from thinkaloud.pair.nla import NLA
 from thinkaloud.studies.folder import Folder
 
-AT_ONCE = 128  # chats that are written together
+AT_ONCE = 512  # chats whose turns are written together: each turn waits for the longest
 
 Messages = Sequence[dict[str, Any]]
 
@@ -22,7 +22,7 @@ def regenerated(chats: Sequence[Document], nla: NLA, folder: Folder, reply_token
     tokenizer = nla.model_tokenizer
 
     def replies(prompts: list[list[int]]) -> list[str]:
-        made = lm.greedy(nla.model, tokenizer, prompts, reply_tokens, batch=AT_ONCE)
+        made = lm.greedy(nla.model, tokenizer, prompts, reply_tokens)
         return [tokenizer.decode(one.ids, skip_special_tokens=True) for one in made]
 
     def make(some: Sequence[Document], _: int) -> list[dict[str, Any]]:
