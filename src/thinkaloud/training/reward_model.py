@@ -1,18 +1,17 @@
 """The AR as reward model: direction MSE of each explanation, the gradient of its regression, which ones are valid."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from thinkaloud import families
 from thinkaloud.batching import length_batches
 from thinkaloud.config.train import RL
-from thinkaloud.explanation import Explanation
 from thinkaloud.pair.reconstructor import Reconstructor, pad
 from thinkaloud.pair.scores import direction_mse
 from thinkaloud.training.learner import compute_in_bfloat16
@@ -63,24 +62,3 @@ class RewardModel:
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
-
-
-def valid_explanations(said: Sequence[Explanation], reconstructor: Reconstructor) -> Bool[Tensor, " n"]:
-    """Which explanations the AR is asked about: closed by their tag, and not refused by its prompt."""
-    readable = reconstructor.readable([one.text for one in said])
-    return torch.tensor([one.finish == "closed" and fits for one, fits in zip(said, readable, strict=True)])
-
-
-def explanation_mse(
-    said: Sequence[Explanation],
-    valid: Bool[Tensor, " n"],
-    vectors: Float[Tensor, "n d"],
-    reconstruct: Callable[[Sequence[str]], Tensor],
-    fail_mse: float,
-) -> Float[Tensor, " n"]:
-    """Direction MSE of each explanation; those that are not valid have `fail_mse`, whatever their text rebuilds."""
-    mse = torch.full((len(said),), fail_mse)
-    if valid.any():
-        texts = [one.text for one, counts in zip(said, valid.tolist(), strict=True) if counts]
-        mse[valid] = direction_mse(reconstruct(texts), vectors[valid])
-    return mse

@@ -25,12 +25,13 @@ from thinkaloud.config.train import RL, cosine_lr
 from thinkaloud.errors import UserError
 from thinkaloud.explanation import Explanation
 from thinkaloud.lock import held
+from thinkaloud.pair.failures import explanation_mse, valid_explanations
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.training import checkpoint, losses, rewards, run_folder
 from thinkaloud.training.data import load_held, load_vectors, step_rows
 from thinkaloud.training.memory import PieceSize
 from thinkaloud.training.policy import Policy, TokenStats
-from thinkaloud.training.reward_model import RewardModel, explanation_mse, valid_explanations
+from thinkaloud.training.reward_model import RewardModel
 from thinkaloud.training.rewards import Rollouts
 from thinkaloud.training.rl_setup import FREE, Setup, from_anywhere, identity, prepare, same_identity, save_pair
 from thinkaloud.training.tracking import tracked

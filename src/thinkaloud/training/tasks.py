@@ -18,6 +18,7 @@ from thinkaloud.errors import UserError
 from thinkaloud.explanation import wrap
 from thinkaloud.fingerprint import at
 from thinkaloud.loading import load_backbone, load_causal_lm, load_tokenizer, pick_device, pick_dtype
+from thinkaloud.pair.failures import explanation_mse, valid_explanations
 from thinkaloud.pair.formats import official
 from thinkaloud.pair.reconstructor import Reconstructor, pad
 from thinkaloud.pair.scores import Scores, direction_mse, fve
@@ -29,7 +30,6 @@ from thinkaloud.training.data import Ragged, Rows
 from thinkaloud.training.learner import require_gradients
 from thinkaloud.training.losses import response_cross_entropy
 from thinkaloud.training.memory import logits_in_pieces
-from thinkaloud.training.reward_model import explanation_mse, valid_explanations
 from thinkaloud.training.start import going_on, load_start
 
 C = TypeVar("C", bound=WarmStart)

@@ -12,10 +12,11 @@ from thinkaloud.config.train import RL
 from thinkaloud.errors import UserError
 from thinkaloud.evals.prose import measures
 from thinkaloud.explanation import Explanation
+from thinkaloud.pair.failures import explanation_mse, valid_explanations
 from thinkaloud.pair.scores import direction_mse, fve
 from thinkaloud.training.data import Held
 from thinkaloud.training.policy import Policy
-from thinkaloud.training.reward_model import RewardModel, explanation_mse, valid_explanations
+from thinkaloud.training.reward_model import RewardModel
 
 SAMPLES = 24  # texts of an evaluation that are kept
 MISMATCH_BOUND = {"float32": 1e-3, "bfloat16": 0.05}  # nats a token, mean over a step

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from thinkaloud.activations.token_class import CLASSES
 from thinkaloud.baseline import Baseline
 from thinkaloud.evals.prose import quoted, repetition
 from thinkaloud.sentences import spans
@@ -13,7 +14,6 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.results import Results
 from thinkaloud.studies.survey import FILES, Survey, paragraphs
 from thinkaloud.studies.survey.templates import QUOTATION, mine
-from thinkaloud.studies.survey.tokens import CLASSES
 
 HARD, EASY = ("whitespace", "punctuation"), "whole word"
 CLUSTERED = 20_000  # at most so many paragraphs are searched for templates

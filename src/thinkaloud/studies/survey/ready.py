@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thinkaloud.activations.token_class import class_of
 from thinkaloud.errors import UserError
-from thinkaloud.studies.survey.tokens import class_of
 
 # The spellings of each column, that of this survey's own table and of other systems; a column is taken once.
 NAMES = {

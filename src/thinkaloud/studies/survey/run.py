@@ -16,6 +16,7 @@ from thinkaloud import families
 from thinkaloud.activations.corpus import Document, read_corpus
 from thinkaloud.activations.forward import vectors_at
 from thinkaloud.activations.positions import allowed_positions, choose_positions, special_ids
+from thinkaloud.activations.token_class import token_class
 from thinkaloud.activations.tokens import Reader, encode, windows_of
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
@@ -26,7 +27,6 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import examples
 from thinkaloud.studies.survey import FILES, Survey, paragraphs, ready
 from thinkaloud.studies.survey.templates import QUOTATION
-from thinkaloud.studies.survey.tokens import token_class
 from thinkaloud.studies.survey.turns import regenerated
 
 DOCUMENTS_AT_ONCE = 128

@@ -11,8 +11,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from thinkaloud.activations.positions import special_ids
+from thinkaloud.activations.token_class import CLASSES, class_of, token_class
 from thinkaloud.activations.tokens import Reader
-from thinkaloud.studies.survey.tokens import CLASSES, class_of, token_class
 
 
 @pytest.fixture(scope="module")

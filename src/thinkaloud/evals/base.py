@@ -1,0 +1,266 @@
+"""`Evaluation`: what is measured with a pair, and the estimates that are made of the tables alone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thinkaloud.activations import Activations
+from thinkaloud.baseline import Baseline
+from thinkaloud.config.groups import FAIL_MSE
+from thinkaloud.errors import UserError
+from thinkaloud.evals.explained import evaluation
+from thinkaloud.explanation import Explanation
+from thinkaloud.pair.failures import explanation_mse, valid_explanations
+from thinkaloud.pair.nla import NLA
+from thinkaloud.pair.reconstructor import Reconstructor
+from thinkaloud.pair.scores import direction_mse
+from thinkaloud.stats import Estimate, Statistic, estimate, mean
+from thinkaloud.writers.base import Context
+from thinkaloud.writers.write import contexts_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ORDER = {name: i for i, name in enumerate(("reconstruction", "controls", "retrieval", "quotation", "private_code"))}
+"""Which evaluations stand first on a page; the others follow by name of their file."""
+Suite = Literal["core", "truth", "judged"]
+Records = Sequence[Mapping[str, Any]] | pa.Table
+Row = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""What a row of results is of (label: value), and its quantities: estimates, counts, words."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of an evaluation's rows: the columns `y` over the column `x`; `how` is what else `plots.chart` takes."""
+
+    x: str
+    y: tuple[str, ...]
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Evaluation(ABC):
+    """One evaluation: `measure` makes a table with the pair, `rows` makes the results of the tables without it.
+
+    The first line of the docstring is its title. A subclass with `@evaluation` above it, in a file of its own, is all
+    there is to a new one; `thinkaloud eval --also FILE.py` runs one from anywhere.
+    """
+
+    name: ClassVar[str]
+    suite: ClassVar[Suite] = "core"
+    source: ClassVar[str] = ""
+    """The paper, post or issue that it comes from."""
+    metric: ClassVar[str] = ""
+    """What is measured, defined in a sentence or two."""
+    limits: ClassVar[str] = ""
+    """What it does not show."""
+    figure: ClassVar["Figure | None"] = None
+    """A figure of its rows, if there is to be one."""
+
+    @property
+    def title(self) -> str:
+        """What it is, in a line."""
+        return (self.__doc__ or self.name).splitlines()[0].rstrip(".")
+
+    def measure(self, bench: "Bench") -> Records:
+        """The table of what has to be measured beyond the explanations themselves; none by default.
+
+        A table without a row is none. UserError in one line where the data has not what it needs.
+        """
+        return ()
+
+    @abstractmethod
+    def rows(self, found: "Measured") -> Iterable[Row]:
+        """The results, from the tables alone."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A pair and stored activations with their explanations, for what an evaluation measures.
+
+    `said` are the greedy explanations, one for each row of `data`; `second` is an AR of another training, `watch` sees
+    what is being done, how much of it is done, and how much there is.
+    """
+
+    nla: NLA
+    data: Activations
+    said: Sequence[Explanation]
+    baseline: Baseline
+    seed: int = 0
+    max_tokens: int = 150
+    second: Reconstructor | None = None
+    watch: Callable[[str, int, int], None] = field(default=lambda what, done, of: None, repr=False)
+
+    @property
+    def vectors(self) -> Float[Tensor, "n d"]:
+        """The activations, raw."""
+        return self.data.vectors
+
+    @property
+    def texts(self) -> list[str]:
+        """The greedy explanations; of one that failed as well."""
+        return [one.text for one in self.said]
+
+    @property
+    def docs(self) -> list[Any]:
+        """The document of each activation."""
+        return self.data.column("doc_id")
+
+    @cached_property
+    def valid(self) -> np.ndarray:
+        """Which greedy explanations close and can be read; the others count with the direction MSE of a failure."""
+        return valid_explanations(self.said, self.nla.reconstructor).numpy()
+
+    @cached_property
+    def contexts(self) -> list[Context]:
+        """What a writer sees of each activation; UserError where the data kept no next tokens."""
+        return contexts_of(self.data.table)
+
+    def reconstruct(self, texts: Sequence[str], what: str = "reading", second: bool = False) -> Float[Tensor, "n d"]:
+        """What the AR, or the `second` one, makes of texts; of one it cannot read, zeros."""
+        ar = self.second if second else self.nla.reconstructor
+        assert ar is not None  # an evaluation asks for `second` only where there is one
+        readable = [i for i, fits in enumerate(ar.readable(texts)) if fits and texts[i].strip()]
+        out = torch.zeros(len(texts), self.vectors.shape[1])
+        for start in range(0, len(readable), _AT_ONCE):
+            some = readable[start : start + _AT_ONCE]
+            self.watch(what, start, len(readable))
+            out[some] = ar.reconstruct([texts[i] for i in some]).cpu()
+        return out
+
+    def mse(
+        self, texts: Sequence[str], rows: Sequence[int] | np.ndarray, what: str = "reading", second: bool = False
+    ) -> np.ndarray:
+        """Direction MSE of texts against the activations of these rows; `FAIL_MSE` for one that cannot be read."""
+        pred = self.reconstruct(texts, what, second)
+        return self.error(pred, self.vectors[torch.as_tensor(np.asarray(rows))])
+
+    def error(self, pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> np.ndarray:
+        """Direction MSE of predictions; `FAIL_MSE` for zeros, which have no direction."""
+        nothing = (pred == 0).all(dim=1)
+        return direction_mse(pred, target).masked_fill(nothing, FAIL_MSE).numpy()
+
+    def explain(
+        self, vectors: Float[Tensor, "m d"], what: str = "explaining", n: int = 1, temperature: float = 0.0
+    ) -> list[list[Explanation]]:
+        """The AV's explanations of other vectors."""
+        done = 0
+
+        def watch(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self.watch(what, done, n * len(vectors))
+
+        return self.nla.explain(vectors, n, temperature, self.seed, self.max_tokens, watch)
+
+    def failed_or_mse(self, said: Sequence[Explanation], rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Direction MSE of explanations against the activations of these rows; a failed one has `FAIL_MSE`."""
+        target = self.vectors[torch.as_tensor(np.asarray(rows))]
+        valid = valid_explanations(said, self.nla.reconstructor)
+        return explanation_mse(said, valid, target, self.nla.reconstruct, FAIL_MSE).numpy()
+
+
+_AT_ONCE = 512  # texts between two reports of progress
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The tables of an evaluation, and what estimates of them need.
+
+    `explanations` has a row for each explanation: `row` (of the data), `sample` (0 is greedy), `explanation`, `finish`,
+    `tokens` (tags included), `mse` and `cos` by the AR (a failed one has the MSE of a failure), and of its activation
+    `doc_id`, `position`, `text` (up to the token), `token`, `class`, `kind` (text or chat), `norm`, `special`,
+    `next_tokens`, `next_probs`. `own` is what `measure` made.
+    """
+
+    explanations: "pd.DataFrame"
+    own: "pd.DataFrame"
+    baseline: Baseline
+    seed: int = 0
+
+    @property
+    def greedy(self) -> "pd.DataFrame":
+        """The greedy explanations, one a row of the data, in its order."""
+        return self.explanations[self.explanations["sample"] == 0]
+
+    @property
+    def docs(self) -> list[Any]:
+        """The document of each row of the data."""
+        return self.greedy["doc_id"].tolist()
+
+    def doc_of(self, rows: Any) -> np.ndarray:
+        """The documents of rows of the data, by number."""
+        return np.asarray(self.docs, dtype=object)[np.asarray(rows, dtype=int)]
+
+    def estimate(self, statistic: Statistic, docs: Any) -> Estimate:
+        """A statistic with its 95 % interval over documents."""
+        return estimate(statistic, np.asarray(docs, dtype=str), seed=self.seed)
+
+    def fve(self, mse: Any, docs: Any) -> Estimate:
+        """FVE of direction MSEs, 1 − mean ∕ V with V taken as known, with its interval over documents."""
+        v = self.baseline.v if self.baseline.v > 0 else np.nan
+        return self.estimate(mean(1 - np.asarray(mse, dtype=float) / v), docs)
+
+    def share(self, values: Any, docs: Any) -> Estimate:
+        """A mean with its interval over documents."""
+        return self.estimate(mean(np.asarray(values, dtype=float)), docs)
+
+    # What evaluations that are functions of an `Explained` ask of it:
+    @property
+    def table(self) -> pa.Table:
+        """The greedy explanations as an Arrow table."""
+        return pa.Table.from_pandas(self.greedy, preserve_index=False)
+
+    def column(self, name: str) -> list[Any]:
+        """A column of the greedy explanations."""
+        return self.greedy[name].tolist()
+
+
+def by_variant(found: Measured, label: str = "variant") -> Iterator[Row]:
+    """A row for each `variant` of the evaluation's own table (columns `variant`, `row`, `mse`): its FVE, and how far it
+    is below that of the explanations it was made of.
+    """
+    whole = found.greedy["mse"].to_numpy()
+    for name, part in found.own.groupby("variant", sort=False, observed=True):
+        docs, rows = found.doc_of(part["row"]), part["row"].to_numpy()
+        loss = (part["mse"].to_numpy() - whole[rows]) / found.baseline.v
+        fve = found.fve(part["mse"], docs)
+        yield {label: name}, {"FVE": fve, "FVE lost": found.share(loss, docs), "explanations": len(part)}
+
+
+class Figures(Evaluation):
+    """An evaluation that is a function of the greedy explanations, its figures by name."""
+
+    def __init__(self, of: Callable[..., Mapping[str, Any]]) -> None:
+        self.of, self.name, self.__doc__ = of, of.__name__, of.__doc__  # type: ignore[misc]
+        self.check = vars(of).get("check")
+
+    @property
+    def metric(self) -> str:  # type: ignore[override]
+        return " ".join((self.__doc__ or "").split())
+
+    def measure(self, bench: Bench) -> Records:
+        if self.check is not None:
+            self.check(bench.data.table)
+        return ()
+
+    def rows(self, found: Measured) -> Iterator[Row]:
+        for name, value in self.of(found).items():
+            yield {"figure": name}, {"value": value}
+
+
+def chosen(suite: str = "core", only: Sequence[str] = ()) -> dict[str, Evaluation]:
+    """The evaluations of a suite ("all": of every one), or those named, each made; UserError for an unknown name."""
+    found = [evaluation.find(name) for name in only or evaluation]
+    made = [part() if isinstance(part, type) else Figures(part) for part in found]
+    some = made if only or suite == "all" else [one for one in made if one.suite == suite]
+    if not some:
+        raise UserError(f"there is no evaluation in the suite {suite}: name some with --only")
+    return {one.name: one for one in sorted(some, key=lambda one: ORDER.get(one.name, len(ORDER)))}
