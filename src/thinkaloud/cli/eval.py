@@ -4,12 +4,13 @@ from typing import Any
 
 from thinkaloud.cli import study
 from thinkaloud.cli.study import Asked, kept, main
+from thinkaloud.studies.config import study as studies
 
 __all__ = ["Options", "kept", "main", "parse"]
 
-Options = Asked[Any]
+Options = Asked[studies["evaluation"]]  # type: ignore[misc]
 
 
 def parse(args: list[str]) -> Asked[Any]:
     """The evaluation that is asked for: `thinkaloud study evaluation` under its own name."""
-    return study.parse(["evaluation", *args])
+    return study.asked_for("evaluation", args, "thinkaloud eval")

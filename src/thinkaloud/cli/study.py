@@ -34,13 +34,17 @@ Options = Union[*(Annotated[Asked[kind], tyro.conf.subcommand(name)] for name, k
 
 
 def parse(args: list[str]) -> Asked[Any]:
-    """The study that is asked for: a preset, and the command line over it."""
+    """The study that is asked for."""
     if not args or args[0] in ("-h", "--help"):
         put("usage: thinkaloud study NAME --out DIR [options]", "", __doc__ or "", "", "studies:")
         put(listed({name: (kind.__doc__ or "").splitlines()[0] for name, kind in studies.items()}))
         put("", "thinkaloud study NAME --help lists the options of one. NAME may be a Python file that registers one.")
         raise SystemExit(0)
-    name, rest = args[0], args[1:]
+    return asked_for(args[0], args[1:], f"thinkaloud study {args[0]}")
+
+
+def asked_for(name: str, rest: list[str], called: str) -> Asked[Any]:
+    """The study of this name by the verb `called`: a preset, and the command line over it."""
     missing = [package for package in ("pandas", "sklearn", "matplotlib") if find_spec(package) is None]
     if missing and not {"-h", "--help"} & set(rest):
         raise UserError(f"studies need {' and '.join(missing)}: pip install 'thinkaloud[studies]'")
@@ -49,7 +53,7 @@ def parse(args: list[str]) -> Asked[Any]:
     first.add_argument("--preset", choices=["pocket"])
     given, _ = first.parse_known_args(rest)
     default = Asked(kind(**{"out": tyro.MISSING, **kind.presets.get(given.preset, {})}))
-    asked = arguments.parse(Asked[kind], rest, f"thinkaloud study {name}", kind.__doc__, default)
+    asked = arguments.parse(Asked[kind], rest, called, kind.__doc__, default)
     # Every study looks at n of something.
     return asked if asked.limit is None else replace(asked, study=replace(asked.study, n=asked.limit))
 

@@ -1,7 +1,7 @@
 """The rows of a warm start: vectors with explanations, tokenised once, in an order that a step number determines."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -92,14 +92,14 @@ def _explanations(directory: str | Path, found: Activations) -> list[str]:
 
 @dataclass(frozen=True)
 class Held:
-    """Held-out vectors [n, d] float32, the texts up to them, their written explanations where these were asked for, and
-    the baseline of the split.
+    """Held-out vectors [n, d] float32, the texts up to them, the baseline of the split, and, where these were asked
+    for, the written explanations.
     """
 
     vectors: Float[Tensor, "n d"]
     prefixes: list[str]
-    written: list[str]
     baseline: Baseline
+    written: list[str] = field(default_factory=list)
 
 
 def load_held(directory: str | Path, limit: int, written: bool = False) -> tuple[Held, Held]:
@@ -121,7 +121,7 @@ def load_held(directory: str | Path, limit: int, written: bool = False) -> tuple
     choosing = set(order[1::2])
     parts = [[i for i, doc in enumerate(docs) if (doc in choosing) == first] for first in (True, False)]
     first, second = (
-        Held(found.vectors[mine], [texts[i] for i in mine], [said[i] for i in mine if written], baseline)
+        Held(found.vectors[mine], [texts[i] for i in mine], baseline, [said[i] for i in mine if written])
         for mine in parts
     )
     return first, second

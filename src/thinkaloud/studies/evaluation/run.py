@@ -173,6 +173,7 @@ def _second(config: Evaluate, nla: NLA, data: Activations) -> Reconstructor | No
     wanted, found = nla.reconstructor.contract, ar.contract
     if (found.site, found.d_model) != (wanted.site, wanted.d_model):
         raise UserError(
-            f"{config.second} rebuilds {found.site}, {found.d_model} wide; the pair {wanted.site}, {wanted.d_model} wide"
+            f"{config.second} rebuilds {found.site}, {found.d_model} wide, "
+            f"the pair {wanted.site}, {wanted.d_model} wide: another AR is needed"
         )
     return ar
