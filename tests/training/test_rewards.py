@@ -114,6 +114,36 @@ def test_a_quotation_earns_nothing_where_it_is_masked(pair: Path, data: Path, tm
     torch.testing.assert_close(found, -wanted, atol=1e-5, rtol=0)
 
 
+def test_the_ar_of_the_start_may_pay_and_words_may_be_dropped(pair: Path, data: Path, tmp_path: Path) -> None:
+    """By the AR itself, read anew: as it was when it has learnt since, and of the texts that are left."""
+    run = Run(pair, data, tmp_path / "run").run
+    ar, targets = run.reward_model.reconstructor, run.vectors[:2]
+    texts = ["ends on sea and then some other words that are said", "a storm at night, and the old captain is asleep"]
+    said = [Explanation(text, text, (7,), (0.0,), "closed") for text in texts]
+
+    def error(texts: list[str]) -> Tensor:
+        return -(2 - 2 * torch.cosine_similarity(ar.reconstruct(texts), targets)).clamp_max(2.0)
+
+    before = error(texts)
+    with torch.no_grad():
+        ar.head.weight += torch.randn(ar.head.weight.shape, generator=torch.Generator().manual_seed(0))
+    given = Rollouts(
+        said, torch.ones(2, dtype=torch.bool), targets, torch.ones(2), [], run.config,
+        lambda other, frozen=False: run._mse_of(other, targets, frozen),
+    )  # fmt: skip
+    torch.testing.assert_close(value("frozen", given), before, atol=1e-5, rtol=0)
+    assert not torch.allclose(before, error(texts), atol=1e-2)
+    thinned = list(map(rewards._thinned, texts))
+    torch.testing.assert_close(value("dropped", given), error(thinned), atol=1e-5, rtol=0)
+    assert thinned == list(map(rewards._thinned, texts))
+    for text, short in zip(texts, thinned, strict=True):
+        left = iter(text.split())
+        assert all(word in left for word in short.split()), "the words that are left, in their order"
+    assert rewards._thinned("word") == "word"
+    long = " ".join(map(str, range(4000)))
+    assert 0.72 < len(rewards._thinned(long).split()) / 4000 < 0.78
+
+
 def test_the_reward_is_the_weighted_sum_and_every_term_is_in_the_log() -> None:
     valid = torch.tensor([True, False, True])
     given = rollouts(torch.tensor([0.1, 1.9, 3.9]), valid, [15, 3, 2], length_penalty=0.01)

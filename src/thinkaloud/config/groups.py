@@ -92,7 +92,8 @@ class Reward(Group):
     called = "reward"
     terms: tuple[str, ...] = ()
     """Term of the reward as NAME=WEIGHT, repeatable: reconstruction (or mse; the default), log_reconstruction (or
-    log_mse), unquoted, length, repetition, or one of your own, FILE.py:NAME. Those given are the whole reward."""
+    log_mse), frozen, dropped, unquoted, length, repetition, or one of your own, FILE.py:NAME. Those given are the
+    whole reward."""
     fail_mse: float = FAIL_MSE
     """Direction MSE that an explanation counts with if it does not close, or if the AR cannot read it; one that closes
     never earns less."""

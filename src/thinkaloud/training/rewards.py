@@ -1,4 +1,4 @@
-"""Reward terms: reconstruction, length penalty, repetition penalty, quotations masked; one's own by decorator.
+"""Reward terms: reconstruction by the AR, live or frozen, of words masked or dropped; length, repetition; one's own.
 
 A term of one's own is a function in any file, `reward_term` above it, and `--reward FILE.py:NAME=WEIGHT`:
 
@@ -9,6 +9,8 @@ A term of one's own is a function in any file, `reward_term` above it, and `--re
         return [-float(one.text.count("?")) for one in rollouts.said]
 """
 
+import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +25,8 @@ from thinkaloud.evals.prose import repeated_items, stutters, without_quotations
 from thinkaloud.explanation import Explanation
 from thinkaloud.registry import Registry
 
+DROPPED = 0.25  # share of an explanation's words that the term `dropped` leaves out
+
 
 @dataclass(frozen=True)
 class Rollouts:
@@ -30,7 +34,7 @@ class Rollouts:
 
     `mse` is the direction MSE of the vectors that the AR rebuilds, `fail_mse` where an explanation is not `valid`.
     `contexts` are the texts up to the vectors, where a term asks for them. `mse_of` lets the AR read other explanations
-    of the same vectors; what it cannot read has `fail_mse`.
+    of the same vectors, or with `frozen` the AR as it was at the start; what it cannot read has `fail_mse`.
     """
 
     said: Sequence[Explanation]
@@ -39,7 +43,7 @@ class Rollouts:
     mse: Float[Tensor, " n"]
     contexts: Sequence[str]
     config: RL
-    mse_of: Callable[[Sequence[Explanation]], Tensor]
+    mse_of: Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,29 @@ def unquoted(rollouts: Rollouts) -> Tensor:
     """Minus the direction MSE when the AR reads the explanation with its quotations masked: copying earns nothing."""
     masked = [replace(one, text=without_quotations(one.text)) for one in rollouts.said]
     return -capped_mse(rollouts.mse_of(masked), rollouts.valid, rollouts.config.reward.fail_mse)
+
+
+@reward_term("frozen")
+def frozen(rollouts: Rollouts) -> Tensor:
+    """Minus the direction MSE by the AR as it was at the start, which no habit of this AV has changed."""
+    return -capped_mse(rollouts.mse_of(rollouts.said, frozen=True), rollouts.valid, rollouts.config.reward.fail_mse)
+
+
+@reward_term("dropped")
+def dropped(rollouts: Rollouts) -> Tensor:
+    """Minus the direction MSE when the AR reads the explanation with one word in four dropped: what hangs on single
+    words earns less than what is said plainly. The same text loses the same words.
+    """
+    thinned = [replace(one, text=_thinned(one.text)) for one in rollouts.said]
+    return -capped_mse(rollouts.mse_of(thinned), rollouts.valid, rollouts.config.reward.fail_mse)
+
+
+def _thinned(text: str) -> str:
+    """The text without one word in four, drawn by the text itself; a text of one word stays."""
+    parts = re.findall(r"\s*\S+", text)
+    draw = random.Random(text)
+    kept = [part for part in parts if draw.random() >= DROPPED]
+    return "".join(kept or parts)
 
 
 @reward_term("length")

@@ -202,7 +202,15 @@ class _Run:
         written = [self.written[row] for row in rows] if self.written else []
         mse, mse_written = self.micro_tokens.fit(lambda tokens: self._read(said, valid, targets, written, tokens))
         contexts = [self.contexts[row] for row in rows for _ in range(size)] if self.contexts else []
-        rollouts = Rollouts(said, valid, targets, mse, contexts, config, lambda other: self._mse_of(other, targets))
+        rollouts = Rollouts(
+            said,
+            valid,
+            targets,
+            mse,
+            contexts,
+            config,
+            lambda other, frozen=False: self._mse_of(other, targets, frozen),
+        )
         reward, terms = rewards.total(self.terms, rollouts)
         advantages = losses.advantages(reward.view(-1, size), config.reward.advantage == "grpo").flatten()
         stats = self.micro_tokens.fit(lambda tokens: self._learn(vectors, said, advantages, tokens))
@@ -255,12 +263,12 @@ class _Run:
         vectors, weight = targets[:: self.config.rollout.group_size], self.config.optim.ar_written
         return mse, float(self.reward_model.score(written, vectors, micro_tokens, weight).mean())
 
-    def _mse_of(self, said: Sequence[Explanation], targets: Tensor) -> Float[Tensor, " n"]:
-        """Direction MSE of other explanations of the step's vectors, without a gradient."""
+    def _mse_of(self, said: Sequence[Explanation], targets: Tensor, frozen: bool = False) -> Float[Tensor, " n"]:
+        """Direction MSE of other explanations of the step's vectors, by the AR as it is or was, without a gradient."""
         valid, fail = valid_explanations(said, self.reward_model.reconstructor), self.config.reward.fail_mse
         return self.micro_tokens.fit(
             lambda tokens: explanation_mse(
-                said, valid, targets, partial(self.reward_model.reconstruct, batch_tokens=tokens), fail
+                said, valid, targets, partial(self.reward_model.reconstruct, frozen=frozen, batch_tokens=tokens), fail
             )
         )
 
