@@ -30,7 +30,10 @@ class Anthropic(Service):
         return asked
 
     def send(self, request: Mapping[str, Any]) -> str:
-        return self.client.messages.with_raw_response.create(**request).http_response.text
+        # Versions of the SDK from 2 on take no temperature; the service says itself whether the model does.
+        more = {name: value for name, value in request.items() if name == "temperature"}
+        known = {name: value for name, value in request.items() if name not in more}
+        return self.client.messages.with_raw_response.create(**known, extra_body=more or None).http_response.text
 
     def read(self, body: Any) -> Written:
         text = "".join(block["text"] for block in body["content"] if block["type"] == "text")

@@ -111,41 +111,47 @@ class Service(ABC):
 
     def call(self, act: Callable[[], T], stop: Event | None = None, costly: bool = False) -> T:
         """`act()`, tried again after an error that passes; one that is `costly` only where it surely did nothing."""
-        stop, what = stop or Event(), ""
-        for left in reversed(range(self.options.tries)):
-            asked = None
+        stop, what, tries = stop or Event(), "", self.options.tries
+        for tried in range(1, tries + 1):
             try:
                 return act()
-            except self.sdk.APIStatusError as error:
-                what = f"answers {error.status_code}: {self.clean(message_of(error))}"
-                if (why := self.refused(error)) is not None:
-                    raise Refused(why) from None
-                passes = error.status_code in PASSING or error.status_code >= 500
-                if not passes or (costly and error.status_code != 429):
-                    raise UserError(f"{self.name} {what}") from None
-                asked = retry_after(error.response.headers)
-            except self.sdk.APITimeoutError:
-                what = f"does not answer within {self.options.timeout:g} s (--timeout)"
             except Malformed:
-                if not left:
+                if tried == tries:
                     raise
+                asked, undone = None, False
             except Exception as error:
-                # What breaks while a long body is read comes from the SDK's transport as it is.
-                transport = type(error).__module__.partition(".")[0] in ("httpx", "httpx2")
-                if not (transport or isinstance(error, self.sdk.APIConnectionError)):
-                    raise
-                what = f"cannot be reached: {self.clean(str(error.__cause__ or error))}"
-            if costly and asked is None:
+                what, asked, undone = self.passing(error)
+            if costly and not undone:
                 raise UserError(f"{self.name} {what}: look there whether it was begun before running this again")
             if asked is not None and asked > PATIENCE:
                 raise UserError(f"{self.name} asks to be left alone for {asked:.0f} s: run the same command then")
-            if left:
-                wait = min(MOST, FIRST * 2 ** (self.options.tries - 1 - left)) if asked is None else asked
+            if tried < tries:
+                wait = min(MOST, FIRST * 2 ** (tried - 1)) if asked is None else asked
                 stop.wait(wait * random.uniform(1, 1.25))
             if stop.is_set():
                 break
-        tries = f"{self.options.tries} tries" if self.options.tries > 1 else "1 try"
-        raise UserError(f"{self.name} {what}; {tries}: what was answered is kept, the same command goes on")
+        times = f"{tries} tries" if tries > 1 else "1 try"
+        raise UserError(f"{self.name} {what}; {times}: what was answered is kept, the same command goes on")
+
+    def passing(self, error: Exception) -> tuple[str, float | None, bool]:
+        """Of an error that passes what it is, the seconds to wait if it says so, and whether surely nothing was done.
+
+        Raises `Refused` or UserError for one of the SDK that does not pass, and others as they are.
+        """
+        if isinstance(error, self.sdk.APIStatusError):
+            status, what = error.status_code, f"answers {error.status_code}: {self.clean(message_of(error))}"
+            if (why := self.refused(error)) is not None:
+                raise Refused(why) from None
+            if status not in PASSING and status < 500:
+                raise UserError(f"{self.name} {what}") from None
+            return what, retry_after(error.response.headers), status == 429
+        if isinstance(error, self.sdk.APITimeoutError):
+            return f"does not answer within {self.options.timeout:g} s (--timeout)", None, False
+        # What breaks while a long body is read comes from the SDK's transport as it is.
+        transport = type(error).__module__.partition(".")[0] in ("httpx", "httpx2")
+        if transport or isinstance(error, self.sdk.APIConnectionError):
+            return f"cannot be reached: {self.clean(str(error.__cause__ or error))}", None, False
+        raise error
 
     def batch(self, batches: Any, batch: str) -> Any:
         """What the service says of a batch; `Lost` where it knows none."""

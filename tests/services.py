@@ -204,8 +204,8 @@ class Server(ThreadingHTTPServer):
             for key, body in reversed(batch["asked"]):
                 lines.append(line(key, body, self.results.get(self.answered, "good")))
                 self.answered += 1
-            batch["files"] = {"output_file_id": self.file("".join(json.dumps(one) + "\n" for one in lines))["id"]}
-            self.files[batch["files"]["output_file_id"]] = "".join(json.dumps(one) + "\n" for one in lines)
+            text = "".join(json.dumps(one) + "\n" for one in lines)
+            batch["files"] = {"output_file_id": self.file(text)["id"]}
         return batch["files"]
 
     @staticmethod
