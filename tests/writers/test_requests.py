@@ -156,7 +156,10 @@ def test_refusals_and_useless_answers_are_kept_with_their_reason(kind: str, serv
             ([error(400, "not this", code="content_filter")], Written("", "refused: not this")),
         ]
     else:
-        cases += [([answer("I will not.", "refusal")], Written("I will not.", "refused", USAGE))]
+        cases += [
+            ([answer("I will not.", "refusal")], Written("I will not.", "refused", USAGE)),
+            ([error(400, "by content filtering")], Written("", "refused: by content filtering")),
+        ]
     for i, (replies, wanted) in enumerate(cases):
         server.replies = list(replies)
         model, before = asked(kind, server, tmp_path), len(server.requests)

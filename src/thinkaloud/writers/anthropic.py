@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from thinkaloud.writers.base import Chat, Usage, Written, models
-from thinkaloud.writers.requests import Malformed, Service
+from thinkaloud.writers.requests import Malformed, Service, message_of
 
 COUNTED = ("input_tokens", "output_tokens")
+BLAMED = "content filtering"  # in the message of an error that is about a text; it has no code of its own
 
 
 @models
@@ -44,6 +45,9 @@ class Anthropic(Service):
             return Written(text, "cut off", usage)
         return Written(text, None if text.strip() else "empty", usage)
 
+    def refused(self, error: Any) -> str | None:
+        return self.clean(message_of(error)) if BLAMED in message_of(error) else None
+
     def begin(self, requests: Mapping[str, dict[str, Any]]) -> str:
         lines = [{"custom_id": key, "params": body} for key, body in requests.items()]
         return self.call(lambda: self.client.messages.batches.create(requests=lines), costly=True).id
@@ -58,7 +62,8 @@ class Anthropic(Service):
     def _answer(self, result: Any) -> Written | str:
         if result["type"] != "succeeded":
             error = result.get("error") or {}
-            return self.clean(str((error.get("error") or error).get("message") or result["type"]))
+            said = self.clean(str((error.get("error") or error).get("message") or result["type"]))
+            return Written("", f"refused: {said}") if BLAMED in said else said
         try:
             return self.parse(result["message"])
         except Malformed as malformed:

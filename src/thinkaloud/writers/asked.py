@@ -65,6 +65,7 @@ class Asked:
         model: Any = self.model
         if not hasattr(model, "begin"):
             raise UserError(f"{self.name} has no batch interface: leave --batch out")
+        reasons = []
         for _ in range(ROUNDS):
             before = self.asked
             self._hand_in(model, chats())

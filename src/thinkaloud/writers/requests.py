@@ -133,7 +133,7 @@ class Service(ABC):
         times = f"{tries} tries" if tries > 1 else "1 try"
         raise UserError(f"{self.name} {what}; {times}: what was answered is kept, the same command goes on")
 
-    def passing(self, error: Exception) -> tuple[str, float | None, bool]:
+    def passing(self, error: Any) -> tuple[str, float | None, bool]:
         """Of an error that passes what it is, the seconds to wait if it says so, and whether surely nothing was done.
 
         Raises `Refused` or UserError for one of the SDK that does not pass, and others as they are.
