@@ -7,8 +7,9 @@ from typing import Any
 
 from thinkaloud.config.data import Asking
 from thinkaloud.errors import UserError
-from thinkaloud.writers.base import BatchModel, Chat, LanguageModel, Lost, Usage, Written
+from thinkaloud.writers.base import Chat, LanguageModel, Usage, Written
 from thinkaloud.writers.cache import Cache, cache_key
+from thinkaloud.writers.requests import Lost, Service
 
 ROUNDS = 3  # in which what a batch left unanswered is handed in again
 BATCH_REQUESTS, BATCH_BYTES = 10_000, 64 * 2**20  # services take 50,000 and 200 MB at least
@@ -62,8 +63,8 @@ class Asked:
 
     def fill(self, chats: Callable[[], Iterable[Chat]], watch: Callable[[int], None] = lambda chats: None) -> None:
         """Have all the chats answered by the service's batches, those that are under way already among them."""
-        model: Any = self.model
-        if not hasattr(model, "begin"):
+        model = self.model
+        if not isinstance(model, Service):
             raise UserError(f"{self.name} has no batch interface: leave --batch out")
         reasons = []
         for _ in range(ROUNDS):
@@ -76,7 +77,7 @@ class Asked:
                 break
         raise UserError(f"{self.name} left requests of a batch unanswered: {reasons[0]}")
 
-    def _hand_in(self, model: BatchModel, chats: Iterable[Chat]) -> None:
+    def _hand_in(self, model: Service, chats: Iterable[Chat]) -> None:
         """Begin batches of what is neither answered nor under way."""
         requests: dict[bytes, dict[str, Any]] = {}
         size = 0
@@ -91,11 +92,11 @@ class Asked:
         if requests:
             self._begin(model, requests)
 
-    def _begin(self, model: BatchModel, requests: dict[bytes, dict[str, Any]]) -> None:
+    def _begin(self, model: Service, requests: dict[bytes, dict[str, Any]]) -> None:
         batch = model.begin({key.hex(): request for key, request in requests.items()})
         self.cache.begun(batch, model.service, requests)
 
-    def _collect(self, model: BatchModel, watch: Callable[[int], None]) -> list[str]:
+    def _collect(self, model: Service, watch: Callable[[int], None]) -> list[str]:
         """Wait for the batches of this service and keep their answers; why others have none."""
         reasons, (wait, most) = [], POLLS
         while batches := self.cache.batches(model.service):

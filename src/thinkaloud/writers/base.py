@@ -1,6 +1,6 @@
 """The protocols of a writer (contexts in, explanation texts out) and of a language model (chats in, `Written` out)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -58,10 +58,6 @@ class Written:
     usage: Usage = Usage()
 
 
-class Lost(Exception):
-    """A batch that will never be answered, and why."""
-
-
 class LanguageModel(Protocol):
     """Answers chats. It is registered as a class of (model, `Asking`), and loads nothing until it is asked."""
 
@@ -76,26 +72,6 @@ class LanguageModel(Protocol):
 
     def answer(self, chats: Sequence[Chat], keep: Callable[[int, Written], None]) -> None:
         """Answer the chats, in any order; `keep` gets each one's place with its answer, as soon as it is there."""
-        ...
-
-
-class BatchModel(LanguageModel, Protocol):
-    """A language model whose service takes many requests at once and answers them in its own time."""
-
-    @property
-    def service(self) -> str:
-        """Where its batches are."""
-        ...
-
-    def begin(self, requests: Mapping[str, dict[str, Any]]) -> str:
-        """Hand in requests by key; returns the batch's id."""
-        ...
-
-    def collect(self, batch: str) -> Iterator[tuple[str, Written | str]] | None:
-        """(key, answer, or why there is none) of a batch that has ended; None while it is at work.
-
-        `Lost` where nothing of it was answered, or it is not there any more.
-        """
         ...
 
 

@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from thinkaloud.writers.base import Chat, Lost, Usage, Written, models
-from thinkaloud.writers.requests import Malformed, Service, message_of
+from thinkaloud.writers.base import Chat, Usage, Written, models
+from thinkaloud.writers.requests import Lost, Malformed, Service, message_of
 
 COUNTED = ("prompt_tokens", "completion_tokens")
 ENDED = ("completed", "expired", "cancelled", "failed")

@@ -6,7 +6,7 @@ import math
 import os
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from thinkaloud.config.data import Asking
 from thinkaloud.errors import UserError
-from thinkaloud.writers.base import Chat, Lost, Written
+from thinkaloud.writers.base import Chat, Written
 
 T = TypeVar("T")
 PASSING = (408, 409, 425, 429)  # with all from 500 on
@@ -30,6 +30,10 @@ class Malformed(Exception):
 
 class Refused(Exception):
     """A request that the service turns down because of what its text says."""
+
+
+class Lost(Exception):
+    """A batch that will never be answered, and why."""
 
 
 class Service(ABC):
@@ -57,6 +61,14 @@ class Service(ABC):
     @abstractmethod
     def connect(self, **how: Any) -> Any:
         """The SDK's client."""
+
+    @abstractmethod
+    def begin(self, requests: Mapping[str, dict[str, Any]]) -> str:
+        """Hand in requests by key as a batch; returns its id."""
+
+    @abstractmethod
+    def collect(self, batch: str) -> Iterator[tuple[str, Written | str]] | None:
+        """(key, answer, or why there is none) of a batch that has ended, or is `Lost`; None while it is at work."""
 
     def refused(self, error: Any) -> str | None:
         """Why the text of a request is to blame for an error of the SDK, where it is."""
