@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from thinkaloud.config.data import Asking
@@ -40,18 +40,19 @@ class Asked:
         order = list(missing)
 
         def keep(i: int, written: Written) -> None:
-            found[order[i]] = self._keep(order[i], written)
+            found[order[i]] = written
+            self._keep({order[i]: written})
             watch(1)
 
         if missing:
             self.model.answer(list(missing.values()), keep)
         return [found[key] for key in keys]
 
-    def _keep(self, key: bytes, written: Written) -> Written:
-        self.cache.put({key: written})
-        self.asked += 1
-        self.usage = Usage(self.usage.input + written.usage.input, self.usage.output + written.usage.output)
-        return written
+    def _keep(self, answers: Mapping[bytes, Written]) -> None:
+        self.cache.put(answers)
+        self.asked += len(answers)
+        took = [self.usage, *(one.usage for one in answers.values())]
+        self.usage = Usage(sum(one.input for one in took), sum(one.output for one in took))
 
     def missing(self, chats: Iterable[Chat]) -> Iterable[tuple[bytes, Chat]]:
         """What would have to be asked, each chat once."""
@@ -109,12 +110,11 @@ class Asked:
                 if answers is None:
                     continue
                 ended += 1
-                for key, written in answers:
-                    if isinstance(written, str):
-                        reasons.append(written)
-                    else:
-                        self._keep(bytes.fromhex(key), written)
-                        watch(1)
+                told = list(answers)
+                reasons += [why for _, why in told if isinstance(why, str)]
+                good = {bytes.fromhex(key): one for key, one in told if isinstance(one, Written)}
+                self._keep(good)
+                watch(len(good))
                 self.cache.over(batch)
             if not ended:
                 time.sleep(wait)
