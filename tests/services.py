@@ -202,7 +202,8 @@ class Server(ThreadingHTTPServer):
         if "files" not in batch:
             lines = []
             for key, body in reversed(batch["asked"]):
-                lines.append(line(key, body, self.results.get(self.answered, "good")))
+                result = self.results.get(self.answered, "good")
+                lines += [line(key, body, result)] if result != "missing" else []
                 self.answered += 1
             text = "".join(json.dumps(one) + "\n" for one in lines)
             batch["files"] = {"output_file_id": self.file(text)["id"]}

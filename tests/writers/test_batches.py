@@ -115,6 +115,22 @@ def test_a_batch_that_was_begun_is_found_again(kind: str, server: Server, tmp_pa
     assert server.requests == []
 
 
+def test_what_a_batch_leaves_out_is_handed_in_again(kind: str, server: Server, tmp_path: Path) -> None:
+    server.results = {1: "missing", 2: "missing"}
+    model = asked(kind, server, tmp_path)
+    model.fill(chats)
+    assert [len(batch["asked"]) for batch in server.batches.values()] == [5, 2]
+    assert model.ask(chats()) == [good(word) for word in WORDS]
+
+
+def test_what_is_in_a_batch_is_not_asked_for_besides(kind: str, server: Server, tmp_path: Path) -> None:
+    model = asked(kind, server, tmp_path)
+    model.cache.begun("batch_0", model.model.service, [model.key(chat) for chat in chats(["sea", "old"])])
+    with pytest.raises(UserError, match="2 of the requests are in a batch under way, and paid for: go on with --batch"):
+        model.ask(chats())
+    assert server.requests == []
+
+
 def test_many_requests_are_several_batches(
     kind: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

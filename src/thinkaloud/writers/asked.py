@@ -38,6 +38,8 @@ class Asked:
         missing = {key: chat for key, chat in zip(keys, chats, strict=True) if key not in found}
         watch(len(keys) - len(missing))
         order = list(missing)
+        if waiting := sum(map(self.cache.is_pending, order)):
+            raise UserError(f"{waiting:,} of the requests are in a batch under way, and paid for: go on with --batch")
 
         def keep(i: int, written: Written) -> None:
             found[order[i]] = written
@@ -111,10 +113,11 @@ class Asked:
                     continue
                 ended += 1
                 told = list(answers)
-                reasons += [why for _, why in told if isinstance(why, str)]
                 good = {bytes.fromhex(key): one for key, one in told if isinstance(one, Written)}
                 self._keep(good)
                 watch(len(good))
+                if self.cache.batches(model.service).get(batch):
+                    reasons += [why for _, why in told if isinstance(why, str)] or ["they are not among its results"]
                 self.cache.over(batch)
             if not ended:
                 time.sleep(wait)
