@@ -17,6 +17,7 @@ import pytest
 import services
 import tiny
 from services import Handler, Server, answer, serving
+from terminal import THINKALOUD, Terminal
 
 from thinkaloud import cli
 from thinkaloud.activations import Activations
@@ -188,6 +189,14 @@ def test_a_killed_run_finds_its_batch_again(
     assert (len(server.batches), server.requests) == (1, [])
     assert None not in Activations.load(data).column("explanation")
     assert not [path for path in data.rglob("*") if KEY.encode() in path.read_bytes()]
+
+
+def test_a_terminal_shows_how_far_it_is(server: Server, data: Path, prompt: Path) -> None:
+    server.looks = 3
+    with Terminal([*THINKALOUD, *words("openai", server, data, "--batch")], 100) as terminal:
+        terminal.until("waiting for batches")
+        assert terminal.finish() == 0
+        assert "wrote 18 explanations" in terminal.text.replace("\n", "")
 
 
 def test_shards_that_have_their_explanations_are_kept(

@@ -64,9 +64,9 @@ def by_model(args: Args, kind: Any, model: str, rows: int) -> tuple[int, list[st
         raise UserError(f"{args.writer.rstrip(':')} needs a model: --writer {args.writer.rstrip(':')}:MODEL")
     if args.workers > 1:
         raise UserError("a language model is asked by one process: use --ask.concurrency in place of --workers")
-    with Cache(cache(args)) as kept_in, progress("explaining", rows) as watch:
+    with Cache(cache(args)) as kept_in:
         asked = Asked(kind(model, args.ask), args.ask, kept_in)
-        writer = PromptedWriter(asked, args.ask, watch)
+        writer = PromptedWriter(asked, args.ask)
         shards = unexplained(args.data, writer.sees_next)
 
         def chats() -> Iterator["Chat"]:
@@ -77,7 +77,8 @@ def by_model(args: Args, kind: Any, model: str, rows: int) -> tuple[int, list[st
         if args.ask.batch:
             with progress("waiting for batches", None, "answers") as seen:
                 asked.fill(chats, seen)
-        written = write_all(args.data, writer) - writer.lost.total()
+        with progress("explaining", rows) as writer.watch:
+            written = write_all(args.data, writer) - writer.lost.total()
     return written, told(args, asked, writer)
 
 
