@@ -39,7 +39,7 @@ VLLM_READY := $(VLLM)/.ready
 help:
 	@echo "make demo    read a chat with a bundled pair, SmolLM2's where it can be had, and write a report"
 	@echo "make test    run the tests"
-	@echo "make vllm    run the tests of the vLLM engine, on the CPU, in an environment of their own"
+	@echo "make vllm    run the tests with vLLM, on the CPU, in an environment of their own"
 	@echo "make check   ruff and pyright"
 	@echo "make format  let ruff mend and format the code"
 	@echo "make setup   only make $(VENV) and install the package into it"
@@ -53,7 +53,7 @@ test: $(READY)-test
 	@$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 vllm: $(VLLM_READY)
-	@$(OFFLINE) $(VLLM)/bin/python -m pytest -m vllm tests/rollout/test_vllm.py
+	@$(OFFLINE) $(VLLM)/bin/python -m pytest -m vllm tests/rollout/test_vllm.py tests/writers/test_served_by_vllm.py
 
 # Its torchvision, torchaudio and torchcodec do not fit torch's CPU build, and it works without them.
 $(VLLM_READY): pyproject.toml constraints.txt

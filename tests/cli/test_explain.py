@@ -122,13 +122,6 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_writer_nobody_knows_exits_with_2(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = tree(data)
-    assert cli.main(["explain", "--data", str(data), "--writer", "parrot"]) == 2
-    assert "no writer 'parrot': expected one of heuristic" in capsys.readouterr().err
-    assert tree(data) == before
-
-
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_new_writer_is_one_file(data: Path, tmp_path: Path, workers: int) -> None:
     """`parrot` is registered from outside the package, and other processes find it too."""

@@ -144,7 +144,7 @@ def test_a_step_done_under_earlier_names_is_done(place: Path) -> None:
 
 def test_a_step_done_on_another_device_is_done(place: Path) -> None:
     follow(load(Path("recipe.py")), Steps().verbs())
-    moved = run.parse(["recipe.py", "--av.device", "cpu"])
+    moved = run.parse(["recipe.py", "--av.device", "cpu", "--explain.concurrency", "2", "--explain.ask.tries", "3"])
     assert moved is not None
     again = Steps()
     follow(moved, again.verbs())
@@ -158,6 +158,7 @@ def test_a_step_done_on_another_device_is_done(place: Path) -> None:
         ("x = 1\n", "recipe.py has no function recipe()"),
         ("def recipe():\n    return 1\n", "must return a Recipe, found int"),
         (RECIPE.replace('batch=16, warmup=1)', "batch=0)"), "batch_size must be 1 or more, found 0"),
+        (RECIPE.replace("Explain(", "Explain(dry_run=True, "), "a recipe has no dry run: thinkaloud explain --dry-run"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_recipe_is_one_line(

@@ -310,6 +310,21 @@ def half(root: Path, place: Path) -> Path:
     return folder
 
 
+def test_rows_whose_writer_gave_no_text_are_left_out_and_counted(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = half(root, tmp_path)
+    texts = Activations.load(folder).column("explanation")
+    write_explanations(folder, 0, texts, ["openai:m/1"] * len(texts))
+    assert cli.main(["warmstart", "ar", "--data", str(folder), "--out", str(tmp_path / "ar"), *AR]) == 0
+    assert "3 rows are left out: their writer was asked and gave no text" in capsys.readouterr().err
+    config = json.loads((tmp_path / "ar" / "config.json").read_text())
+    assert config["rows"] == len(Activations.load(root / "data", split="train")) - 3
+    write_explanations(folder, 0, [None] * len(texts), ["openai:m/1"] * len(texts))
+    assert cli.main(["warmstart", "ar", "--data", str(folder), "--out", str(tmp_path / "other"), *AR]) == 2
+    assert "the writer gave no text for any of " in capsys.readouterr().err
+
+
 def unsplit(root: Path, place: Path) -> Path:
     """The train rows alone."""
     return Activations.load(root / "data", split="train").save(place / "unsplit")

@@ -143,7 +143,8 @@ def test_rows_without_words_are_refused(data: Path, tmp_path: Path) -> None:
     for file in data.glob("explanations-*.parquet"):
         table = pq.read_table(file)
         words = [None, *table["explanation"].to_pylist()[1:]]
-        pq.write_table(table.set_column(0, "explanation", [words]), tmp_path / file.name)
+        said = [None, *table["writer"].to_pylist()[1:]]
+        pq.write_table(pa.table({"explanation": words, "writer": said}), tmp_path / file.name)
     split = Activations.load(data).column("split")[0]
     with pytest.raises(UserError, match=r"1 of \d+ rows have no explanation"):
         load_rows(tmp_path, split, seed=0)

@@ -174,3 +174,47 @@ def test_a_foreign_file_is_refused_in_one_line(tmp_path: Path):
         CachedWriter(HeuristicWriter(), path)
     with pytest.raises(UserError, match="cannot open the cache"):
         CachedWriter(HeuristicWriter(), tmp_path / "missing" / "cache.sqlite")
+
+
+def test_a_cache_of_the_first_version_goes_on_working(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    with CachedWriter(Scribe(), path) as writer:
+        texts = writer.write(CONTEXTS)
+    db = sqlite3.connect(path)
+    with db:
+        for column in ("refusal", "input", "output"):
+            db.execute(f"ALTER TABLE texts DROP COLUMN {column}")
+        db.execute("DROP TABLE pending")
+        assert [row[1] for row in db.execute("PRAGMA table_info(texts)")] == ["key", "text"]
+    db.close()
+    scribe = Scribe()
+    with CachedWriter(scribe, path) as writer:
+        assert writer.write([*CONTEXTS, Context("new", "new")]) == [*texts, "scribe/1: new"]
+    assert scribe.asked == [[Context("new", "new")]]
+
+
+def test_a_text_that_is_missing_is_remembered_too(tmp_path: Path):
+    class Silent(Scribe):
+        def write(self, contexts: Sequence[Context]) -> list[str | None]:
+            return [
+                None if context.token == " 1" else text
+                for context, text in zip(contexts, super().write(contexts), strict=True)
+            ]
+
+    for n in (1, 0):
+        scribe = Silent()
+        with CachedWriter(scribe, tmp_path / "cache.sqlite") as writer:
+            assert writer.write(CONTEXTS[:3]) == ["scribe/1: The ship number 0", None, "scribe/1: The ship number 2"]
+        assert len(scribe.asked) == n
+
+
+def test_a_database_of_something_else_is_refused_and_left_alone(tmp_path: Path):
+    path = tmp_path / "other.sqlite"
+    db = sqlite3.connect(path)
+    with db:
+        db.execute("CREATE TABLE texts (id INTEGER, body TEXT)")
+    db.close()
+    with pytest.raises(UserError, match=r"found something else .a table texts with the columns body, id.: name"):
+        CachedWriter(HeuristicWriter(), path)
+    tables = sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall()
+    assert tables == [("texts",)]

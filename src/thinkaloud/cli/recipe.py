@@ -18,7 +18,8 @@ from thinkaloud.errors import UserError
 
 LEDGER = "recipe.json"
 # Where and with how many hands a step is done may change between a stop and its resumption; nothing else may.
-FREE = ("device", "compute.device", "workers")
+ASKED = ("ask.base_url", "ask.batch", "ask.concurrency", "ask.device", "ask.timeout", "ask.tries")
+FREE = ("device", "compute.device", "workers", *ASKED)
 
 
 def load(path: Path) -> Recipe:

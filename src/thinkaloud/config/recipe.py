@@ -8,6 +8,7 @@ from typing import Any
 from thinkaloud.config.data import Explain, Extract
 from thinkaloud.config.eval import Score
 from thinkaloud.config.train import RL, ARWarmStart, AVWarmStart
+from thinkaloud.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Recipe:
     """Reinforcement learning of the warm-started pair, if any; its run, a pair too, lies in the folder it names."""
     refine: RL | None = None
     """A second run of it with other settings, from the pair that the first one made."""
+
+    def __post_init__(self) -> None:
+        if self.explain.dry_run:
+            raise UserError("a recipe has no dry run: thinkaloud explain --dry-run says what its step would ask")
 
     @property
     def pair(self) -> Path:

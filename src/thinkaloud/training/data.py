@@ -16,6 +16,7 @@ from thinkaloud.activations.store import check_vectors
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 
+WRITTEN = ("explanation", "writer")
 _CHUNK = 16384
 _HELD_KEY = 0  # draws held-out rows, whatever a run's seed: all runs on the same data are measured alike
 
@@ -50,12 +51,16 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Rows:
-    """Vectors [n, d] float32, an explanation for each, and the baseline of the split they are from."""
+    """Vectors [n, d] float32, an explanation for each, and the baseline of the split they are from.
+
+    `left_out` counts rows whose writer was asked and gave no text.
+    """
 
     vectors: Float[Tensor, "n d"]
     texts: list[str]
     baseline: Baseline
     prefixes: list[str]
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -69,25 +74,32 @@ class Rows:
 def load_rows(directory: str | Path, split: str, seed: int, limit: int | None = None) -> tuple[Rows, Activations]:
     """The explained rows of a split; with `limit`, a sample of them, spread over the whole corpus.
 
-    `seed` draws training rows. Held-out rows are the same for every run.
+    `seed` draws training rows. Held-out rows are the same for every run. Rows whose writer gave no text are left out.
     """
     seed = seed if split == "train" else _HELD_KEY
-    columns = ["doc_id", "explanation"] + (["text"] if split == "heldout" else [])
+    columns = ["doc_id", *WRITTEN, *(["text"] if split == "heldout" else [])]
     found = drawn(directory, split, seed, limit, columns)
-    texts = _explanations(directory, found)
+    found, texts = _explained(directory, whole := found)
     prefixes = found.column("text") if split == "heldout" else [""] * len(texts)
-    return Rows(found.vectors, texts, found.baseline(split), prefixes), found
+    return Rows(found.vectors, texts, found.baseline(split), prefixes, len(whole) - len(found)), found
 
 
-def _explanations(directory: str | Path, found: Activations) -> list[str]:
-    """The written explanations of loaded rows; UserError where one is missing."""
-    texts = found.column("explanation")
-    empty = sum(not text for text in texts)
-    if empty == len(texts):
+def _explained(directory: str | Path, found: Activations) -> tuple[Activations, list[str]]:
+    """Loaded rows with their written explanations, without those whose writer was asked and gave no text.
+
+    UserError where a row waits for an explanation yet, or none has one.
+    """
+    texts, asked = found.column("explanation"), found.column("writer")
+    waiting = sum(not text and writer is None for text, writer in zip(texts, asked, strict=True))
+    if waiting == len(texts):
         raise UserError(f"{directory} has no explanations yet: run thinkaloud explain --data {directory}")
-    if empty:
-        raise UserError(f"{directory}: {empty} of {len(texts)} rows have no explanation; run thinkaloud explain again")
-    return texts
+    if waiting:
+        raise UserError(
+            f"{directory}: {waiting} of {len(texts)} rows have no explanation; run thinkaloud explain again"
+        )
+    if not any(texts):
+        raise UserError(f"{directory}: the writer gave no text for any of {len(texts)} rows: explain with another one")
+    return found.filter([bool(text) for text in texts]), [text for text in texts if text]
 
 
 @dataclass(frozen=True)
@@ -108,10 +120,11 @@ def load_held(directory: str | Path, limit: int, written: bool = False) -> tuple
     The first is for choosing (the best step, when to stop), the second for the figures that are reported. UserError
     where all are of one document.
     """
-    columns = ["doc_id", "text", *(["explanation"] if written else [])]
-    found = drawn(directory, "heldout", _HELD_KEY, limit, columns)
+    columns = ["doc_id", "text", *(WRITTEN if written else [])]
+    found, said = drawn(directory, "heldout", _HELD_KEY, limit, columns), []
+    if written:
+        found, said = _explained(directory, found)
     docs, texts, baseline = found.column("doc_id"), found.column("text"), found.baseline("heldout")
-    said = _explanations(directory, found) if written else []
     order = sorted(set(docs), key=lambda doc: blake2b(str(doc).encode(), digest_size=8).digest())
     if len(order) < 2:
         raise UserError(
@@ -133,10 +146,11 @@ def load_vectors(
     """The training vectors, float32, or `limit` of them drawn by `seed`; the texts up to them and their written
     explanations, where these are asked for.
     """
-    columns = ["split", *(["text"] if contexts else []), *(["explanation"] if written else [])]
-    found = drawn(directory, "train", seed, limit, columns)
-    texts = found.column("text") if contexts else []
-    return found.vectors, texts, _explanations(directory, found) if written else []
+    columns = ["split", *(["text"] if contexts else []), *(WRITTEN if written else [])]
+    found, said = drawn(directory, "train", seed, limit, columns), []
+    if written:
+        found, said = _explained(directory, found)
+    return found.vectors, found.column("text") if contexts else [], said
 
 
 def drawn(directory: str | Path, split: str, seed: int, limit: int | None, columns: Sequence[str]) -> Activations:

@@ -83,6 +83,8 @@ def _begin_or_go_on(
     device = next(task.module.parameters()).device.type
     decided = plan.decide(config, families.size(task.module), len(train), device)
     config = config.but(**{name: value for name, value in asdict(decided).items() if name != "steps"})
+    if left_out := train.left_out + held_rows.left_out:
+        say(f"{left_out:,} rows are left out: their writer was asked and gave no text")
     for line in plan.announcement(config, decided, len(train), *_extent(task, decided.micro_tokens)):
         say(line)
     if task.part.contract.plain_prompt:

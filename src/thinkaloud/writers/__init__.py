@@ -1,7 +1,8 @@
 """Who writes explanations: anything that turns contexts into texts."""
 
-from .base import Context, Writer
+from .asked import Asked
+from .base import Context, Writer, Written
 from .cache import CachedWriter
 from .heuristic import HeuristicWriter, explain_context
 
-__all__ = ["CachedWriter", "Context", "HeuristicWriter", "Writer", "explain_context"]
+__all__ = ["Asked", "CachedWriter", "Context", "HeuristicWriter", "Writer", "Written", "explain_context"]

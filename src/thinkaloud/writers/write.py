@@ -9,9 +9,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from thinkaloud.activations import read_manifest, write_explanations
-from thinkaloud.activations.store import explanations_path, read_shard
+from thinkaloud.activations.store import explanations_path, read_shard, shard_path
 from thinkaloud.errors import UserError
 from thinkaloud.writers.base import Context, Writer
 
@@ -26,15 +27,10 @@ def write_all(
 ) -> int:
     """Write `explanations-N.parquet` beside every shard that has none yet; returns the rows written.
 
-    `writer` is picklable where `workers` > 1. UserError if the extraction kept no next tokens, which a writer sees.
+    `writer` is picklable where `workers` > 1. UserError if the extraction kept no next tokens, which a writer sees
+    unless it says otherwise by an attribute `sees_next`.
     """
-    manifest = read_manifest(directory)
-    if manifest["n_shards"] and "next_tokens" not in read_shard(directory, 0).column_names:
-        raise UserError(
-            f"{directory} kept no next tokens: run thinkaloud extract with --next-tokens 6 into a new folder"
-        )
-    missing = [s for s in range(manifest["n_shards"]) if not explanations_path(directory, s).is_file()]
-    written = 0
+    missing, written = unexplained(directory, getattr(writer, "sees_next", True)), 0
     with ExitStack() as stack:
         each = map
         if workers > 1:
@@ -48,16 +44,28 @@ def write_all(
     return written
 
 
+def unexplained(directory: str | Path, sees_next: bool = True) -> list[int]:
+    """The shards that have no explanations yet; UserError where the next tokens that a writer sees were not kept."""
+    shards = range(read_manifest(directory)["n_shards"])
+    if sees_next and shards and "next_tokens" not in pq.read_schema(shard_path(directory, 0)).names:
+        raise UserError(
+            f"{directory} kept no next tokens: run thinkaloud extract with --next-tokens 6 into a new folder"
+        )
+    return [shard for shard in shards if not explanations_path(directory, shard).is_file()]
+
+
 def write_one(directory: str | Path, writer: Writer, shard: int) -> int:
     """Write the explanations of one shard; returns its rows."""
     texts = writer.write(contexts(directory, shard))
-    write_explanations(directory, shard, texts, writer.name)
+    # Where there is no text the writer's name says that one was asked for.
+    write_explanations(directory, shard, texts, [writer.name] * len(texts))
     return len(texts)
 
 
 def contexts(directory: str | Path, shard: int) -> list[Context]:
     """What a writer sees of a shard's rows."""
-    return contexts_of(read_shard(directory, shard, COLUMNS))
+    stored = pq.read_schema(shard_path(directory, shard)).names
+    return contexts_of(read_shard(directory, shard, [name for name in COLUMNS if name in stored]))
 
 
 def contexts_of(table: pa.Table) -> list[Context]:
