@@ -202,15 +202,8 @@ class _Run:
         written = [self.written[row] for row in rows] if self.written else []
         mse, mse_written = self.micro_tokens.fit(lambda tokens: self._read(said, valid, targets, written, tokens))
         contexts = [self.contexts[row] for row in rows for _ in range(size)] if self.contexts else []
-        rollouts = Rollouts(
-            said,
-            valid,
-            targets,
-            mse,
-            contexts,
-            config,
-            lambda other, frozen=False: self._mse_of(other, targets, frozen),
-        )
+        mse_of = partial(self._mse_of, targets=targets)
+        rollouts = Rollouts(said, valid, targets, mse, contexts, config, mse_of)
         reward, terms = rewards.total(self.terms, rollouts)
         advantages = losses.advantages(reward.view(-1, size), config.reward.advantage == "grpo").flatten()
         stats = self.micro_tokens.fit(lambda tokens: self._learn(vectors, said, advantages, tokens))

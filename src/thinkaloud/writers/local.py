@@ -52,7 +52,7 @@ class Local:
         size = self.options.concurrency
         for start in range(0, len(order), size):
             some = order[start : start + size]
-            made = greedy(model, tokenizer, [prompts[i] for i in some], most, batch=size)
+            made = greedy(model, tokenizer, [prompts[i] for i in some], most)
             for i, one in zip(some, made, strict=True):
                 text = tokenizer.decode(one.ids, skip_special_tokens=True).strip()
                 why = "cut off" if one.cut else None if text else "empty"
