@@ -27,7 +27,7 @@ class Reconstruction(Evaluation):
         "That the words are true, or that another reader would rebuild the vector from them. Best of n chooses by the "
         "answer, so it is a bound and no score. First and special tokens have odd vectors and a row of their own."
     )
-    figure = Figure("of", ("FVE",), {"panel": "by"})
+    figure = Figure("of", ("FVE",), {"panel": "by", "size": (7.6, 5.6)})
 
     def rows(self, found: Measured) -> Iterator[Row]:
         greedy = found.greedy

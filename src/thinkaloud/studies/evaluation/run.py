@@ -26,6 +26,7 @@ from thinkaloud.evals.base import Bench
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.doctor import find
 from thinkaloud.pair.failures import valid_explanations
+from thinkaloud.pair.formats import read_contract
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import cosine, direction_mse, fve
@@ -34,7 +35,7 @@ from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import examples
 from thinkaloud.studies.survey.run import documents
 
-EACH = 8  # activations of a document of a corpus
+EACH = 4  # activations of a document of a corpus
 CHARACTERS = 2000  # of it that are read
 NEXT_TOKENS = 8
 PIECE = 256  # activations explained between two saves
@@ -56,7 +57,7 @@ def run(config: Evaluate, folder: Folder, nla: NLA) -> None:
             folder.pieces("sampled", some, PIECE // SAMPLED, lambda part, _: _explained(nla, data, part, *how))
         )
     said = [Explanation(*map(_plain, row)) for row in zip(*(greedy[name].to_pylist() for name in KEPT), strict=True)]
-    bench = Bench(nla, data, said, of, config.seed, config.max_tokens, _second(config, nla, data), folder.watch)
+    bench = Bench(nla, data, said, of, config.seed, config.max_tokens, _second(config, nla), folder.watch)
     asked = config.evaluations()
     for name, evaluation in asked.items():
         path = folder.out / "tables" / f"{name}.parquet"
@@ -161,19 +162,17 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _second(config: Evaluate, nla: NLA, data: Activations) -> Reconstructor | None:
+def _second(config: Evaluate, nla: NLA) -> Reconstructor | None:
     """The second AR; UserError where it is of another site or width."""
     if config.second is None:
         return None
     named = find(config.second)
     if named.ar is None:
         raise UserError(f"{config.second} is no pair and no AR: --second is an AR that reads the same explanations")
-    base = nla.base or named.base
-    ar = Reconstructor.from_pretrained(named.ar, base=base, device=str(nla.reconstructor.device))
-    wanted, found = nla.reconstructor.contract, ar.contract
+    wanted, found = nla.reconstructor.contract, read_contract(named.ar, "ar")
     if (found.site, found.d_model) != (wanted.site, wanted.d_model):
         raise UserError(
             f"{config.second} rebuilds {found.site}, {found.d_model} wide, "
             f"the pair {wanted.site}, {wanted.d_model} wide: another AR is needed"
         )
-    return ar
+    return Reconstructor.from_pretrained(named.ar, base=nla.base, device=str(nla.reconstructor.device))
