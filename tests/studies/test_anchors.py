@@ -139,12 +139,12 @@ def test_prefixes_hold_whole_sentences() -> None:
 def test_sums_that_name_other_numbers_are_not_alike() -> None:
     pair = NLA(tiny.verbalizer(), tiny.reconstructor())
     pairs = [("2 + 3 = 5.", "2 + 4 = 6."), ("So five.", "So 5."), ("", "So 5.")]
-    found = [similarities("ar", pair, pairs, sums) for sums in (False, True)]
+    found = [similarities(embedder("ar", pair), pairs, sums) for sums in (False, True)]
     plain, sums = ({(r["drawn"], r["original"]): r["similarity"] for r in rows} for rows in found)
     assert set(plain) == set(sums) == set(pairs[:2])
     assert sums[pairs[0]] == -1 != plain[pairs[0]]
     assert sums[pairs[1]] == plain[pairs[1]]
-    assert similarities("ar", pair, [("", "So 5.")]) == [{"drawn": "", "original": "", "similarity": 0.0}]
+    assert similarities(embedder("ar", pair), [("", "So 5.")]) == [{"drawn": "", "original": "", "similarity": 0.0}]
 
 
 def test_similarity_is_of_directions_without_their_mean() -> None:

@@ -6,9 +6,11 @@ similarity         how alike a sentence that was drawn is to the one in whose pl
 traces, trace_*    the same of M's own solutions; trace_said is what the AV says where each sentence ends
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 
 from thinkaloud.activations.tokens import Reader
@@ -18,12 +20,13 @@ from thinkaloud.pair.nla import NLA
 from thinkaloud.rollout.base import Sampling
 from thinkaloud.studies.anchors import Anchors, trace
 from thinkaloud.studies.anchors.importance import Frame, Rows, closed, sentences
-from thinkaloud.studies.anchors.similarity import similarities
+from thinkaloud.studies.anchors.similarity import embedder, similarities
 from thinkaloud.studies.anchors.texts import first_sentence, fves, holds, sentence_ends
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import examples
 from thinkaloud.studies.problems import Solution, load_problems, read_places, solve
 
+EMBEDDED = 2048  # sentences that are compared between two saves
 PIECE = 4  # explanations or solutions whose continuations are sampled in one batch
 
 
@@ -59,8 +62,8 @@ def run(config: Anchors, folder: Folder, nla: NLA) -> None:
     ).to_pandas()
     traces = folder.pieces("trace_rollouts", traced, PIECE, worked_on).to_pandas()
     folder.table("trace_said", lambda: trace.said_at_ends(config, nla, traced))
-    folder.table("similarity", lambda: _similar(config, nla, some, rollouts))
-    folder.table("trace_similarity", lambda: _similar(config, nla, traced, traces, sums=True))
+    _similar(config, nla, folder, "similarity", some, rollouts)
+    _similar(config, nla, folder, "trace_similarity", traced, traces, sums=True)
     right = sum(row["right"] for row in traced)
     facts = {
         **config.facts(nla, baseline),
@@ -119,7 +122,17 @@ def _continued(config: Anchors, nla: NLA, baseline: Baseline, explained: Rows, s
     return out
 
 
-def _similar(config: Anchors, nla: NLA, texts: Rows, drawn: Frame, sums: bool = False) -> Rows:
-    """How like the original every sentence is that was drawn in its place."""
+def _similar(
+    config: Anchors, nla: NLA, folder: Folder, name: str, texts: Rows, drawn: Frame, sums: bool = False
+) -> None:
+    """How like the original every sentence is that was drawn in its place; made in pieces, as they are many."""
+    vectors = f"{name}-vectors"
+
+    def embed(every: Sequence[str]) -> torch.Tensor:
+        of = embedder(config.embedding, nla)
+        found = folder.pieces(vectors, every, EMBEDDED, lambda some, _: [{"vector": v} for v in of(some).tolist()])
+        return torch.tensor(np.stack(found["vector"].to_numpy()))
+
     both = drawn.assign(sentence=drawn["kept"]).merge(sentences(texts), on=["problem", "place", "sentence"])
-    return similarities(config.embedding, nla, zip(both["drawn"], both["words"], strict=True), sums)
+    folder.table(name, lambda: similarities(embed, zip(both["drawn"], both["words"], strict=True), sums))
+    (folder.out / "tables" / f"{vectors}.parquet").unlink(missing_ok=True)  # larger than all else together

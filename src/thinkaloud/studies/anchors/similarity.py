@@ -11,8 +11,10 @@ from thinkaloud.errors import UserError
 from thinkaloud.pair.nla import NLA
 from thinkaloud.studies.numbers import numbers
 
+Embed = Callable[[Sequence[str]], Float[Tensor, "n d"]]
 
-def similarities(name: str, nla: NLA, pairs: Iterable[tuple[str, str]], sums: bool = False) -> list[dict[str, Any]]:
+
+def similarities(embed: Embed, pairs: Iterable[tuple[str, str]], sums: bool = False) -> list[dict[str, Any]]:
     """Each distinct pair of a drawn sentence and the original, with their cosine; what is empty is like nothing.
 
     Of `sums`, sentences of a calculation, those that name other numbers are not alike, whatever their cosine.
@@ -21,7 +23,7 @@ def similarities(name: str, nla: NLA, pairs: Iterable[tuple[str, str]], sums: bo
     if not pairs:
         return [{"drawn": "", "original": "", "similarity": 0.0}]
     every = sorted({sentence for pair in pairs for sentence in pair})
-    vectors = dict(zip(every, centred(embedder(name, nla)(every)), strict=True))
+    vectors = dict(zip(every, centred(embed(every)), strict=True))
     cosines = {(a, b): -1.0 if sums and numbers(a) != numbers(b) else float(vectors[a] @ vectors[b]) for a, b in pairs}
     return [{"drawn": a, "original": b, "similarity": cosine} for (a, b), cosine in cosines.items()]
 
@@ -32,7 +34,7 @@ def centred(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return torch.nn.functional.normalize(unit - unit.mean(dim=0), dim=-1)
 
 
-def embedder(name: str, nla: NLA) -> Callable[[Sequence[str]], Float[Tensor, "n d"]]:
+def embedder(name: str, nla: NLA) -> Embed:
     """`ar`: the vector that the AR makes of a sentence alone. Else an encoder on the hub or in a folder: the mean of
     its last hidden states over the sentence's tokens, as sentence encoders are read.
     """
