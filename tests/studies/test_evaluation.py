@@ -86,6 +86,19 @@ def test_a_stopped_run_goes_on_and_comes_to_the_same(done: Folder, pocket: NLA, 
     pd.testing.assert_frame_equal(pd.read_parquet(again.out / FILE), pd.read_parquet(done.out / FILE))
 
 
+def test_an_evaluation_is_added_later_without_explaining_again(
+    pocket: NLA, done: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done.out, tmp_path / "out")
+    monkeypatch.setattr(run, "_explained", None)
+    config = Evaluate(out=str(tmp_path / "out"), n=24, samples=2, max_tokens=60, only=("text_stats",))
+    folder = Folder(tmp_path / "out", config.name, config.asked(), config.analysis)
+    config.run(folder, pocket)
+    config.analyse(folder).write(folder.out)
+    assert Read(folder.out)["text_stats"]
+    assert not Read(folder.out)["reconstruction"]
+
+
 def test_it_is_redrawn_without_a_model(done: Folder, tmp_path: Path) -> None:
     shutil.copytree(done.out, tmp_path / "out")
     (tmp_path / "out" / FILE).unlink()

@@ -18,6 +18,8 @@ class Evaluate(Study):
 
     name: ClassVar[str] = "evaluation"
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
+    # Evaluations may be added to a folder later; what they have measured stays.
+    analysis: ClassVar = {"suite": (), "only": (), "second": ("controls",)}
 
     data: str | None = None
     """A folder that thinkaloud extract wrote (with --next-tokens, which many evaluations need): its held-out rows."""
