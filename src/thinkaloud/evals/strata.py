@@ -1,4 +1,4 @@
-"""Evaluation of reconstruction: by kind of text, position, token class and norm; greedy and sampled; best of several."""
+"""Evaluation of reconstruction: by kind of text, position, token class and norm; greedy, sampled, best of several."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -20,8 +20,8 @@ class Reconstruction(Evaluation):
     source = "Fraser-Taliente, Kantamneni, Ong et al., Transformer Circuits, May 2026."
     metric = (
         "FVE is 1 − mean direction MSE ∕ V, where V is the error of always answering the mean direction; a failed "
-        "explanation (one that does not close, or that the AR cannot read) counts with MSE 2. Best of n takes, for each "
-        "activation, the sample that the AR rebuilds best."
+        "explanation (one that does not close, or that the AR cannot read) counts with MSE 2. Best of n takes of each "
+        "activation the sample that the AR rebuilds best."
     )
     limits = (
         "That the words are true, or that another reader would rebuild the vector from them. Best of n chooses by the "
