@@ -155,7 +155,7 @@ class Bench:
     ) -> np.ndarray:
         """Direction MSE of texts against the activations of these rows; `FAIL_MSE` for one that cannot be read."""
         pred = self.reconstruct(texts, what, second)
-        return self.error(pred, self.vectors[torch.as_tensor(np.asarray(rows))])
+        return self.error(pred, self.vectors[torch.as_tensor(np.asarray(rows, dtype=int))])
 
     def error(self, pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> np.ndarray:
         """Direction MSE of predictions; `FAIL_MSE` for zeros, which have no direction."""
@@ -177,7 +177,7 @@ class Bench:
 
     def failed_or_mse(self, said: Sequence[Explanation], rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Direction MSE of explanations against the activations of these rows; a failed one has `FAIL_MSE`."""
-        target = self.vectors[torch.as_tensor(np.asarray(rows))]
+        target = self.vectors[torch.as_tensor(np.asarray(rows, dtype=int))]
         valid = valid_explanations(said, self.nla.reconstructor)
         return explanation_mse(said, valid, target, self.nla.reconstruct, FAIL_MSE).numpy()
 

@@ -19,9 +19,10 @@ from thinkaloud.writers.heuristic import claims_of
 
 EACH = 4  # one activation of so many where the AV or AR has to read for it
 TAILS = (8, 32)  # M's tokens that are read as plain text
-WORDS = 8  # before a token that its text is compared by
+ENDING = 24  # characters by which texts are compared
 RIDGE = (1.0, 10.0, 100.0)
 OWN, MEAN = "its own explanation", "the mean of this data's directions"
+NEAREST_TEXT = "vector of the other document's text that ends most alike"
 QUANTITIES = ("FVE", "own above it", "explanations", "FVE by V of this data")
 ALONE = "needs activations of 2 documents or more, found one"
 
@@ -30,7 +31,7 @@ Made = Mapping[str, Any]
 
 @evaluation("controls")
 class Controls(Evaluation):
-    """Controls: what else would give the same figure"""
+    """Controls: FVE by other words, other vectors and other readers"""
 
     source = (
         "Fraser-Taliente, Kantamneni, Ong et al., Transformer Circuits, May 2026; baselines by the text alone, text "
@@ -96,7 +97,11 @@ def _none(name: str, why: str) -> Made:
 
 def _of_others(bench: Bench) -> Iterator[Made]:
     """Explanations and vectors of other documents: dealt out by chance, nearest as vectors, nearest as texts."""
-    names = ("another document's explanation", "nearest vector of another document", "vector of the nearest other text")
+    names = (
+        "another document's explanation",
+        "nearest vector of another document",
+        "vector of the text that ends most alike",
+    )
     if len(set(bench.docs)) < 2:
         yield from (_none(name, ALONE) for name in names)
         return
@@ -108,16 +113,15 @@ def _of_others(bench: Bench) -> Iterator[Made]:
 
 
 def _nearest_texts(bench: Bench) -> Tensor:
-    """The row of another document whose last words are most like each one's, by TF-IDF of words and of their places."""
+    """The row of another document whose text ends most alike, by TF-IDF of endings of 1 to ENDING characters.
+
+    Better neighbours than those by words or by pieces of any place, as what stands last decides most of a vector.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    def features(text: str) -> list[str]:
-        words = text.split()[-WORDS:] or ["nothing"]
-        return [*words, *(f"{word} {i}" for i, word in enumerate(reversed(words)))]
-
-    texts = [text[-40 * WORDS :] for text in bench.data.column("text")]
-    made = TfidfVectorizer(analyzer=features, lowercase=False).fit_transform(texts)
-    return nearest_rows(torch.from_numpy(made.toarray().astype(np.float32)), bench.docs)
+    endings = TfidfVectorizer(analyzer=lambda text: [text[-k:] for k in range(1, ENDING + 1)], lowercase=False)
+    made = endings.fit_transform(bench.data.column("text")).toarray()
+    return nearest_rows(torch.from_numpy(made.astype(np.float32)), bench.docs)
 
 
 def _mean(bench: Bench) -> Iterator[Made]:

@@ -21,7 +21,7 @@ NAMES = {
 
 @evaluation("corruption")
 class Corruption(Evaluation):
-    """A fact changed against the same said otherwise: the changed fact should cost more"""
+    """Facts: what another fact costs, against the same fact in other words"""
 
     source = (
         "A public audit of the released Qwen2.5-7B pair: corrupting a fact costs 0.0031 of MSE, paraphrasing it 0.0049."
@@ -68,7 +68,6 @@ class Corruption(Evaluation):
                     "fact costs more": found.estimate(mean(more), docs),
                     "facts": len(part),
                     "explanations": part["row"].nunique(),
-                    "note": None,
                 },
             )
 

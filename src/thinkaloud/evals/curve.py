@@ -37,6 +37,9 @@ class Curve(Evaluation):
         return made + [{**one, "cut": False} for one in bench.variant(ALL, whole)]
 
     def rows(self, found: Measured) -> Iterator[Row]:
+        if found.own.empty:
+            note = "not to be had: no explanation closes and can be read"
+            yield {"first tokens": ALL}, {"FVE": None, "note": note}
         for labels, quantities in by_variant(found, "first tokens"):
             cut = found.own[found.own["variant"] == labels["first tokens"]]["cut"]
             yield labels, {**quantities, "cut": f"{cut.mean():.0%}"}

@@ -10,6 +10,7 @@ from thinkaloud.evals.base import Bench, Evaluation, Figure, Measured, Row, by_v
 from thinkaloud.evals.explained import evaluation
 
 EACH = 4  # one explanation of so many
+WHOLE = "as written"
 
 VARIANTS: dict[str, Callable[[str, str], str]] = {
     "sentences in another order": rewording.sentences_shuffled,
@@ -24,7 +25,7 @@ VARIANTS: dict[str, Callable[[str, str], str]] = {
 
 @evaluation("private_code")
 class PrivateCode(Evaluation):
-    """Private code: does FVE rest on what is said, or on how?"""
+    """Private code: FVE after the same is said in another way"""
 
     source = (
         "Fraser-Taliente, Kantamneni, Ong et al., Transformer Circuits, May 2026 (shuffled, without marks, reworded); "
@@ -39,7 +40,7 @@ class PrivateCode(Evaluation):
         "same AR before RL. Words in another order lose some of what was said, too. The rules know the phrases of this "
         "package's own writers; of other explanations they change little, as `changed` says."
     )
-    figure = Figure("variant", ("retention",))
+    figure = Figure("variant", ("FVE",))
 
     def measure(self, bench: Bench) -> list[dict[str, Any]]:
         rows = np.flatnonzero(bench.valid)[::EACH].tolist()
@@ -50,6 +51,12 @@ class PrivateCode(Evaluation):
         return made
 
     def rows(self, found: Measured) -> Iterator[Row]:
+        if found.own.empty:
+            yield {"variant": WHOLE}, {"FVE": None, "note": "not to be had: no explanation closes and can be read"}
+            return
+        whole = found.greedy.iloc[found.own["row"].unique()]
+        unchanged = {"FVE lost": 0.0, "retention": 1.0, "explanations": len(whole), "changed": "0%"}
+        yield {"variant": WHOLE}, {"FVE": found.fve(whole["mse"], whole["doc_id"]), **unchanged}
         for labels, quantities in by_variant(found):
             changed = found.own[found.own["variant"] == labels["variant"]]["changed"]
             yield labels, {**quantities, "changed": f"{changed.mean():.0%}"}

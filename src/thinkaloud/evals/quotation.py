@@ -12,12 +12,13 @@ from thinkaloud.evals.prose import quotations, without_quotations
 from thinkaloud.stats import Statistic, mean, weighted
 
 EACH = 4  # one explanation of so many is read without or by its quotations
+QUANTITIES = ("share", "FVE", "FVE lost", "retention", "explanations", "note")
 LONG = 2  # words from which a quotation is more than a token
 
 
 @evaluation("quotation")
 class Quotation(Evaluation):
-    """Quotation: how much is quoted, and what the rest is worth"""
+    """Quotation: how much is quoted, and FVE with quotations alone and without them"""
 
     source = "A public study of a released pair: on Gemma-3-27B quotations alone reach FVE 0.51, the rest alone −0.09."
     metric = (
@@ -35,7 +36,9 @@ class Quotation(Evaluation):
         quoting = [row for row in np.flatnonzero(bench.valid)[::EACH].tolist() if quotations(bench.texts[row])]
         whole = {row: bench.texts[row] for row in quoting}
         made = {
-            "quotations alone": {row: "\n".join(quotations(text)) for row, text in whole.items()},
+            "quotations alone": {
+                row: "\n".join(f'"{said}"' for said in quotations(text)) for row, text in whole.items()
+            },
             "without quotations": {row: _rest(text) for row, text in whole.items()},
             "quotations masked": {row: without_quotations(text) for row, text in whole.items()},
         }
@@ -46,15 +49,15 @@ class Quotation(Evaluation):
         said, texts, docs = greedy["explanation"].tolist(), greedy["text"].tolist(), greedy["doc_id"]
         quoted = list(map(quotations, said))
         if not said:
-            yield {"of": "explanations"}, {"share": None, "note": "no explanation closes and can be read"}
+            yield _line("explanations", note="no explanation closes and can be read")
             return
 
-        def line(of: str, statistic: Statistic, note: str | None = None) -> Row:
-            return {"of": of}, {"share": found.estimate(statistic, docs), "note": note}
+        def share(of: str, statistic: Statistic) -> Row:
+            return _line(of, share=found.estimate(statistic, docs), explanations=len(said))
 
-        yield line("explanations that quote", mean([float(bool(some)) for some in quoted]))
+        yield share("explanations that quote", mean([float(bool(some)) for some in quoted]))
         words = [len(text.split()) for text in said]
-        yield line("words that are quoted", weighted([len(" ".join(some).split()) for some in quoted], words))
+        yield share("words that are quoted", weighted([len(" ".join(some).split()) for some in quoted], words))
         sources = {"verbatim in the text": texts}
         if docs.nunique() > 1:
             sources["verbatim in another document's text"] = [texts[i] for i in foreign_rows(docs.tolist(), found.seed)]
@@ -62,23 +65,30 @@ class Quotation(Evaluation):
             some = [[one for one in each if len(one.split()) >= least] for each in quoted]
             for where, given in sources.items():
                 held = [sum(verbatim(one, text) for one in each) for each, text in zip(some, given, strict=True)]
-                yield line(f"{kind}, {where}", weighted(held, list(map(len, some))))
-        if not any(quoted):
-            yield {"of": "FVE by parts"}, {"share": None, "note": "no explanation quotes"}
-        elif found.own.empty:
-            yield {"of": "FVE by parts"}, {"share": None, "note": f"none of every {EACH}th explanation quotes"}
-        else:
-            same = found.own["row"].unique()
-            own = found.greedy.iloc[same]
-            whole = {"FVE": found.fve(own["mse"], own["doc_id"]), "explanations": len(same)}
-            yield {"of": "those that quote, whole"}, whole
-            yield from by_variant(found, "of")
+                yield share(f"{kind}, {where}", weighted(held, list(map(len, some))))
+        if found.own.empty:
+            why = f"none of every {EACH}th explanation quotes" if any(quoted) else "no explanation quotes"
+            yield _line("FVE by parts", note=why)
+            return
+        own = found.greedy.iloc[found.own["row"].unique()]
+        yield _line("those that quote, whole", FVE=found.fve(own["mse"], own["doc_id"]), explanations=len(own))
+        for labels, quantities in by_variant(found, "of"):
+            yield _line(labels["of"], **quantities)
+
+
+def _line(of: str, **quantities: Any) -> Row:
+    """A row with a cell for each of QUANTITIES."""
+    return {"of": of}, {name: quantities.get(name) for name in QUANTITIES}
 
 
 def verbatim(quotation: str, text: str) -> bool:
     """Whether a text has a quotation; white space is alike, and a word piece is quoted with a hyphen before it."""
     said, there = (" ".join(one.split()) for one in (quotation, text))
     return said in there or (said[:1] == "-" and said[1:] in there)
+
+
+def _quotations(text: str) -> str:
+    return "\n".join(f'"{said}"' for said in quotations(text))
 
 
 def _rest(text: str) -> str:

@@ -19,7 +19,7 @@ NONE = {
 
 @evaluation("retrieval")
 class Retrieval(Evaluation):
-    """Retrieval: is the activation told from others by what the words rebuild?"""
+    """Retrieval: the activation picked among ten by what the words rebuild"""
 
     source = (
         "Asked for beside FVE in public discussion of Fraser-Taliente, Kantamneni, Ong et al., Transformer Circuits, "

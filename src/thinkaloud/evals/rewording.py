@@ -1,7 +1,7 @@
 """Rewording by rule: sentences or words in another order, no punctuation, synonyms, phrases by others.
 
-What stands for what is in rewording.json: `words`, `phrases` of the writers, and under `facts` the phrase in which a kind
-of claim stands and another one. Quotations keep their words.
+What stands for what is in rewording.json: `words`, `phrases` of the writers, and under `facts` the phrase of a kind of
+claim and another one. Quotations keep their words.
 """
 
 import json
@@ -18,6 +18,7 @@ _DATA = json.loads(files("thinkaloud.evals").joinpath("rewording.json").read_tex
 WORDS: Mapping[str, str] = _DATA["words"]
 PHRASES: Mapping[str, str] = _DATA["phrases"]
 FACTS: Mapping[str, tuple[str, str]] = {kind: tuple(pair) for kind, pair in _DATA["facts"].items()}
+_ARTICLE = re.compile("an? ").match
 _WORD = re.compile(r"\S+")
 
 
@@ -75,9 +76,16 @@ def _outside(text: str, change: Callable[[str], str]) -> str:
 
 
 def _replaced(part: str, by: Mapping[str, str]) -> str:
-    def other(match: re.Match[str]) -> str:
-        new = by[match.group().lower()]
-        return new[0].upper() + new[1:] if match.group()[0].isupper() else new
+    """A text with keys by what stands for them, the longest first; an article before one goes with the new word."""
 
-    longest = sorted(by, key=len, reverse=True)
-    return re.sub(rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])", other, part, flags=re.IGNORECASE)
+    def other(match: re.Match[str]) -> str:
+        article, said = match["article"], match["said"] or match["whole"]
+        new = by[said.lower()]
+        new = new[0].upper() + new[1:] if said[0].isupper() else new
+        return f"{article[0]}{'n' * (new[0] in 'aeiou')} {new}" if article else new
+
+    keys = sorted(by, key=len, reverse=True)
+    whole, plain = ("|".join(map(re.escape, some)) or "(?!)" for some in (filter(_ARTICLE, keys), keys))
+    said = rf"(?:(?P<article>an?) )?(?P<said>{plain})"
+    pattern = rf"(?<![\w-])(?:(?P<whole>{whole})|{said})(?![\w-])"
+    return re.sub(pattern, other, part, flags=re.IGNORECASE)
