@@ -100,7 +100,7 @@ def _of_others(bench: Bench) -> Iterator[Made]:
     names = (
         "another document's explanation",
         "nearest vector of another document",
-        "vector of the text that ends most alike",
+        NEAREST_TEXT,
     )
     if len(set(bench.docs)) < 2:
         yield from (_none(name, ALONE) for name in names)
