@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -22,7 +22,7 @@ from thinkaloud.pair.failures import explanation_mse, valid_explanations
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import direction_mse
-from thinkaloud.stats import Estimate, Statistic, estimate, mean
+from thinkaloud.stats import Estimate, Statistic, contrast, estimate, mean, ratio
 from thinkaloud.writers.base import Context
 from thinkaloud.writers.write import contexts_of
 
@@ -135,12 +135,27 @@ class Bench:
             out[some] = ar.reconstruct([texts[i] for i in some]).cpu()
         return out
 
+    @cached_property
+    def rebuilt(self) -> Float[Tensor, "n d"]:
+        """What the AR makes of the greedy explanations; of one that failed, zeros."""
+        texts = [text if valid else "" for text, valid in zip(self.texts, self.valid, strict=True)]
+        return self.reconstruct(texts, "explanations")
+
+    def variant(self, name: str, texts: Mapping[int, str]) -> list[dict[str, Any]]:
+        """The records of `by_variant` for texts in place of the explanations of these rows; an empty one has none."""
+        said = {row: text for row, text in texts.items() if text.strip()}
+        mse = self.mse(list(said.values()), list(said), name)
+        return [
+            {"variant": name, "row": int(row), "mse": float(one), "text": text}
+            for (row, text), one in zip(said.items(), mse, strict=True)
+        ]
+
     def mse(
         self, texts: Sequence[str], rows: Sequence[int] | np.ndarray, what: str = "reading", second: bool = False
     ) -> np.ndarray:
         """Direction MSE of texts against the activations of these rows; `FAIL_MSE` for one that cannot be read."""
         pred = self.reconstruct(texts, what, second)
-        return self.error(pred, self.vectors[torch.as_tensor(np.asarray(rows))])
+        return self.error(pred, self.vectors[torch.as_tensor(np.asarray(rows, dtype=int))])
 
     def error(self, pred: Float[Tensor, "n d"], target: Float[Tensor, "n d"]) -> np.ndarray:
         """Direction MSE of predictions; `FAIL_MSE` for zeros, which have no direction."""
@@ -162,7 +177,7 @@ class Bench:
 
     def failed_or_mse(self, said: Sequence[Explanation], rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Direction MSE of explanations against the activations of these rows; a failed one has `FAIL_MSE`."""
-        target = self.vectors[torch.as_tensor(np.asarray(rows))]
+        target = self.vectors[torch.as_tensor(np.asarray(rows, dtype=int))]
         valid = valid_explanations(said, self.nla.reconstructor)
         return explanation_mse(said, valid, target, self.nla.reconstruct, FAIL_MSE).numpy()
 
@@ -203,10 +218,21 @@ class Measured:
         """A statistic with its 95 % interval over documents."""
         return estimate(statistic, np.asarray(docs, dtype=str), seed=self.seed)
 
+    @property
+    def v(self) -> float:
+        """V; NaN where it is 0, of which there is no fraction."""
+        return self.baseline.v if self.baseline.v > 0 else np.nan
+
     def fve(self, mse: Any, docs: Any) -> Estimate:
         """FVE of direction MSEs, 1 − mean ∕ V with V taken as known, with its interval over documents."""
-        v = self.baseline.v if self.baseline.v > 0 else np.nan
-        return self.estimate(mean(1 - np.asarray(mse, dtype=float) / v), docs)
+        return self.estimate(mean(1 - np.asarray(mse, dtype=float) / self.v), docs)
+
+    def retention(self, after: Any, before: Any, docs: Any) -> Estimate:
+        """FVE after a change ∕ FVE before it, of the direction MSEs of the same rows."""
+        n = len(np.asarray(before))
+        each = 1 - np.concatenate([np.asarray(after, dtype=float), np.asarray(before, dtype=float)]) / self.v
+        statistic = ratio(each, np.repeat([True, False], n))
+        return self.estimate(replace(statistic, n=n), np.tile(np.asarray(docs, dtype=object), 2))
 
     def share(self, values: Any, docs: Any) -> Estimate:
         """A mean with its interval over documents."""
@@ -224,15 +250,24 @@ class Measured:
 
 
 def by_variant(found: Measured, label: str = "variant") -> Iterator[Row]:
-    """A row for each `variant` of the evaluation's own table (columns `variant`, `row`, `mse`): its FVE, and how far it
-    is below that of the explanations it was made of.
+    """A row for each `variant` of the evaluation's own table (columns `variant`, `row`, `mse`): its FVE, how far it is
+    below that of the explanations it was made of, and its share of that.
     """
+    if found.own.empty:
+        return
     whole = found.greedy["mse"].to_numpy()
     for name, part in found.own.groupby("variant", sort=False, observed=True):
-        docs, rows = found.doc_of(part["row"]), part["row"].to_numpy()
-        loss = (part["mse"].to_numpy() - whole[rows]) / found.baseline.v
-        fve = found.fve(part["mse"], docs)
-        yield {label: name}, {"FVE": fve, "FVE lost": found.share(loss, docs), "explanations": len(part)}
+        docs, mse = found.doc_of(part["row"]), part["mse"].to_numpy()
+        before = whole[part["row"].to_numpy()]
+        yield (
+            {label: name},
+            {
+                "FVE": found.fve(mse, docs),
+                "FVE lost": found.estimate(contrast((mse - before) / found.v), docs),
+                "retention": found.retention(mse, before, docs),
+                "explanations": len(part),
+            },
+        )
 
 
 class Figures(Evaluation):

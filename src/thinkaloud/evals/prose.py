@@ -7,10 +7,10 @@ from functools import cache
 from itertools import pairwise
 
 from thinkaloud.evals.explained import Explained, evaluation
-from thinkaloud.stats import Estimate
+from thinkaloud.stats import Estimate, estimate, mean
 
 _WORD = re.compile(r"\w+")
-_QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”')
+QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”')
 
 # What parts a line into lists, and a list into its items; quotations are whole.
 _PARTS = re.compile(r'"[^"\n]*"|“[^”\n]*”|[;:.]+(?=\s|$)|,|[^\s,;:.“"]+(?:[:.]+[^\s,;:.“"]+)*')
@@ -94,12 +94,17 @@ def matched(pattern: re.Pattern[str], text: str) -> float:
 
 def quoted(text: str) -> float:
     """Share of a text's characters that stand in double quotes, the quotes included."""
-    return matched(_QUOTED, text)
+    return matched(QUOTED, text)
+
+
+def quotations(text: str) -> list[str]:
+    """What stands in double quotes, without them; nothing of empty ones."""
+    return [said for said in (match.group()[1:-1].strip() for match in QUOTED.finditer(text)) if said]
 
 
 def without_quotations(text: str) -> str:
     """The text with what stands in double quotes replaced by an ellipsis, the quotes kept."""
-    return _QUOTED.sub('"…"', text)
+    return QUOTED.sub('"…"', text)
 
 
 def measures(texts: Sequence[str]) -> dict[str, float]:
@@ -110,7 +115,8 @@ def measures(texts: Sequence[str]) -> dict[str, float]:
 @evaluation
 def text_stats(found: Explained) -> dict[str, Estimate]:
     """The mean of each share over explanations, with intervals over documents."""
-    return {name: found.share(of) for name, of in MEASURES.items()}
+    said, docs = found.column("explanation"), found.column("doc_id")
+    return {name: estimate(mean([float(of(text)) for text in said]), docs) for name, of in MEASURES.items()}
 
 
 MEASURES: dict[str, Callable[[str], float]] = {
