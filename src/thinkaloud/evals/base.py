@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,12 +18,13 @@ from thinkaloud.baseline import Baseline
 from thinkaloud.config.groups import FAIL_MSE
 from thinkaloud.errors import UserError
 from thinkaloud.evals.explained import evaluation
+from thinkaloud.evals.rereading import Reread, reread
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.failures import explanation_mse, valid_explanations
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import direction_mse
-from thinkaloud.stats import Estimate, Statistic, estimate, mean
+from thinkaloud.stats import Estimate, Statistic, estimate, mean, weighted
 from thinkaloud.writers.base import Context
 from thinkaloud.writers.write import contexts_of
 
@@ -85,8 +87,9 @@ class Evaluation(ABC):
 class Bench:
     """A pair and stored activations with their explanations, for what an evaluation measures.
 
-    `said` are the greedy explanations, one for each row of `data`; `second` is an AR of another training, `watch` sees
-    what is being done, how much of it is done, and how much there is.
+    `said` are the greedy explanations, one for each row of `data`; `second` is an AR of another training, `other` names
+    another model of M's shape, `tails` are ARs that were trained on the last so many tokens as the explanation. `watch`
+    sees what is being done, how much of it is done, and how much there is.
     """
 
     nla: NLA
@@ -97,6 +100,8 @@ class Bench:
     max_tokens: int = 150
     second: Reconstructor | None = None
     watch: Callable[[str, int, int], None] = field(default=lambda what, done, of: None, repr=False)
+    other: str | Path | None = None
+    tails: Mapping[int, Reconstructor] = field(default_factory=dict)
 
     @property
     def vectors(self) -> Float[Tensor, "n d"]:
@@ -122,6 +127,11 @@ class Bench:
     def contexts(self) -> list[Context]:
         """What a writer sees of each activation; UserError where the data kept no next tokens."""
         return contexts_of(self.data.table)
+
+    @cached_property
+    def reread(self) -> Reread:
+        """The token ids in front of each activation, and whether M gives the stored vector for them."""
+        return reread(self.nla, self.data)
 
     def reconstruct(self, texts: Sequence[str], what: str = "reading", second: bool = False) -> Float[Tensor, "n d"]:
         """What the AR, or the `second` one, makes of texts; of one it cannot read, zeros."""
@@ -207,6 +217,11 @@ class Measured:
         """FVE of direction MSEs, 1 − mean ∕ V with V taken as known, with its interval over documents."""
         v = self.baseline.v if self.baseline.v > 0 else np.nan
         return self.estimate(mean(1 - np.asarray(mse, dtype=float) / v), docs)
+
+    def saved(self, error: Any, of: Any, docs: Any) -> Estimate:
+        """1 − mean error ∕ mean error of something else, row by row the same, with its interval over documents."""
+        error, of = np.asarray(error, dtype=float), np.asarray(of, dtype=float)
+        return self.estimate(replace(weighted(of - error, of), n=len(of)), docs)
 
     def share(self, values: Any, docs: Any) -> Estimate:
         """A mean with its interval over documents."""

@@ -38,15 +38,31 @@ class Evaluate(Study):
     second: str | None = None
     """A second, independent AR to read the same explanations: a pair or an AR of another training."""
 
+    other: str | None = None
+    """Another model of M's shape, such as a fine-tune: what the pair says of its activations of the same texts."""
+    tail_ar: tuple[str, ...] = ()
+    """ARs trained on the last K tokens as the explanation, K=DIR each (recipes/ablations/tail.py writes such data)."""
+
     def check(self) -> None:
         if self.data is None:
             corpora(self.texts)
         elif not Path(self.data).is_dir():
             raise UserError(f"no folder {self.data}: data must be one that thinkaloud extract wrote")
         self.evaluations()
+        self.tails()
 
     def evaluations(self) -> "dict[str, Evaluation]":
         """The evaluations that are asked for, by name."""
         from thinkaloud.evals.base import chosen
 
         return chosen(self.suite, self.only)
+
+    def tails(self) -> dict[int, str]:
+        """The ARs of tails by the number of their tokens; UserError for one that does not say it."""
+        found = {}
+        for one in self.tail_ar:
+            k, _, name = one.partition("=")
+            if not k.isdigit() or not int(k) or not name:
+                raise UserError(f"expected --tail-ar K=DIR, as 8=runs/tail-8, found {one!r}")
+            found[int(k)] = name
+        return found
