@@ -18,9 +18,12 @@ class Tail:
     """Writes the end of the text, by the tokens of MODEL."""
 
     def __init__(self) -> None:
-        if missing := [name for name in ("TAIL", "MODEL") if name not in os.environ]:
-            raise UserError(f"set {missing[0]}: TAIL=8 MODEL=pocket/base thinkaloud explain --writer {__file__}")
-        self.k, self.model = int(os.environ["TAIL"]), os.environ["MODEL"]
+        k, model = os.environ.get("TAIL", ""), os.environ.get("MODEL", "")
+        if not k.isdigit() or not int(k) or not model:
+            raise UserError(
+                f"say how many tokens of which model: TAIL=8 MODEL=pocket/base thinkaloud explain --writer {__file__}"
+            )
+        self.k, self.model = int(k), model
         self.name = f"tail/1 of {self.k} tokens of {self.model}"
 
     def write(self, contexts: Sequence[Context]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What words say beyond the tail: vectors of cut texts, and regressions from tail and words that never see their document.
+"""Gain over the tail: vectors of cut texts, and cross-fitted regressions of a vector from its tail and its words.
 
 A vector is predicted as a multiple of each of its predictors, which all lie in its own space, and what that leaves by
 ridge regression. So a predictor that is the vector counts in full, however few rows there are.
@@ -17,7 +17,7 @@ from thinkaloud.evals.rereading import last_vectors
 from thinkaloud.site import Site
 
 FOLDS = 5
-STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge, relative to the mean square of the predictors
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1e6)  # of the ridge, relative to the predictors' mean square
 SHARES = (0.0, 0.3, 1.0)  # of what comes beside the first predictor, in the regression of what is left
 
 
@@ -40,7 +40,7 @@ def tail_vectors(model: nn.Module, site: Site, contexts: Sequence[Sequence[int]]
 def residuals(
     target: Float[Tensor, "n d"] | Float[ndarray, "n d"],
     predictors: Sequence[Float[Tensor, "n d"] | Float[ndarray, "n d"]],
-    docs: Sequence[Any],
+    docs: Sequence[Any] | ndarray,
     seed: int = 0,
 ) -> Float[ndarray, " n"]:
     """Squared error of each direction predicted from those of `predictors`, by a regression of other documents alone.
@@ -70,28 +70,30 @@ def _predicted(y: ndarray, xs: list[ndarray], docs: ndarray, new: list[ndarray])
     mean, means = y.mean(axis=0), [x.mean(axis=0) for x in xs]
     y, xs = y - mean, [x - m for x, m in zip(xs, means, strict=True)]
     new = [x - m for x, m in zip(new, means, strict=True)]
-    gram = np.array([[np.vdot(a, b) for b in xs] for a in xs])
-    by = np.linalg.pinv(gram, hermitian=True) @ np.array([np.vdot(x, y) for x in xs])
-    left = y - sum(b * x for b, x in zip(by, xs, strict=True))
     inner, across = [a @ a.T for a in xs], [b @ a.T for a, b in zip(xs, new, strict=True)]
     sizes = [max(float(np.trace(g)) / len(g), 1e-12) for g in inner]
-    best, chosen = float(np.square(left).sum()), None  # without any ridge
-    for share in SHARES if len(xs) > 1 else SHARES[:1]:
-        weights = [1.0, *[share] * (len(xs) - 1)]
-        kernel = sum(w / size * g for w, size, g in zip(weights, sizes, inner, strict=True))
-        values, basis = np.linalg.eigh(kernel)
-        turned = basis.T @ left
-        for strength in STRENGTHS:
-            shrunk = np.maximum(values, 0) / (np.maximum(values, 0) + strength)
-            error = _left_out(left, basis, shrunk, turned, docs)
-            if error < best:
-                best = error
-                chosen = weights, basis @ (turned / (np.maximum(values, 0) + strength)[:, None])
-    out = mean + sum(b * x for b, x in zip(by, new, strict=True))
-    if chosen is not None:
-        weights, dual = chosen
-        out = out + sum(w / size * g for w, size, g in zip(weights, sizes, across, strict=True)) @ dual
-    return out
+    best, said = np.inf, np.zeros(new[0].shape)
+    # The first predictor alone is a choice too, so that others which say nothing cost nothing.
+    for used, shares in ((1, SHARES[:1]), (len(xs), SHARES)) if len(xs) > 1 else ((1, SHARES[:1]),):
+        by = _multiples(y, xs[:used])
+        left = y - sum(b * x for b, x in zip(by, xs, strict=False))
+        plain = sum(b * x for b, x in zip(by, new, strict=False))
+        for share in shares:
+            weights = np.array([1.0, *[share] * (len(xs) - 1)]) / sizes
+            values, basis = np.linalg.eigh(sum(w * g for w, g in zip(weights, inner, strict=True)))
+            turned, values = basis.T @ left, np.maximum(values, 0)
+            for strength in STRENGTHS:
+                error = _left_out(left, basis, values / (values + strength), turned, docs)
+                if error < best:
+                    dual = basis @ (turned / (values + strength)[:, None])
+                    best, said = error, plain + sum(w * g for w, g in zip(weights, across, strict=True)) @ dual
+    return mean + said
+
+
+def _multiples(y: ndarray, xs: list[ndarray]) -> ndarray:
+    """How much of each predictor, one number each, is nearest to `y`."""
+    gram = np.array([[np.vdot(a, b) for b in xs] for a in xs])
+    return np.linalg.pinv(gram, hermitian=True) @ np.array([np.vdot(x, y) for x in xs])
 
 
 def _left_out(left: ndarray, basis: ndarray, shrunk: ndarray, turned: ndarray, docs: ndarray) -> float:
@@ -109,6 +111,15 @@ def _directions(vectors: Any) -> ndarray:
     """Rows of norm 1; zeros stay zeros."""
     rows = np.asarray(vectors, dtype=np.float64)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def exchanged(texts: Sequence[str], others: Sequence[str], part: int) -> list[str]:
+    """Each text with the line of this number of the other text; as it is where either has none."""
+    lines = [[[line for line in text.split("\n") if line.strip()] for text in some] for some in (texts, others)]
+    return [
+        "\n".join([*own[:part], other[part], *own[part + 1 :]]) if part < min(len(own), len(other)) else text
+        for own, other, text in zip(*lines, texts, strict=True)
+    ]
 
 
 def without(texts: Sequence[str], part: int) -> list[str]:

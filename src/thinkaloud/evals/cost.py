@@ -19,11 +19,11 @@ BATCH = 32
 class Cost(Evaluation):
     """Cost: tokens, seconds and memory of an explanation"""
 
-    source = "Issue of this project."
+    source = "None: figures to plan by."
     metric = (
-        f"A batch of {BATCH} greedy explanations, made anew, in wall time; and the same texts read by the AR. Tokens an "
-        "explanation are those of all greedy explanations, tags included. Memory is the most that the process has held "
-        "since it began, on a GPU the most allocated there in this batch."
+        f"A batch of {BATCH} greedy explanations, made anew, in wall time; and the same texts read by the AR. "
+        "Tokens an explanation are those of all greedy ones, tags included. Memory is the most that the process "
+        "has held since it began, on a GPU the most allocated there in this batch."
     )
     limits = "What another batch size, machine or load would give; the first batch of a process may be slower."
 

@@ -25,13 +25,14 @@ class OffSite(Evaluation):
 
     source = "Observations of public users: a pair of layer 20 reads 18 and 22."
     metric = (
-        "Explanations of M's vectors at other layers, rebuilt by the AR as always. FVE against the layer's own vector "
-        "(V of that layer's vectors here), and against the vector of the pair's layer (V of its vectors here). Beside it "
-        "the FVE of the layer's vector itself as an answer for that of the pair's layer, with no words between."
+        "Explanations of M's vectors at other layers, rebuilt by the AR as always. FVE against the layer's own "
+        "vector (V of that layer's vectors here), and against the vector of the pair's layer (V of its vectors "
+        "here). Beside it the FVE of the layer's vector itself as an answer for that of the pair's layer, with "
+        "no words between."
     )
     limits = (
-        "The AR only ever gives vectors of the pair's layer, so a layer whose mean lies elsewhere scores low against its "
-        f"own vector, whatever is said. It is of {ROWS} positions at most, evenly spread."
+        "The AR only ever gives vectors of the pair's layer, so a layer whose mean lies elsewhere scores low "
+        f"against its own vector, whatever is said. It is of {ROWS} positions at most, evenly spread."
     )
     figure = Figure("layer", ("FVE, the layer's vector", "FVE, the vector of the pair's layer"), {"kind": "lines"})
 
@@ -45,9 +46,10 @@ class OffSite(Evaluation):
         found[own] = target = bench.vectors[torch.from_numpy(rows)]
         for layer in layers:
             vectors = found[replace(own, layer=layer)]
-            said = [one[0] for one in bench.explain(vectors, f"layer {layer}")]
             if layer == own.layer:
                 said = [bench.said[row] for row in rows]
+            else:
+                said = [one[0] for one in bench.explain(vectors, f"layer {layer}")]
             valid = valid_explanations(said, nla.reconstructor)
             pred = bench.reconstruct([one.text for one in said])
             v = Baseline.of(vectors.numpy(), [bench.docs[row] for row in rows], f"layer {layer}").v

@@ -1,4 +1,4 @@
-"""Stored activations read again: the token ids in front of each, and whether the model gives the stored vector for them."""
+"""Stored activations read again: the token ids up to each, and the cosine of what the model gives for them today."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ def at_layers(
 
 
 def _tokenised(tokenizer: Any, text: str, last: int | None, position: int | None) -> list[int]:
-    """The ids of a decoded text that end in the token `last` at `position`; none where no way of encoding gives them."""
+    """The ids of a decoded text that end in the token `last` at `position`; none where no encoding gives them."""
     return next((ids for ids in _ways(tokenizer, text) if ids and ids[-1] == last and len(ids) - 1 == position), [])
 
 

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
+from transformers import DynamicCache
 
 from thinkaloud import families, hooks
+from thinkaloud.attention import cached
 from thinkaloud.evals.base import Bench, Evaluation, Measured, Records, Row
 from thinkaloud.evals.explained import evaluation
 from thinkaloud.models import lm
@@ -27,14 +29,15 @@ class Splice(Evaluation):
 
     source = "Fraser-Taliente, Kantamneni, Ong et al., Transformer Circuits, May 2026; as loss recovered of SAEs."
     metric = (
-        "M runs on with another vector of the same norm at the site and position. KL divergence, in nats, of its next-"
-        f"token distribution from the undisturbed one, at the position and over the next {AFTER} tokens that M itself "
-        "would write. Recovered: 1 − mean KL ∕ mean KL with the mean vector of this data, or with noise: a random vector "
-        "at the same cosine to the original. The vector itself has to give 0. A failed explanation puts the mean vector in."
+        "M runs on with another vector of the same norm at the site and position. KL divergence, in nats, of its "
+        f"next-token distribution from the undisturbed one, at the position and over the next {AFTER} tokens that "
+        "M itself would write. Recovered: 1 − mean KL ∕ mean KL with the mean vector of this data, or with "
+        "noise: a random vector at the same cosine to the original. The vector itself has to give 0. A failed "
+        "explanation puts the mean vector in."
     )
     limits = (
-        f"That M uses what the words say elsewhere than near this position. It is of {ROWS} positions at most, evenly "
-        "spread, that M gives again for their text and that leave room for the tokens after them."
+        f"That M uses what the words say elsewhere than near this position. It is of {ROWS} positions at most, "
+        "evenly spread, that M gives again for their text and that leave room for the tokens after them."
     )
 
     def measure(self, bench: Bench) -> Records:
@@ -105,13 +108,14 @@ def divergence(
     """KL of M's next-token distributions, at the last of `ids` and at each of `after`, with each of `vectors` there."""
     device, n = families.embedding(model).weight.device, len(vectors)
     text = families.text_model(model)
-    cache = None
+    cache = DynamicCache(config=text.config)
+    how = {**cached(model, cache), "use_cache": True}
     if ids[:-1]:  # what stands before the position is the same for all
-        cache = text(input_ids=torch.tensor([ids[:-1]], device=device), use_cache=True).past_key_values
+        text(input_ids=torch.tensor([ids[:-1]], device=device), **how)
         cache.batch_repeat_interleave(n + 1)
     run = torch.tensor([[ids[-1], *after]], device=device).expand(n + 1, -1)
     at = (torch.arange(1, n + 1, device=device), 0)
     with hooks.replace(model, site, vectors.to(device), at):
-        hidden = text(input_ids=run, past_key_values=cache, use_cache=cache is not None).last_hidden_state
+        hidden = text(input_ids=run, **how).last_hidden_state
     said = families.logits(model, hidden).float().log_softmax(dim=-1)
     return (said[:1].exp() * (said[:1] - said[1:])).sum(dim=-1).cpu()

@@ -25,13 +25,14 @@ class Stored(Evaluation):
 
     source = "Issue of this project: does what is read today equal what was stored?"
     metric = (
-        "Cosine of the vector that the model gives today for the text up to a position with the stored one, and the share "
-        "above 0.999. Of another model (--other), its vectors are explained too: FVE against its own vectors (V of "
-        "those), and against M's stored ones."
+        "Cosine of the vector that the model gives today for the text up to a position with the stored one, and "
+        "the share above 0.999. Of another model (--other), its vectors are explained too: FVE against its own "
+        "vectors (V of those), and against M's stored ones."
     )
     limits = (
-        "Stored vectors are rounded to bfloat16, which alone leaves a cosine above 0.9999. A decoded text that does not "
-        "tokenise to the same tokens again (cut within a character, a chat) is counted apart, and left out."
+        "Stored vectors are rounded to bfloat16, which alone leaves a cosine above 0.9999. A decoded text that "
+        "does not tokenise to the same tokens again (cut within a character, a chat) is counted apart, and left "
+        "out."
     )
 
     def measure(self, bench: Bench) -> Records:

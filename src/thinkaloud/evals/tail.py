@@ -20,13 +20,15 @@ class TailAlone(Evaluation):
 
     source = "Text inversion baselines asked for by readers of Fraser-Taliente, Kantamneni, Ong et al., May 2026."
     metric = (
-        "FVE of M's own vector with all of the text but the first token and the last k cut away, against the real one; "
-        "of an AR trained on the last k tokens' text as the explanation, where one is given (--tail-ar); and of the "
-        "explanations of the same positions. Positions at least twice as far into the text as tokens are kept."
+        "FVE of M's own vector with all of the text but the first token and the last k cut away, against the "
+        "real one; of an AR trained on the last k tokens' text as the explanation, where one is given "
+        "(--tail-ar); and of the explanations of the same positions. Positions at least twice as far into the "
+        "text as tokens are kept."
     )
     limits = (
-        "A vector of cut text is no bound on what the tail tells: it is off its own distribution at small k. tail_gain "
-        f"says what the words hold beyond it. At most {ROWS} positions for each k, so the rows differ between ks."
+        "A vector of cut text is no bound on what the tail tells: it is off its own distribution at small k. "
+        f"tail_gain says what the words hold beyond it. At most {ROWS} positions for each k, so the rows differ "
+        "between ks."
     )
     figure = Figure("tokens kept", ("FVE",), {"by": "from", "kind": "lines"})
 

@@ -8,7 +8,7 @@ import torch
 
 from thinkaloud.errors import UserError
 from thinkaloud.evals.base import Bench, Evaluation, Figure, Measured, Records, Row
-from thinkaloud.evals.beyond_tail import residuals, tail_text, tail_vectors, without
+from thinkaloud.evals.beyond_tail import exchanged, residuals, tail_text, tail_vectors, without
 from thinkaloud.evals.controls import foreign_rows
 from thinkaloud.evals.explained import evaluation
 
@@ -24,16 +24,17 @@ class TailGain(Evaluation):
 
     source = "Issue of this project, after text inversion baselines: the figure to quote beside FVE."
     metric = (
-        "1 − MSE(words and tail) ∕ MSE(tail). The tail is M's own vector with all but the first token and the last k cut "
-        "away (of an AR trained on their text, where --tail-ar gives one). Both errors are of predictions of the vector's "
-        "direction, a multiple of each predictor and ridge regression of the rest, learned on other documents alone: "
-        "from the tail, and from the tail with the AR's reading of the words. Another document's explanation has to gain "
-        "about 0; a part is worth what is lost without it."
+        "1 − MSE(words and tail) ∕ MSE(tail). The tail is M's own vector with all but the first token and the "
+        "last k cut away (of an AR trained on their text, where --tail-ar gives one). Both errors are of "
+        "predictions of the vector's direction, a multiple of each predictor and ridge regression of the rest, "
+        "learned on other documents alone: from the tail, and from the tail with the AR's reading of the words. "
+        "Another document's explanation has to gain about 0. A line is worth what is lost without it, or with "
+        "another document's in its place, which keeps the form."
     )
     limits = (
-        "That what is gained is true, or that it is said in so many words: the AR's reading is what counts. A regression "
-        "of few documents finds less than there is. Positions at least twice as far into the text as tokens are kept, "
-        f"{ROWS} at most."
+        "That what is gained is true, or that it is said in so many words: the AR's reading is what counts. A "
+        "regression of few documents finds less than there is. Positions at least twice as far into the text as "
+        f"tokens are kept, {ROWS} at most."
     )
     figure = Figure("words", ("gained over the tail",), {"panel": "tail"})
 
@@ -70,7 +71,7 @@ class TailGain(Evaluation):
                     {"tail": tail, "words": words},
                     {
                         "gained over the tail": found.saved(both, alone, docs),
-                        "lost without it": lost,
+                        "lost by that": lost,
                         "FVE, tail": found.fve(alone, docs),
                         "FVE, words and tail": found.fve(both, docs),
                         "FVE, words": found.fve(own["words_alone"], docs),
@@ -91,10 +92,12 @@ class TailGain(Evaluation):
         target, docs = bench.vectors[torch.from_numpy(rows)], [bench.docs[row] for row in rows]
         texts = [bench.texts[row] for row in rows]
         texts = [text if fits else "" for text, fits in zip(texts, bench.valid[rows], strict=True)]
-        said = {ALL: texts, OTHERS: [texts[i] for i in foreign_rows(docs, bench.seed)]}
-        if parts:
-            lines = max((len(text.splitlines()) for text in texts), default=0)
-            said |= {f"without line {i + 1}": without(texts, i) for i in range(min(PARTS, lines)) if lines > 1}
+        others = [texts[i] for i in foreign_rows(docs, bench.seed)]
+        said = {ALL: texts, OTHERS: others}
+        lines = max((len(text.splitlines()) for text in texts), default=0) if parts else 0
+        for i in range(min(PARTS, lines) if lines > 1 else 0):
+            said[f"without line {i + 1}"] = without(texts, i)
+            said[f"another document's line {i + 1}"] = exchanged(texts, others, i)
         alone = residuals(target, [tail], docs, bench.seed)
         made = []
         for words, some in said.items():

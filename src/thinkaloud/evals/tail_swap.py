@@ -23,15 +23,15 @@ class TailSwap(Evaluation):
 
     source = "Issue of this project: does the text follow the vector or the tail?"
     metric = (
-        f"The last {KEPT} tokens of a text stand behind the beginning of another of its kind, M reads it, and the vector "
-        "is explained anew. FVE of the new explanation against the new vector and against the original one: an "
-        "explanation of the tail alone scores the same. Follows: the share of new explanations nearer to the new vector. "
-        "Words in common: of both explanations' different words, the share that both have. Moved: direction MSE between "
-        "the two vectors ∕ V; the quarter that moves most has its own row."
+        f"The last {KEPT} tokens of a text stand behind the beginning of another of its kind, M reads it, and the "
+        "vector is explained anew. FVE of the new explanation against the new vector and against the original "
+        "one: an explanation of the tail alone scores the same. Follows: the share of new explanations nearer to "
+        "the new vector. Words in common: of both explanations' different words, the share that both have. "
+        "Moved: direction MSE between the two vectors ∕ V; the quarter that moves most has its own row."
     )
     limits = (
-        "That the new beginning is one the tail could follow: what M holds of such a text may be odd. "
-        f"It is of {ROWS} positions at most, with {BEFORE} tokens or more before the tail."
+        "That the new beginning is one the tail could follow: what M holds of such a text may be odd. It is of "
+        f"{ROWS} positions at most, with {BEFORE} tokens or more before the tail."
     )
 
     def measure(self, bench: Bench) -> Records:
