@@ -32,7 +32,7 @@ def test_half_a_step_is_the_error(seed: int, rows: int, columns: int, size: floa
     assert torch.equal(found[0], torch.zeros(columns))
     assert packed["a.weight"].dtype == torch.int8
     torch.testing.assert_close(after["norm.weight"], before["norm.weight"], rtol=1e-3, atol=0)
-    if size >= 0.02:  # within float16's normal range the step itself comes back
+    if ((step == 0) | (step >= 2.0**-14)).all():  # within float16's normal range the step itself comes back
         again = quant.unpack(quant.pack(after))
         assert all(torch.equal(again[name], after[name]) for name in after)
 

@@ -158,9 +158,6 @@ def test_the_table_has_a_row_for_each_explanation(nla: NLA) -> None:
 def test_every_evaluation_of_the_package_is_found_by_name(nla: NLA) -> None:
     found = explained(nla, stored(), BASELINE, max_tokens=4)
     assert {"reconstruction", "text_stats", "degenerate"} <= set(evaluation)
-    assert evaluation.find("reconstruction")(found) == pytest.approx(
-        {line.name: line.fve for line in evaluate(explained(nla, stored(), BASELINE, max_tokens=4)).lines}
-    )
     shares = evaluation.find("degenerate")(found)
     assert sum(share.value for share in shares.values()) == pytest.approx(1)
     with pytest.raises(UserError, match="no evaluation 'degenerat': did you mean degenerate"):

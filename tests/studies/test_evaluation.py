@@ -135,11 +135,10 @@ def test_what_cannot_be_evaluated(pocket: NLA, tmp_path: Path, changes: dict[str
 
 
 def test_the_same_ar_as_second_is_accepted_and_one_of_another_site_refused(pocket: NLA) -> None:
-    ar = run._second(Evaluate(out="x", second="pocket"), pocket)
-    assert ar is not None
+    ar = run._ar("pocket", "--second", pocket)
     assert torch.equal(ar.reconstruct(["a storm at sea"]), pocket.reconstruct(["a storm at sea"]))
     with pytest.raises(UserError, match="smollm2 rebuilds resid_post:20, 576 wide, the pair resid_post:5, 256 wide"):
-        run._second(Evaluate(out="x", second="smollm2"), pocket)
+        run._ar("smollm2", "--second", pocket)
 
 
 def test_one_of_ones_own_is_a_file_with_a_class(pocket: NLA, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,19 +18,32 @@ from thinkaloud.baseline import Baseline
 from thinkaloud.config.groups import FAIL_MSE
 from thinkaloud.errors import UserError
 from thinkaloud.evals.explained import evaluation
+from thinkaloud.evals.rereading import Reread, reread
 from thinkaloud.explanation import Explanation
 from thinkaloud.pair.failures import explanation_mse, valid_explanations
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.reconstructor import Reconstructor
 from thinkaloud.pair.scores import direction_mse
-from thinkaloud.stats import Estimate, Statistic, contrast, estimate, mean, ratio
+from thinkaloud.stats import Estimate, Statistic, contrast, estimate, mean, ratio, weighted
 from thinkaloud.writers.base import Context
 from thinkaloud.writers.write import contexts_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ORDER = {name: i for i, name in enumerate(("reconstruction", "controls", "retrieval", "quotation", "private_code"))}
+_FIRST = [
+    "reconstruction",
+    "controls",
+    "tail",
+    "tail_gain",
+    "tail_swap",
+    "retrieval",
+    "curve",
+    "quotation",
+    "private_code",
+    "corruption",
+]
+ORDER = {name: i for i, name in enumerate(_FIRST)}
 """Which evaluations stand first on a page; the others follow by name of their file."""
 Suite = Literal["core", "truth", "judged"]
 Records = Sequence[Mapping[str, Any]] | pa.Table
@@ -85,8 +99,9 @@ class Evaluation(ABC):
 class Bench:
     """A pair and stored activations with their explanations, for what an evaluation measures.
 
-    `said` are the greedy explanations, one for each row of `data`; `second` is an AR of another training, `watch` sees
-    what is being done, how much of it is done, and how much there is.
+    `said` are the greedy explanations, one for each row of `data`; `second` is an AR of another training, `other` names
+    another model of M's shape, `tails` are ARs that were trained on the last so many tokens as the explanation. `watch`
+    sees what is being done, how much of it is done, and how much there is.
     """
 
     nla: NLA
@@ -97,6 +112,8 @@ class Bench:
     max_tokens: int = 150
     second: Reconstructor | None = None
     watch: Callable[[str, int, int], None] = field(default=lambda what, done, of: None, repr=False)
+    other: str | Path | None = None
+    tails: Mapping[int, Reconstructor] = field(default_factory=dict)
 
     @property
     def vectors(self) -> Float[Tensor, "n d"]:
@@ -122,6 +139,11 @@ class Bench:
     def contexts(self) -> list[Context]:
         """What a writer sees of each activation; UserError where the data kept no next tokens."""
         return contexts_of(self.data.table)
+
+    @cached_property
+    def reread(self) -> Reread:
+        """The token ids in front of each activation, and whether M gives the stored vector for them."""
+        return reread(self.nla, self.data)
 
     def reconstruct(self, texts: Sequence[str], what: str = "reading", second: bool = False) -> Float[Tensor, "n d"]:
         """What the AR, or the `second` one, makes of texts; of one it cannot read, zeros."""
@@ -233,6 +255,11 @@ class Measured:
         each = 1 - np.concatenate([np.asarray(after, dtype=float), np.asarray(before, dtype=float)]) / self.v
         statistic = ratio(each, np.repeat([True, False], n))
         return self.estimate(replace(statistic, n=n), np.tile(np.asarray(docs, dtype=object), 2))
+
+    def saved(self, error: Any, of: Any, docs: Any) -> Estimate:
+        """1 − mean error ∕ mean error of something else, row by row the same, with its interval over documents."""
+        error, of = np.asarray(error, dtype=float), np.asarray(of, dtype=float)
+        return self.estimate(replace(weighted(of - error, of), n=len(of)), docs)
 
     def share(self, values: Any, docs: Any) -> Estimate:
         """A mean with its interval over documents."""

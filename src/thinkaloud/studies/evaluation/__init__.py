@@ -19,7 +19,10 @@ class Evaluate(Study):
     name: ClassVar[str] = "evaluation"
     presets: ClassVar = {"pocket": {"max_tokens": 120}}
     # Evaluations may be added to a folder later; what they have measured stays.
-    analysis: ClassVar = {"suite": (), "only": (), "second": ("controls",)}
+    analysis: ClassVar = {
+        **{"suite": (), "only": (), "second": ("controls",), "other": ("stored",)},
+        "tail_ar": ("tail", "tail_gain"),
+    }
 
     data: str | None = None
     """A folder that thinkaloud extract wrote (with --next-tokens, which many evaluations need): its held-out rows."""
@@ -39,6 +42,10 @@ class Evaluate(Study):
     """Sampled explanations of each of the first quarter of the activations, beside the greedy ones of all."""
     second: str | None = None
     """A second, independent AR to read the same explanations: a pair or an AR of another training."""
+    other: str | None = None
+    """Another model of M's shape, such as a fine-tune: what the pair says of its activations of the same texts."""
+    tail_ar: tuple[str, ...] = ()
+    """ARs trained on the last K tokens as the explanation, K=DIR each (recipes/ablations/tail.py writes such data)."""
 
     def check(self) -> None:
         if self.data is None:
@@ -46,9 +53,20 @@ class Evaluate(Study):
         elif not Path(self.data).is_dir():
             raise UserError(f"no folder {self.data}: data must be one that thinkaloud extract wrote")
         self.evaluations()
+        self.tails()
 
     def evaluations(self) -> "dict[str, Evaluation]":
         """The evaluations that are asked for, by name."""
         from thinkaloud.evals.base import chosen
 
         return chosen(self.suite, self.only)
+
+    def tails(self) -> dict[int, str]:
+        """The ARs of tails by the number of their tokens; UserError for one that does not say it."""
+        found = {}
+        for one in self.tail_ar:
+            k, _, name = one.partition("=")
+            if not k.isdigit() or not int(k) or not name:
+                raise UserError(f"expected --tail-ar K=DIR, as 8=runs/tail-8, found {one!r}")
+            found[int(k)] = name
+        return found

@@ -16,9 +16,11 @@ import torch
 
 from thinkaloud import families
 from thinkaloud.activations import Activations, extract, read_manifest
+from thinkaloud.activations.corpus import Document
 from thinkaloud.activations.positions import special_ids
 from thinkaloud.activations.store import check_read_by
 from thinkaloud.activations.token_class import class_of
+from thinkaloud.activations.tokens import encode, windows_to_read
 from thinkaloud.baseline import Baseline
 from thinkaloud.config.groups import FAIL_MSE
 from thinkaloud.errors import UserError
@@ -52,12 +54,15 @@ def run(config: Evaluate, folder: Folder, nla: NLA) -> None:
     some = rows[::SAMPLED] if config.samples else rows[:0]
     kinds = [greedy]
     if some:
-        how = (config.samples, 1.0, config)
+        drawn = (config.samples, 1.0, config)
         kinds.append(
-            folder.pieces("sampled", some, PIECE // SAMPLED, lambda part, _: _explained(nla, data, part, *how))
+            folder.pieces("sampled", some, PIECE // SAMPLED, lambda part, _: _explained(nla, data, part, *drawn))
         )
     said = [Explanation(*map(_plain, row)) for row in zip(*(greedy[name].to_pylist() for name in KEPT), strict=True)]
-    bench = Bench(nla, data, said, of, config.seed, config.max_tokens, _second(config, nla), folder.watch)
+    second = None if config.second is None else _ar(config.second, "--second", nla)
+    tails = {k: _ar(name, "--tail-ar", nla) for k, name in config.tails().items()}
+    how = (config.seed, config.max_tokens, second, folder.watch, config.other, tails)
+    bench = Bench(nla, data, said, of, *how)
     asked = config.evaluations()
     for name, evaluation in asked.items():
         path = folder.out / "tables" / f"{name}.parquet"
@@ -98,13 +103,30 @@ def _read(config: Evaluate, nla: NLA) -> Activations:
     texts = [document.messages or (document.text or "")[:CHARACTERS] for document in found]
     made = extract(
         nla.model, texts, nla.site, EACH, nla.model_tokenizer, seed=config.seed, next_tokens=NEXT_TOKENS,
-        min_position=4, window=families.context_length(nla.model),
+        min_position=4, window=(size := families.context_length(nla.model)),
     )  # fmt: skip
     names = {f"text-{i}": str(document.id) for i, document in enumerate(found)}
     ids = pa.array([names[name] for name in made.column("doc_id")])
     table = made.table.set_column(made.table.column_names.index("doc_id"), "doc_id", ids)
+    table = table.append_column("ids", pa.array(_ids(nla, texts, made, size)))
     keep = np.arange(len(made)) < config.n
     return replace(made, table=table).filter(keep)
+
+
+def _ids(nla: NLA, texts: Sequence[Any], made: Activations, size: int) -> list[list[int]]:
+    """The token ids up to each activation, as they were read."""
+    documents = [
+        Document(f"text-{i}", text=one) if isinstance(one, str) else Document(f"text-{i}", messages=tuple(one))
+        for i, one in enumerate(texts)
+    ]
+    bos, context = nla.model_tokenizer.bos_token_id, families.context_length(nla.model)
+    windows = {
+        (one.doc_id, one.start): one.ids
+        for document, ids in zip(documents, encode(nla.model_tokenizer, documents), strict=True)
+        for one in windows_to_read(document, ids, bos, size, context, document.id)
+    }
+    places = zip(*(made.column(name) for name in ("doc_id", "window", "position")), strict=True)
+    return [windows[doc, window][: position + 1] for doc, window, position in places]
 
 
 def _stored(folder: Folder, nla: NLA, read: Any) -> Activations:
@@ -162,17 +184,15 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _second(config: Evaluate, nla: NLA) -> Reconstructor | None:
-    """The second AR; UserError where it is of another site or width."""
-    if config.second is None:
-        return None
-    named = find(config.second)
+def _ar(name: str, option: str, nla: NLA) -> Reconstructor:
+    """An AR beside the pair's own; UserError where it is of another site or width."""
+    named = find(name)
     if named.ar is None:
-        raise UserError(f"{config.second} is no pair and no AR: --second is an AR that reads the same explanations")
+        raise UserError(f"{name} is no pair and no AR: {option} is an AR of the pair's site")
     wanted, found = nla.reconstructor.contract, read_contract(named.ar, "ar")
     if (found.site, found.d_model) != (wanted.site, wanted.d_model):
         raise UserError(
-            f"{config.second} rebuilds {found.site}, {found.d_model} wide, "
+            f"{name} rebuilds {found.site}, {found.d_model} wide, "
             f"the pair {wanted.site}, {wanted.d_model} wide: another AR is needed"
         )
     return Reconstructor.from_pretrained(named.ar, base=nla.base, device=str(nla.reconstructor.device))
