@@ -31,18 +31,10 @@ from thinkaloud.writers.write import contexts_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_FIRST = [
-    "reconstruction",
-    "controls",
-    "tail",
-    "tail_gain",
-    "tail_swap",
-    "retrieval",
-    "curve",
-    "quotation",
-    "private_code",
-    "corruption",
-]
+_FIRST = (
+    *("reconstruction", "controls", "tail", "tail_gain", "tail_swap", "retrieval", "curve", "quotation"),
+    *("private_code", "corruption", "splice"),
+)
 ORDER = {name: i for i, name in enumerate(_FIRST)}
 """Which evaluations stand first on a page; the others follow by name of their file."""
 Suite = Literal["core", "truth", "judged"]

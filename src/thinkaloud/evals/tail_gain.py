@@ -22,9 +22,7 @@ ALL, OTHERS = "the whole explanation", "another document's explanation"
 class TailGain(Evaluation):
     """FVE gained over the tail: what the words say that the last tokens do not"""
 
-    source = (
-        "Ours, after the text inversion baselines that readers of the paper asked for: the figure to quote beside FVE."
-    )
+    source = "Ours, after the text inversion baselines that readers of the paper asked for: to quote beside FVE."
     metric = (
         "1 − MSE(words and tail) ∕ MSE(tail). The tail is M's own vector with all but the first token and the "
         "last k cut away (of an AR trained on their text, where --tail-ar gives one). Both errors are of "
