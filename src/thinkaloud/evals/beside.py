@@ -41,7 +41,7 @@ class Controls(Evaluation):
         "FVE of each control against the same activations, and how far the pair's own explanations lie above it on "
         "those. Neighbours are vectors of other documents, and the ridge regression was fitted on other documents. Its "
         "answers and the mean are not rescaled, which favours them: the mean has FVE 0 by V of this data, as in the "
-        "last column."
+        "last column. An answer that has nothing to do with the activation has about 1 − 2 ∕ V, far below 0."
     )
     limits = (
         "A control near the pair's own figure says that the figure can be had so; not that the pair gets it so. The AR "

@@ -29,7 +29,7 @@ class Corruption(Evaluation):
     metric = (
         f"In every {EACH}th explanation that did not fail, one fact at a time is replaced by one that another "
         "document's explanation states; in another copy the phrase at that place is put otherwise. A cost is FVE lost; "
-        "`fact costs more` is the share of explanations whose direction MSE grows more by the fact."
+        "Fact costs more is the share of explanations whose direction MSE grows more by the other fact."
     )
     limits = (
         "Only facts in the words of this package's writers are found. A fact may be replaced by one that is as good, "

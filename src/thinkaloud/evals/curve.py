@@ -20,7 +20,7 @@ class Curve(Evaluation):
     source = "Fraser-Taliente, Kantamneni, Ong et al., Transformer Circuits, May 2026 (parts of explanations)."
     metric = (
         f"Every {EACH}th explanation that did not fail is cut behind its first k tokens, at the end of a word, and "
-        "read by the AR; one that is no longer than that stays whole. `Cut` is the share that is cut."
+        "read by the AR; one that is no longer than that stays whole. Cut is the share that is cut."
     )
     limits = (
         "The AR was trained on whole explanations: a half one may say more to a reader than to it. What stands last "

@@ -33,12 +33,12 @@ class PrivateCode(Evaluation):
     )
     metric = (
         f"Every {EACH}th explanation that did not fail is changed by rule and read by the AR; retention is FVE after "
-        "the change ∕ FVE before it. `Changed` is the share that the rule changes at all. Quotations keep their words."
+        "the change ∕ FVE before it. Changed is the share that the rule changes at all. Quotations keep their words."
     )
     limits = (
         "An AR that was trained on one writer's phrases alone fails at other words without any code: compare with the "
         "same AR before RL. Words in another order lose some of what was said, too. The rules know the phrases of this "
-        "package's own writers; of other explanations they change little, as `changed` says."
+        "package's own writers; of other explanations they change little, as changed says."
     )
     figure = Figure("variant", ("FVE",))
 

@@ -12,7 +12,7 @@ from thinkaloud.evals.prose import quotations, without_quotations
 from thinkaloud.stats import Statistic, mean, weighted
 
 EACH = 4  # one explanation of so many is read without or by its quotations
-QUANTITIES = ("share", "FVE", "FVE lost", "retention", "explanations", "note")
+QUANTITIES = ("share", "FVE", "FVE lost", "explanations")
 LONG = 2  # words from which a quotation is more than a token
 
 
@@ -49,7 +49,7 @@ class Quotation(Evaluation):
         said, texts, docs = greedy["explanation"].tolist(), greedy["text"].tolist(), greedy["doc_id"]
         quoted = list(map(quotations, said))
         if not said:
-            yield _line("explanations", note="no explanation closes and can be read")
+            yield _line("no explanation closes and can be read")
             return
 
         def share(of: str, statistic: Statistic) -> Row:
@@ -68,7 +68,7 @@ class Quotation(Evaluation):
                 yield share(f"{kind}, {where}", weighted(held, list(map(len, some))))
         if found.own.empty:
             why = f"none of every {EACH}th explanation quotes" if any(quoted) else "no explanation quotes"
-            yield _line("FVE by parts", note=why)
+            yield _line(f"FVE by parts is not to be had: {why}")
             return
         own = found.greedy.iloc[found.own["row"].unique()]
         yield _line("those that quote, whole", FVE=found.fve(own["mse"], own["doc_id"]), explanations=len(own))

@@ -58,8 +58,10 @@ class Retrieval(Evaluation):
         return made
 
     def rows(self, found: Measured) -> Iterator[Row]:
+        parts = {of: found.own[found.own["set"] == of] if len(found.own) else found.own for of in OF}
+        nothing = {"note": None} if any(part.empty for part in parts.values()) else {}
         for of, name in OF.items():
-            part = found.own[found.own["set"] == of] if len(found.own) else found.own
+            part = parts[of]
             if part.empty:
                 yield {"candidates": name}, {"picked": None, "note": f"not to be had: {NONE[of]}"}
                 continue
@@ -73,6 +75,6 @@ class Retrieval(Evaluation):
                     "margin": found.share(part["own"] - part["best"], docs),
                     "explanations": len(part),
                     "with all ten": int((part["candidates"] == 1 + OTHERS).sum()),
-                    "note": None,
+                    **nothing,
                 },
             )
