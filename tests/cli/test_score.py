@@ -161,5 +161,7 @@ def test_more_evaluations_look_at_the_same_explanations(
     monkeypatch.setattr(NLA, "explain", None)
     assert score(folder, "--also", "claims", "--data", str(tmp_path / "data")) == 2
     assert "a writer needs the columns text and token, found no token" in capsys.readouterr().err
+    assert score(folder, "--also", "reconstruction") == 2
+    assert "measures more than the explanations: thinkaloud eval --only reconstruction" in capsys.readouterr().err
     assert score(folder, "--also", "text_stat") == 2
     assert "no evaluation 'text_stat': did you mean text_stats?" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import numpy as np
 from thinkaloud.cli.common import check_data, check_pair, load_pair, put
 from thinkaloud.cli.progress import progress
 from thinkaloud.config.eval import Score as Args
+from thinkaloud.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +28,9 @@ def main(args: Args) -> int:
     from thinkaloud.evals.reconstruction import evaluate
 
     also = {name: evaluation.find(name) for name in args.also}
+    for name, of in also.items():
+        if isinstance(of, type):
+            raise UserError(f"{name} measures more than the explanations: thinkaloud eval --only {name}")
     whole = Activations.load(args.data, split=args.split)
     baseline = whole.baseline(args.split)
     keep = np.zeros(len(whole.vectors), dtype=bool)

@@ -56,7 +56,7 @@ class Evaluation(ABC):
     """One evaluation: `measure` makes a table with the pair, `rows` makes the results of the tables without it.
 
     The first line of the docstring is its title. A subclass with `@evaluation` above it, in a file of its own, is all
-    there is to a new one; `thinkaloud eval --also FILE.py` runs one from anywhere.
+    there is to a new one; `thinkaloud eval --only FILE.py` runs one from anywhere.
     """
 
     name: ClassVar[str]
