@@ -36,7 +36,7 @@ class TailGain(Evaluation):
         "regression of few documents finds less than there is. Positions at least twice as far into the text as "
         f"tokens are kept, {ROWS} at most."
     )
-    figure = Figure("words", ("gained over the tail",), {"panel": "tail"})
+    figure = Figure("words", ("gained over the tail",), {"panel": "tail", "size": (7.2, 4.8)})
 
     def measure(self, bench: Bench) -> Records:
         made: list[dict[str, Any]] = []
