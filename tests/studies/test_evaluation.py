@@ -162,6 +162,40 @@ def test_one_of_ones_own_is_a_file_with_a_class(pocket: NLA, tmp_path: Path) -> 
     assert row["FVE"].value < Read(folder.out).values["fve"].value
 
 
+def test_a_function_of_the_explanations_is_one_too(pocket: NLA, tmp_path: Path) -> None:
+    file = tmp_path / "brevity.py"
+    file.write_text(
+        "from thinkaloud.evals.explained import evaluation\n"
+        "@evaluation\n"
+        "def brevity(found):\n"
+        "    return {'letters': found.share(len), 'documents': len(set(found.column('doc_id')))}\n"
+        "brevity.__doc__ = 'How long explanations are.'\n"
+    )
+    folder = made(tmp_path / "out", pocket, only=(str(file),), samples=1)
+    letters, documents = Read(folder.out)["brevity"]
+    assert letters["value"].value == pytest.approx(tables(folder, "greedy")["explanation"].str.len().mean())
+    assert documents["value"] == tables(folder, "data")["doc_id"].nunique()
+
+
+def test_what_an_evaluation_lacks_is_said_on_the_page_and_stops_no_other(pocket: NLA, tmp_path: Path) -> None:
+    file = tmp_path / "wanting.py"
+    file.write_text(
+        "from thinkaloud.errors import UserError\n"
+        "from thinkaloud.evals.base import Evaluation\n"
+        "from thinkaloud.evals.explained import evaluation\n"
+        "@evaluation\n"
+        "class wanting(Evaluation):\n"
+        "    metric = 'Nothing.'\n"
+        "    def measure(self, bench):\n"
+        "        raise UserError('this data has no moon: extract at night')\n"
+        "    def rows(self, found):\n"
+        "        return []\n"
+    )
+    folder = made(tmp_path / "out", pocket, only=(str(file), "reconstruction"), samples=1)
+    assert Read(folder.out)["reconstruction"]
+    assert "this data has no moon: extract at night" in (folder.out / "index.html").read_text()
+
+
 def test_a_suite_has_those_that_say_so() -> None:
     assert "reconstruction" in chosen("core")
     assert {one.suite for one in chosen("core").values()} == {"core"}

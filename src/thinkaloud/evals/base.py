@@ -257,16 +257,6 @@ class Measured:
         """A mean with its interval over documents."""
         return self.estimate(mean(np.asarray(values, dtype=float)), docs)
 
-    # What evaluations that are functions of an `Explained` ask of it:
-    @property
-    def table(self) -> pa.Table:
-        """The greedy explanations as an Arrow table."""
-        return pa.Table.from_pandas(self.greedy, preserve_index=False)
-
-    def column(self, name: str) -> list[Any]:
-        """A column of the greedy explanations."""
-        return self.greedy[name].tolist()
-
 
 def by_variant(found: Measured, label: str = "variant") -> Iterator[Row]:
     """A row for each `variant` of the evaluation's own table (columns `variant`, `row`, `mse`): its FVE, how far it is
@@ -289,6 +279,24 @@ def by_variant(found: Measured, label: str = "variant") -> Iterator[Row]:
         )
 
 
+@dataclass(frozen=True)
+class _AsExplained:
+    """What a function of an `Explained` asks of it, of the greedy explanations in the tables."""
+
+    found: Measured
+    seed: int
+
+    @property
+    def table(self) -> pa.Table:
+        return pa.Table.from_pandas(self.found.greedy, preserve_index=False)
+
+    def column(self, name: str) -> list[Any]:
+        return self.found.greedy[name].tolist()
+
+    def share(self, of: Callable[[str], float]) -> Estimate:
+        return self.found.share([float(of(text)) for text in self.column("explanation")], self.column("doc_id"))
+
+
 class Figures(Evaluation):
     """An evaluation that is a function of the greedy explanations, its figures by name."""
 
@@ -306,7 +314,7 @@ class Figures(Evaluation):
         return ()
 
     def rows(self, found: Measured) -> Iterator[Row]:
-        for name, value in self.of(found).items():
+        for name, value in self.of(_AsExplained(found, found.seed)).items():
             yield {"figure": name}, {"value": value}
 
 

@@ -9,6 +9,8 @@ from thinkaloud.studies.config import Study, corpora, study
 
 if TYPE_CHECKING:
     from thinkaloud.evals.base import Evaluation
+    from thinkaloud.studies.folder import Folder
+    from thinkaloud.studies.page import Page
 
 
 @study
@@ -60,6 +62,12 @@ class Evaluate(Study):
         from thinkaloud.evals.base import chosen
 
         return chosen(self.suite, self.only)
+
+    def page(self, folder: "Folder") -> "Page":
+        """The page; what an evaluation lacked stands where its figures would."""
+        from thinkaloud.studies.page import told
+
+        return told(__name__, folder, config=self, lacking=folder.results().get("lacking", {}))
 
     def tails(self) -> dict[int, str]:
         """The ARs of tails by the number of their tokens; UserError for one that does not say it."""

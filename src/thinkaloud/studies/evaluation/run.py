@@ -63,10 +63,16 @@ def run(config: Evaluate, folder: Folder, nla: NLA) -> None:
     tails = {k: _ar(name, "--tail-ar", nla) for k, name in config.tails().items()}
     how = (config.seed, config.max_tokens, second, folder.watch, config.other, tails)
     bench = Bench(nla, data, said, of, *how)
-    asked = config.evaluations()
+    asked, lacking = config.evaluations(), dict[str, str]()
     for name, evaluation in asked.items():
         path = folder.out / "tables" / f"{name}.parquet"
-        made = () if path.is_file() else evaluation.measure(bench)
+        if path.is_file():
+            continue
+        try:
+            made = evaluation.measure(bench)
+        except UserError as error:  # said on the page, where the others stand
+            lacking[name] = str(error)
+            continue
         if len(made):
             folder.table(name, lambda made=made: made)
     docs = data.column("doc_id")
@@ -80,7 +86,7 @@ def run(config: Evaluate, folder: Folder, nla: NLA) -> None:
         {"prefix": names[0][i], "token": names[1][i], "note": str(names[2][i]), "text": text, "fve": fve(mse, of)}
         for i, (text, mse) in enumerate(zip(greedy["explanation"].to_pylist(), greedy["mse"].to_pylist(), strict=True))
     ]
-    folder.keep(facts, examples(shown), evaluations=list(asked))
+    folder.keep(facts, examples(shown), lacking=lacking)
 
 
 def _read(config: Evaluate, nla: NLA) -> Activations:
