@@ -67,10 +67,10 @@ def test_the_figures_are_those_of_the_table(done: Folder, pocket: NLA) -> None:
     greedy, results = tables(done, "greedy"), Read(done.out)
     v = pocket.baseline.v  # type: ignore[union-attr]
     assert results.values["fve"].value == pytest.approx(1 - greedy["mse"].mean() / v)
-    whole = next(row for row in results["reconstruction"] if row["of"] == "all")
+    whole = next(row for row in results["eval-reconstruction"] if row["of"] == "all")
     assert whole["FVE"].value == results.values["fve"].value
     assert whole["failed"].value == pytest.approx((greedy["finish"] != "closed").mean())
-    best = next(row for row in results["reconstruction"] if row["of"] == "best of 2")
+    best = next(row for row in results["eval-reconstruction"] if row["of"] == "best of 2")
     assert best["FVE"].value == pytest.approx(1 - tables(done, "sampled").groupby("row")["mse"].min().mean() / v)
     page = (done.out / "index.html").read_text()
     assert "Reconstruction: FVE" in page
@@ -95,8 +95,8 @@ def test_an_evaluation_is_added_later_without_explaining_again(
     folder = Folder(tmp_path / "out", config.name, config.asked(), config.analysis)
     config.run(folder, pocket)
     config.analyse(folder).write(folder.out)
-    assert Read(folder.out)["text_stats"]
-    assert not Read(folder.out)["reconstruction"]
+    assert Read(folder.out)["eval-text_stats"]
+    assert not Read(folder.out)["eval-reconstruction"]
 
 
 def test_it_is_redrawn_without_a_model(done: Folder, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_one_of_ones_own_is_a_file_with_a_class(pocket: NLA, tmp_path: Path) -> 
     )
     folder = made(tmp_path / "out", pocket, only=(str(file),), samples=1)
     assert len(tables(folder, "shouts")) == 24
-    (row,) = Read(folder.out)["shouts"]
+    (row,) = Read(folder.out)["eval-shouts"]
     assert row["FVE"].value < Read(folder.out).values["fve"].value
 
 
@@ -172,7 +172,7 @@ def test_a_function_of_the_explanations_is_one_too(pocket: NLA, tmp_path: Path) 
         "brevity.__doc__ = 'How long explanations are.'\n"
     )
     folder = made(tmp_path / "out", pocket, only=(str(file),), samples=1)
-    letters, documents = Read(folder.out)["brevity"]
+    letters, documents = Read(folder.out)["eval-brevity"]
     assert letters["value"].value == pytest.approx(tables(folder, "greedy")["explanation"].str.len().mean())
     assert documents["value"] == tables(folder, "data")["doc_id"].nunique()
 
@@ -192,7 +192,7 @@ def test_what_an_evaluation_lacks_is_said_on_the_page_and_stops_no_other(pocket:
         "        return []\n"
     )
     folder = made(tmp_path / "out", pocket, only=(str(file), "reconstruction"), samples=1)
-    assert Read(folder.out)["reconstruction"]
+    assert Read(folder.out)["eval-reconstruction"]
     assert "this data has no moon: extract at night" in (folder.out / "index.html").read_text()
 
 

@@ -24,7 +24,7 @@ def results(config: Evaluate, folder: Folder) -> Results:
     for name, evaluation in config.evaluations().items():
         found = Measured(explanations, pd.DataFrame(folder.kept(name)), baseline, config.seed)
         for labels, quantities in evaluation.rows(found):
-            out.row(name, labels, quantities)
+            out.row(f"eval-{name}", labels, quantities)  # beside "values" and "claims"
     greedy = explanations[explanations["sample"] == 0]
     whole = Measured(explanations, pd.DataFrame(), baseline, config.seed)
     out.value("fve", whole.fve(greedy["mse"], greedy["doc_id"]))
