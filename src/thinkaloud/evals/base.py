@@ -212,6 +212,11 @@ class Measured:
         """A mean with its interval over documents."""
         return self.estimate(mean(np.asarray(values, dtype=float)), docs)
 
+    @property
+    def contexts(self) -> list[Context]:
+        """What a writer sees of each row of the data."""
+        return contexts_of(self.table)
+
     # What evaluations that are functions of an `Explained` ask of it:
     @property
     def table(self) -> pa.Table:

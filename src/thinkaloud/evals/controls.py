@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from thinkaloud.baseline import Baseline
@@ -44,15 +44,20 @@ def nearest_neighbour(
     target: Float[Tensor, "n d"], groups: Sequence[Any], baseline: Baseline, block: int = 2048
 ) -> Scores:
     """The best that copying can do: for each vector the one of highest cosine among those of other groups."""
+    return Scores.of(target[nearest_rows(target, groups, block)], target, baseline)
+
+
+def nearest_rows(vectors: Float[Tensor, "n d"], groups: Sequence[Any], block: int = 2048) -> Int[Tensor, " n"]:
+    """For each vector the row of highest cosine among those of other groups."""
     ids = torch.from_numpy(np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)[1])
     if len(ids.unique()) < 2:
         raise UserError("a nearest neighbour needs vectors of 2 documents or more, found one")
-    unit = torch.nn.functional.normalize(target.float(), dim=-1)
+    unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
     best = [
         (unit[i : i + block] @ unit.T).masked_fill(ids[i : i + block, None] == ids[None], -torch.inf).argmax(dim=1)
         for i in range(0, len(unit), block)
     ]
-    return Scores.of(target[torch.cat(best)], target, baseline)
+    return torch.cat(best)
 
 
 def random_directions(target: Float[Tensor, "n d"], seed: int = 0) -> Float[Tensor, "n d"]:
