@@ -24,7 +24,7 @@ from thinkaloud.studies.answers import run as answers
 from thinkaloud.studies.answers.chance import others, standing
 from thinkaloud.studies.answers.run import edits
 from thinkaloud.studies.folder import Folder, write_table
-from thinkaloud.studies.numbers import numbers
+from thinkaloud.numbers import numbers
 from thinkaloud.studies.page import Page, render
 from thinkaloud.studies.problems import Problem, parsed
 from thinkaloud.studies.results import Read

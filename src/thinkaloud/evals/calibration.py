@@ -18,9 +18,9 @@ class Calibration(Evaluation):
     suite = "truth"
     source = "Issue 11, B.1; calibration in words after Lin, Hilton and Evans (2022)."
     metric = (
-        "Of the explanations that put a word of confidence before their first next token: the share of which M finds this "
-        "token likeliest, and M's mean probability of it. Over its band is that mean less the nearest bound of the band "
-        "that the writer means by the word, 0 within it: below 0 a word promises more than M does."
+        "Of the explanations that put a word of confidence before their first next token: the share of which M finds "
+        "this token likeliest, and M's mean probability of it. Over its band is that mean less the nearest bound of "
+        "the band that the writer means by the word, 0 within it: below 0 a word promises more than M does."
     )
     limits = "Of a token that is not among those kept of M's, the probability counts as 0, which is less than it is."
     figure = Figure("word", ("M's probability", "likeliest"))

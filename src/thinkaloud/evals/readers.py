@@ -33,8 +33,7 @@ LENS_TOKENS = 5
 
 
 def others(bench: Bench, kinds: Sequence[str] = PROBED) -> list[dict[str, Any]]:
-    """For each activation its nearest neighbour of another document, M's norm and head on it, and cross-fitted probes for
-    `kinds` of claims.
+    """For each activation its nearest neighbour of another document, a logit lens on it, and cross-fitted probes.
 
     `neighbour` is a row, `lens` and `lens_probs` are next tokens, `probe_KIND` a value, "" for any other or none.
     """

@@ -20,18 +20,18 @@ class Truth(Evaluation):
     suite = "truth"
     source = "Issue 11, B.1."
     metric = (
-        "A claim is right where the rules of the writer make it too; a name, a question or an opening by the share of its "
-        "words, a quotation by the share of its words among the last 24 of the text, a next token where M finds it "
+        "A claim is right where the rules of the writer make it too; a name, a question or an opening by the share of "
+        "its words, a quotation by the share of its words among the last 24 of the text, a next token where M finds it "
         "likeliest, a certainty where M's probability of the first named token has that word. Precision is how right "
-        "claims are, recall how right they are over the contexts of which the writer makes one (a claim that is not made "
-        "is not right); false are those that do not stand in the text either, or among M's first five next tokens. By "
-        "chance: the precision of explanations of other documents. Beside them the recall of the writer's text of the "
-        "nearest vector of another document, of a logit lens and of linear probes fitted on other documents."
+        "claims are; recall how right they are over the contexts of which the writer makes one, 0 where none is made; "
+        "false is the share that does not stand in the text either, or among M's first five next tokens. By chance is "
+        "the precision of explanations of other documents. Beside them: the recall of the writer's text of the nearest "
+        "vector of another document, of a logit lens, and of linear probes fitted on other documents."
     )
     limits = (
         "Recall of the writer is 1 by definition, so the rules are the ceiling. That a rule agrees says that both see "
-        "the same signs, not that the kind of text is what a person would call it. A probe knows the 40 commonest values "
-        "of a kind that are there five times or more: with few vectors it is a weak one."
+        "the same signs, not that the kind of text is what a person would call it. A probe knows the 40 commonest "
+        "values of a kind that are there five times or more: with few vectors it is a weak one."
     )
     figure = Figure("claim", ("precision", "by chance"))
 

@@ -26,9 +26,9 @@ class Unsaid(Evaluation):
         "other documents, knows the commonest next tokens alone and claims nothing else, as a logit lens does not."
     )
     limits = (
-        "What M holds beyond its next token. The rules are those that the warm start's texts were written by: claims in "
-        "other words are not read, and count neither as right nor as false. Where the false claims of two differ, so do "
-        "the kinds of claims that they make: the table of claims says of which."
+        "What M holds beyond its next token. The rules are those that the warm start's texts were written by: claims "
+        "in other words are not read, and count neither as right nor as false. Where the false claims of two differ, "
+        "so do the kinds of claims that they make: the table of claims says of which."
     )
     figure = Figure("who", ("recall at 1", "false claims"))
 
