@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -83,14 +84,14 @@ def test_margins_are_those_of_a_plain_forward_pass(pocket: NLA) -> None:
         assert found[row][0] - found[row][1] == pytest.approx(whole[0] - whole[1], abs=1e-3)
 
 
-def table(rows: list[dict[str, object]]) -> Measured:
+def table(rows: list[dict[str, Any]]) -> Measured:
     return Measured(pd.DataFrame(), pd.DataFrame(rows), Baseline(0.8, 100, 10, "heldout"))
 
 
 def test_an_av_that_names_what_it_holds_gains_and_one_that_always_says_the_same_does_not() -> None:
     values = ["nurse", "student", "runner", "farm"] * 6
 
-    def record(i: int, said: str) -> dict[str, object]:
+    def record(i: int, said: str) -> dict[str, Any]:
         others = [one for one in values if one != values[i]]
         named = [Mention(said).names(one) for one in others]
         head = {"family": "speakers", "fact": "trait", "at": BEFORE, "doc": str(i), "new": i % 2 == 0, "stands": False}

@@ -48,12 +48,12 @@ class World(Evaluation):
     metric = (
         "Of facts whose truth is known: the share of greedy explanations that name the value (words), of sampled "
         "ones, of explanations in which another episode's value would stand (by chance), and that name a value "
-        "neither true nor in the text so far (false); the writer's own text of the same position; a linear probe on the "
-        "same vector. Margin: among eight values, put where the explanation has its topic or its next token, the share of the "
-        "others that gain less log-probability by this vector in place of another episode's than the true one (0.5 by "
-        "chance), and how often the true one gains most (0.125). Where a fact is not yet settled it is absent. With "
-        "names swapped, who is where is exchanged between two people and nothing else: margin is then how often the "
-        "vector alone tells the two texts apart."
+        "neither true nor in the text so far (false); the writer's own text of the same position; a linear probe "
+        "on the same vector. Margin: among eight values, put where the explanation has its topic or its next "
+        "token, the share of the others that gain less log-probability by this vector in place of another "
+        "episode's than the true one (0.5 by chance), and how often the true one gains most (0.125). Where a fact "
+        "is not yet settled it is absent. With names swapped, who is where is exchanged between two people and "
+        "nothing else: margin is then how often the vector alone tells the two texts apart."
     )
     limits = (
         "That a value is named because it is held: where it stands in the text already (in the text), copying is "
