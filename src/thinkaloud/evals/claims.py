@@ -1,7 +1,7 @@
 """Claims of explanations by kind: how often each is said, is right, and would be right by chance."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -69,7 +69,7 @@ def agreement(
     return out
 
 
-def how_right(kind: str, value: str, truth: dict[str, str], end: Sequence[str]) -> float:
+def how_right(kind: str, value: str, truth: Mapping[str, str], end: Sequence[str]) -> float:
     """How right a claim is, from 0 to 1, of a context with these claims by the rules and these last words."""
     said, theirs = words(value), words(truth.get(kind, ""))
     if kind == "quotation":

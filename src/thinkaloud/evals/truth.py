@@ -43,7 +43,7 @@ class Truth(Evaluation):
         contexts = found.contexts
         of, docs = known(contexts), np.asarray(found.docs, dtype=object)
         says = readers(found, contexts)
-        table = marked({by: says[by] for by in (PAIR, OTHER, NEIGHBOUR, LENS, PROBES) if by in says}, of, docs)
+        table = marked({by: says[by] for by in (PAIR, OTHER, NEIGHBOUR, LENS, PROBES) if by in says}, of, found.docs)
         first = table[table["first"]]
         for kind in ("chat", *KINDS):
             mine = first[(first["kind"] == kind) & first["by"].isin([PAIR, OTHER]) & first["right"].notna()]

@@ -40,7 +40,7 @@ class Unsaid(Evaluation):
         contexts = found.contexts
         of, docs = known(contexts), np.asarray(found.docs, dtype=object)
         says = readers(found, contexts)
-        table = marked(says, of, docs)
+        table = marked(says, of, found.docs)
         table = table[(table["by"] != LENS) | (table["kind"] != "token")]
         named = table[table["kind"] == "next"]
         for by, claims in says.items():

@@ -234,7 +234,7 @@ def _margins(
         groups[record["fact"], record["at"]].append(record)
     own = {(one["episode"], one["at"]): one for one in scored if one["fact"] == "asked"}
     dice = np.random.default_rng(bench.seed)
-    asked = []
+    asked: list[tuple[dict[str, Any], int, list[str]]] = []
     for record in (one for group in groups.values() for one in group[:: -(-len(group) // SCORED)]):
         if record["fact"] == SWAPPED:
             against = own[record["doc"], record["at"]]
@@ -245,10 +245,11 @@ def _margins(
         foreign = [one["vector"] for one in scored if _key(one) == _key(record) and one["doc"] != record["doc"]]
         if some and foreign:
             asked.append((record, int(dice.choice(foreign)), [record["value"], *some]))
-    begins, endings = [], []
+    begins: list[str] = []
+    endings: list[list[str]] = []
     for record, _, values in asked:
         topic = record["fact"] in TOPICS
-        begins.append(_begin(said[record["vector"]], topic))
+        begins.append(_begin(said[int(record["vector"])], topic))
         endings.append([ending for value in values for ending in _endings(value, topic)])
     gains = []
     for which in ([record["vector"] for record, *_ in asked], [other for _, other, _ in asked]):
