@@ -169,6 +169,12 @@ def head(model: nn.Module) -> nn.Module:
     return found
 
 
+def final_norm(model: nn.Module) -> nn.Module:
+    """The norm between the last block and the head."""
+    inner = text_model(model)
+    return getattr(inner, family_of(inner.config).norm)
+
+
 def logits(model: nn.Module, hidden: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
     """Logits of final (normed) hidden states, with the family's soft cap where its configuration has one."""
     out = head(model)(hidden)

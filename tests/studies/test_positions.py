@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from thinkaloud import NLA, UserError
+from thinkaloud.pocket.mention import Mention, words
 from thinkaloud.studies.folder import Folder
 from thinkaloud.studies.page import render
 from thinkaloud.studies.positions import Positions
@@ -21,11 +22,9 @@ from thinkaloud.studies.positions.analysis import words_named as words_table
 from thinkaloud.studies.positions.mentions import (
     NEVER,
     WHEN,
-    Mention,
     Records,
     facts_named,
     when,
-    words,
     words_named,
 )
 from thinkaloud.studies.results import Read, Results

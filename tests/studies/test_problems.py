@@ -13,9 +13,9 @@ import tiny
 from thinkaloud.errors import UserError
 from thinkaloud.loading import load_causal_lm, load_tokenizer
 from thinkaloud.models import lm
+from thinkaloud.numbers import numbers
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.graded import graded
-from thinkaloud.studies.numbers import numbers
 from thinkaloud.studies.problems import (
     ASKED,
     BORDER,

@@ -257,6 +257,11 @@ class Measured:
         """A mean with its interval over documents."""
         return self.estimate(mean(np.asarray(values, dtype=float)), docs)
 
+    @property
+    def contexts(self) -> list[Context]:
+        """What a writer sees of each row of the data."""
+        return contexts_of(pa.Table.from_pandas(self.greedy, preserve_index=False))
+
 
 def by_variant(found: Measured, label: str = "variant") -> Iterator[Row]:
     """A row for each `variant` of the evaluation's own table (columns `variant`, `row`, `mse`): its FVE, how far it is

@@ -1,7 +1,7 @@
 """Claims of explanations by kind: how often each is said, is right, and would be right by chance."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,7 +45,7 @@ def agreement(
     """
     made = [by_kind(parse(text)) for text in said]
     truths = [by_kind(claims_of(context)) for context in contexts]
-    ends = [_words(" ".join(context.prefix.split()[-QUOTED_FROM:])) for context in contexts]
+    ends = [words(" ".join(context.prefix.split()[-QUOTED_FROM:])) for context in contexts]
     several = len(set(docs)) > 1
     others = foreign_rows(docs, seed) if several else range(len(made))
     interval = partial(estimate, clusters=docs, seed=seed)
@@ -69,15 +69,15 @@ def agreement(
     return out
 
 
-def how_right(kind: str, value: str, truth: dict[str, str], end: Sequence[str]) -> float:
+def how_right(kind: str, value: str, truth: Mapping[str, str], end: Sequence[str]) -> float:
     """How right a claim is, from 0 to 1, of a context with these claims by the rules and these last words."""
-    words, theirs = _words(value), _words(truth.get(kind, ""))
+    said, theirs = words(value), words(truth.get(kind, ""))
     if kind == "quotation":
-        return sum(word in end for word in words) / len(words) if words else float(not end)
+        return sum(word in end for word in said) / len(said) if said else float(not end)
     if kind in SHARED:
-        return sum(word in theirs for word in words) / max(len(words), len(theirs)) if words else 0.0
+        return sum(word in theirs for word in said) / max(len(said), len(theirs)) if said else 0.0
     if kind == "topic":
-        return float(words[-1:] == theirs[-1:])
+        return float(said[-1:] == theirs[-1:])
     return float(truth.get(kind, "").casefold() == value.casefold())
 
 
@@ -92,5 +92,6 @@ def claims(found: Explained) -> dict[str, Estimate]:
 vars(claims)["check"] = contexts_of
 
 
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
+    """The words of a text, case folded."""
     return [word.casefold() for word in _WORD.findall(text)]

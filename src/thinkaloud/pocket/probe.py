@@ -10,7 +10,7 @@ import json
 import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,17 @@ def places(episode: Episode, ends: Sequence[int]) -> Iterator[tuple[str, str, st
             yield name, fact.value, "before stated", last_before(ends, fact)
 
 
+Where = Callable[[Episode, Sequence[int]], Iterator[tuple[str, str, str, int]]]
+
+
 def rows(
-    run: Pass, tokenizer: Any, some: Sequence[Episode]
+    run: Pass, tokenizer: Any, some: Sequence[Episode], where: Where = places
 ) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
     """For each (family, fact, where): vectors [n, d] and values [n] of these episodes."""
     encoded = tokenizer([e.text for e in some], return_offsets_mapping=True)
     keys, values, wanted = [], [], []
     for episode, offsets in zip(some, encoded["offset_mapping"], strict=True):
-        found = list(places(episode, [end for _, end in offsets]))
+        found = list(where(episode, [end for _, end in offsets]))
         wanted.append([index for *_, index in found])
         keys += [(episode.family, name, at) for name, _, at, _ in found]
         values += [value for _, value, _, _ in found]

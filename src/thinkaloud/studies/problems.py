@@ -22,12 +22,12 @@ from thinkaloud.activations.tokens import Reader
 from thinkaloud.chat import chat_text
 from thinkaloud.errors import UserError
 from thinkaloud.models import lm
+from thinkaloud.numbers import numbers, spans
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pocket.probe import question_of
 from thinkaloud.pocket.world import episodes
 from thinkaloud.sentences import spans as sentence_spans
 from thinkaloud.studies.graded import graded
-from thinkaloud.studies.numbers import numbers, spans
 
 BORDER, THINK, THOUGHT = "####", "<think>", "</think>"
 ASKED = f"Give the answer at the end, as {BORDER} <number>."

@@ -23,7 +23,7 @@ def ending(passage: Passage, token: str, next_tokens: Sequence[tuple[str, float]
     yield Claim("token", name)
     if role:
         yield Claim("role", role)
-    following = _expected(passage.text, next_tokens)
+    following = expected(passage.text, next_tokens)
     if following:
         yield Claim("certainty", certainty(next_tokens[0][1]))
     for one in following:
@@ -110,16 +110,20 @@ def _role_here(passage: Passage, word: str, next_tokens: Sequence[tuple[str, flo
     return role
 
 
-def _expected(text: str, next_tokens: Sequence[tuple[str, float]]) -> list[str]:
-    """The names of the tokens that may be next, best first."""
-    inside, opens = text[-1:].isalpha(), text[-1:] in ("", " ", "\n", "(", "—", ">")
+def expected(text: str, next_tokens: Sequence[tuple[str, float]]) -> list[str]:
+    """The names of the tokens that are told to be next, best first."""
     named: list[str] = []
     told = 0.0
     for token, probability in next_tokens:
         if len(named) == MOST or told >= ENOUGH or (named and probability < FLOOR):
             break
         told += probability
-        name = name_token(token, inside, opens)
+        name = name_next(text, token)
         if name not in named:
             named.append(name)
     return named
+
+
+def name_next(text: str, token: str) -> str:
+    """The name of a token that may stand behind a text."""
+    return name_token(token, text[-1:].isalpha(), text[-1:] in ("", " ", "\n", "(", "—", ">"))

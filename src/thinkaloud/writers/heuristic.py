@@ -19,7 +19,7 @@ def claims_of(context: Context, without: Collection[str] = ()) -> list[Claim]:
 
     A claim a kind; next tokens are several. Kinds `without` are left out.
     """
-    said = (claim for claim in _claims(context) if claim.kind not in without)
+    said = (claim for claim in true_of(context) if claim.kind not in without)
     return fit(sorted(said, key=lambda claim: KINDS.index(claim.kind)))
 
 
@@ -48,7 +48,8 @@ class HeuristicWriter:
         return [write(claims_of(context, self.without)) for context in contexts]
 
 
-def _claims(context: Context) -> Iterator[Claim]:
+def true_of(context: Context) -> Iterator[Claim]:
+    """All that the rules are confident of, whether or not there is room for it."""
     passage = Passage(context.prefix, context.is_chat)
     genre = genre_of(passage, context.is_chat)
     quotation = last_words(passage.text)

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thinkaloud.errors import UserError
+from thinkaloud.numbers import numbers
 from thinkaloud.pair.nla import NLA
-from thinkaloud.studies.numbers import numbers
 
 Embed = Callable[[Sequence[str]], Float[Tensor, "n d"]]
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from thinkaloud.baseline import Baseline
 from thinkaloud.contract import CLOSE, OPEN
+from thinkaloud.numbers import numbers, parse
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.sentences import spans
-from thinkaloud.studies.numbers import numbers, parse
 from thinkaloud.studies.problems import token_ends
 
 

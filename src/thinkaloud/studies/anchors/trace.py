@@ -12,12 +12,12 @@ import torch
 from thinkaloud import families, injection
 from thinkaloud.activations.forward import vectors_at
 from thinkaloud.models import lm
+from thinkaloud.numbers import numbers, spans
 from thinkaloud.pair.nla import NLA
 from thinkaloud.rollout.base import Prompt, Sampling
 from thinkaloud.rollout.lockstep import Lockstep
 from thinkaloud.studies.anchors import Anchors
 from thinkaloud.studies.anchors.texts import first_sentence, fves, holds, sentence_ends
-from thinkaloud.studies.numbers import numbers, spans
 from thinkaloud.studies.problems import Solution, answer_in, line_end
 
 PLACE = "M's solution"

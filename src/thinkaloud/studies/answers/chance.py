@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import permutations
 from typing import Literal
 
-from thinkaloud.studies.numbers import numbers
+from thinkaloud.numbers import numbers
 from thinkaloud.studies.problems import Solution
 
 Standing = Literal["ahead", "next token", "written", ""]

@@ -21,13 +21,13 @@ from torch import Tensor
 from thinkaloud.activations.tokens import Reader
 from thinkaloud.baseline import Baseline
 from thinkaloud.evals.degenerate import classify
+from thinkaloud.numbers import numbers, without
 from thinkaloud.pair.nla import NLA
 from thinkaloud.pair.scores import fve, text_mse
 from thinkaloud.studies.answers import Answers
 from thinkaloud.studies.answers.analysis import HELD, joined
 from thinkaloud.studies.answers.chance import others, standing, written
 from thinkaloud.studies.folder import Folder
-from thinkaloud.studies.numbers import numbers, without
 from thinkaloud.studies.page import examples
 from thinkaloud.studies.problems import Problem, Solution, load_problems, parsed, read_places, solve
 

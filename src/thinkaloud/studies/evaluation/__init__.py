@@ -59,6 +59,7 @@ class Evaluate(Study):
 
     def evaluations(self) -> "dict[str, Evaluation]":
         """The evaluations that are asked for, by name."""
+        import thinkaloud.pocket.facts  # noqa: F401  an evaluation that lies with the world it is of
         from thinkaloud.evals.base import chosen
 
         return chosen(self.suite, self.only)

@@ -8,13 +8,12 @@ import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from thinkaloud.pocket.world import rhyme_words
-from thinkaloud.studies.numbers import numbers, parse, spans
+from thinkaloud.numbers import numbers, spans
+from thinkaloud.pocket.mention import WORD, Mention, words
 from thinkaloud.writers.wordlists import FUNCTION
 
 # Tokens from the first token of a word in the text to the explanation that first has it, and the most of each but the
@@ -25,29 +24,12 @@ NEVER = "never"
 FROM = 10  # smaller numbers are named wherever a longer one begins with their digit
 KINDS_OF_WORDS = ("name", "number", "rarer word")
 _SHORTEST = 4  # letters of a rarer word: shorter ones are mostly pieces and interjections
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _CAPITAL = re.compile(r"[A-Z][a-z]+")
 _OPENS = re.compile(r"(?:^|[.!?:\n\"“>])\s*$")
 
 Records = Sequence[Mapping[str, Any]]
 """Of texts: id, family, text, ids, tokens, `ends` (characters at which these end), `places` (tokens that are read), and
 `facts`: name, value, and the tokens that settle it and that first state it (None if none is read)."""
-
-
-class Mention:
-    """What a text names: its words, its numbers, and all of it in lower case with single spaces."""
-
-    def __init__(self, text: str) -> None:
-        self.words, self.numbers, self.plain = set(words(text)), numbers(text), " ".join(text.lower().split())
-
-    def names(self, value: str) -> bool:
-        """Whether the value stands here as a number, a whole word or phrase, or for a rhyme (-um) any word with it."""
-        number = _number(value)
-        if number is not None:
-            return number in self.numbers
-        if value.startswith("-"):
-            return any(word.endswith(value[1:]) for word in self.words) or not self.words.isdisjoint(_rhymes(value))
-        return re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", self.plain) is not None
 
 
 def facts_named(texts: Records, said: Records) -> list[dict[str, Any]]:
@@ -132,22 +114,11 @@ def _share(hits: Any, others: Counter[str]) -> float | None:
     return float(np.average(hits, weights=list(others.values()))) if others else None
 
 
-_number = cache(parse)
-
-
-@cache
-def _rhymes(value: str) -> tuple[str, ...]:
-    try:
-        return rhyme_words(value)
-    except KeyError:
-        return ()
-
-
 def _words_of(text: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
     """(kind, word, its first token) of every name, number and content word at its first place, in order of kinds."""
     first: dict[tuple[str, str], int] = {}
     plain: set[str] = set()
-    for match in _WORD.finditer(text["text"]):
+    for match in WORD.finditer(text["text"]):
         (word,) = words(match.group()) or ("",)
         inside = _CAPITAL.fullmatch(match.group()) and not _OPENS.search(text["text"][: match.start()][-8:])
         if not match.group()[0].isupper():
@@ -166,11 +137,6 @@ def _words_of(text: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
             at = int(np.searchsorted(text["ends"], start, side="right"))
             if at in text["places"]:  # the tags of a chat are no words of it
                 yield kind, word, at
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, in order, without a closing 's."""
-    return [re.sub(r"['’]s$", "", word) for word in _WORD.findall(text.lower())]
 
 
 def _all_words(text: str) -> frozenset[str]:
