@@ -31,7 +31,7 @@ class Calibration(Evaluation):
 
     def rows(self, found: Measured) -> Iterator[Row]:
         of, docs = known(found.contexts), np.asarray(found.docs, dtype=object)
-        said = [by_kind(parse(text)) for text in found.column("explanation")]
+        said = [by_kind(parse(text)) for text in found.greedy["explanation"]]
         upper = 1.0
         for lower, word in CERTAINTY:
             rows = [i for i, one in enumerate(said) if one.get("certainty") == word and "next" in one and of[i].next]

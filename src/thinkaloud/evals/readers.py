@@ -89,7 +89,7 @@ def cross_fitted(x: Float[np.ndarray, "n d"], values: Sequence[str], docs: Seque
 
 def readers(found: Measured, contexts: Sequence[Context]) -> dict[str, Says]:
     """The claims of the pair and of everything it is held against, for the rows of the data."""
-    said = [parse(text) for text in found.column("explanation")]
+    said = [parse(text) for text in found.greedy["explanation"]]
     blind = [claims_of(replace(context, next_tokens=())) for context in contexts]
     written = list(map(claims_of, contexts))
     out: dict[str, Says] = {PAIR: dict(enumerate(said))}
