@@ -308,6 +308,7 @@ class Figures(Evaluation):
     def __init__(self, of: Callable[..., Mapping[str, Any]]) -> None:
         self.of, self.name, self.__doc__ = of, of.__name__, of.__doc__  # type: ignore[misc]
         self.check = vars(of).get("check")
+        self.suite = vars(of).get("suite", "core")  # type: ignore[misc]
 
     @property
     def metric(self) -> str:  # type: ignore[override]
@@ -327,7 +328,7 @@ def chosen(suite: str = "core", only: Sequence[str] = ()) -> dict[str, Evaluatio
     """The evaluations of a suite ("all": of every one), or those named, each made; UserError for an unknown name."""
     found = [evaluation.find(name) for name in only or evaluation]
     made = [part() if isinstance(part, type) else Figures(part) for part in found]
-    some = made if only or suite == "all" else [one for one in made if one.suite == suite]
+    some = made if only else [one for one in made if one.suite and suite in (one.suite, "all")]
     if not some:
         raise UserError(f"there is no evaluation in the suite {suite}: name some with --only")
     return {one.name: one for one in sorted(some, key=lambda one: ORDER.get(one.name, len(ORDER)))}

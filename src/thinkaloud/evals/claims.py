@@ -90,6 +90,7 @@ def claims(found: Explained) -> dict[str, Estimate]:
 
 
 vars(claims)["check"] = contexts_of
+vars(claims)["suite"] = ""  # `thinkaloud eval` has it as "truth", with more beside it
 
 
 def words(text: str) -> list[str]:
