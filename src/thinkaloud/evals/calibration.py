@@ -16,7 +16,7 @@ class Calibration(Evaluation):
     """Words of confidence: how often the named next token is M's likeliest, and what probability M gives it"""
 
     suite = "truth"
-    source = "Issue 11, B.1; calibration in words after Lin, Hilton and Evans (2022)."
+    source = "Ours; calibration in words after Lin, Hilton and Evans (2022)."
     metric = (
         "Of the explanations that put a word of confidence before their first next token: the share of which M finds "
         "this token likeliest, and M's mean probability of it. Over its band is that mean less the nearest bound of "

@@ -23,7 +23,7 @@ ROWS = 64  # explained, of another model
 class Stored(Evaluation):
     """Live against stored: the same texts read again, by M and by a fine-tune of it"""
 
-    source = "Issue of this project: does what is read today equal what was stored?"
+    source = "Ours: does what is read today equal what was stored?"
     metric = (
         "Cosine of the vector that the model gives today for the text up to a position with the stored one, and "
         "the share above 0.999. Of another model (--other), its vectors are explained too: FVE against its own "

@@ -21,7 +21,7 @@ ROWS = 128
 class TailSwap(Evaluation):
     """Another beginning: the same last tokens behind another document's beginning"""
 
-    source = "Issue of this project: does the text follow the vector or the tail?"
+    source = "Ours: does the text follow the vector or the tail?"
     metric = (
         f"The last {KEPT} tokens of a text stand behind the beginning of another of its kind, M reads it, and the "
         "vector is explained anew. FVE of the new explanation against the new vector and against the original "

@@ -18,7 +18,7 @@ class Truth(Evaluation):
     """Claims by kind: how often each is said, is right, and would be right without the explanation"""
 
     suite = "truth"
-    source = "Issue 11, B.1."
+    source = "Ours: claims that can be checked without a judge."
     metric = (
         "A claim is right where the rules of the writer make it too; a name, a question or an opening by the share of "
         "its words, a quotation by the share of its words among the last 24 of the text, a next token where M finds it "

@@ -16,7 +16,7 @@ class Unsaid(Evaluation):
     """What M holds and the text does not say: how much of it is named, at which rate of false claims"""
 
     suite = "truth"
-    source = "Issue 11, B.1; after the logit lens (nostalgebraist, 2020) and linear probes (Alain and Bengio, 2016)."
+    source = "Ours; after the logit lens (nostalgebraist, 2020) and linear probes (Alain and Bengio, 2016)."
     metric = (
         "Of the positions where M's likeliest next token begins, or goes on with, a word that is not in the text up to "
         "there (nor is one that begins so): the share at which the first named next token is that token (recall at 1), "

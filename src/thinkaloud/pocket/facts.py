@@ -44,7 +44,7 @@ class World(Evaluation):
     """Facts of the pocket world: named by words, by margin, and read by linear probes"""
 
     suite = "truth"
-    source = "Issue 11, B.2; the episodes are those of the pocket world, held out from all training."
+    source = "Ours; the episodes are those of the pocket world, held out from all training."
     metric = (
         "Of facts whose truth is known: the share of greedy explanations that name the value (words), of sampled "
         "ones, of explanations in which another episode's value would stand (by chance), and that name a value "
