@@ -32,7 +32,7 @@ class Reconstruction(Evaluation):
     def rows(self, found: Measured) -> Iterator[Row]:
         greedy = found.greedy
         ordinary = greedy[~greedy["special"].astype(bool) & (greedy["position"] > 3)]
-        for label, part in (("all", greedy), ("without first four and special tokens", ordinary)):
+        for label, part in (("all", greedy), ("no first or special ones", ordinary)):
             yield {"by": "whole", "of": label}, self._line(found, part)
         for by, column in self._strata(greedy).items():
             for of, part in greedy.groupby(column, sort=True, observed=True):
@@ -69,4 +69,4 @@ class Reconstruction(Evaluation):
         best = sampled.loc[sampled.groupby("row")["mse"].idxmin()]
         yield {"by": "sampled, temperature 1", "of": f"best of {sampled['sample'].max()}"}, self._line(found, best)
         same = found.greedy[found.greedy["row"].isin(sampled["row"])]
-        yield {"by": "sampled, temperature 1", "of": "greedy, the same activations"}, self._line(found, same)
+        yield {"by": "sampled, temperature 1", "of": "greedy, the same"}, self._line(found, same)
