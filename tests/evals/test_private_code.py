@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from known_pairs import WIDTH, bench, direction, results, said_of
 
 from thinkaloud.evals import rewording
-from thinkaloud.evals.private_code import VARIANTS, WHOLE, PrivateCode
+from thinkaloud.evals.private_code import RETAINED, VARIANTS, WHOLE, PrivateCode
 from thinkaloud.writers.claims import parse
 
 
@@ -111,3 +111,12 @@ def test_what_the_writers_say_is_read_in_the_usual_words_and_not_in_the_others()
     text = said_of(3)
     assert {claim.kind for claim in parse(text)} >= {"topic", "name", "token", "quotation"}
     assert "token" not in {claim.kind for claim in parse(rewording.rephrased(text))}
+
+
+def test_a_writer_whose_words_survive_stands_beside_a_pair_whose_do_not() -> None:
+    """An AR that reads the order of lower-case words of the writer's texts, and nothing of others."""
+    made = bench(lambda text: direction(text.lower()))
+    found = results(PrivateCode(), made)
+    assert found["no capitals"][RETAINED].value == pytest.approx(1)
+    assert found["words in another order"][RETAINED].value < 0.5
+    assert found[WHOLE][RETAINED] == 1.0
