@@ -114,9 +114,9 @@ def test_what_the_writers_say_is_read_in_the_usual_words_and_not_in_the_others()
 
 
 def test_a_writer_whose_words_survive_stands_beside_a_pair_whose_do_not() -> None:
-    """An AR that reads the order of lower-case words of the writer's texts, and nothing of others."""
+    """An AR that does not see capitals keeps all of the writer's texts without them, whatever they rebuild."""
     made = bench(lambda text: direction(text.lower()))
     found = results(PrivateCode(), made)
     assert found["no capitals"][RETAINED].value == pytest.approx(1)
-    assert found["words in another order"][RETAINED].value < 0.5
+    assert found["words in another order"][RETAINED].value != pytest.approx(1, abs=0.01)
     assert found[WHOLE][RETAINED] == 1.0
