@@ -81,6 +81,7 @@ def measured(one: Bench, evaluation: Evaluation) -> Measured:
         "sample": 0,
         "mse": one.mse(one.texts, range(len(one.data))),
         "doc_id": one.docs,
+        "kind": ["chat" if i % 2 else "text" for i in range(len(one.data))],
         "tokens": [len(each.token_ids) for each in one.said],
     }
     return Measured(pd.DataFrame(said), own, one.baseline)

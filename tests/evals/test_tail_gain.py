@@ -2,6 +2,7 @@
 
 import known_bench
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import Ridge
@@ -9,6 +10,7 @@ from sklearn.linear_model import Ridge
 from thinkaloud.baseline import Baseline
 from thinkaloud.errors import UserError
 from thinkaloud.evals import beyond_tail
+from thinkaloud.evals.base import Measured
 from thinkaloud.evals.beyond_tail import exchanged, residuals, tail_vectors, without
 from thinkaloud.evals.tail_gain import ALL, OTHERS, TailGain
 
@@ -123,3 +125,15 @@ def test_too_little_is_refused_in_a_line(how: dict[str, int]) -> None:
 def test_one_document_cannot_be_predicted() -> None:
     with pytest.raises(UserError, match="learned on other documents: needs 2 or more, found 1"):
         residuals(TARGET, [TAIL], ["a"] * N)
+
+
+def test_kinds_of_text_stand_by_themselves_too() -> None:
+    """Of two kinds, one whose words say all and one whose words say nothing, each has its own row."""
+    rows = np.arange(80)
+    kinds, docs = np.where(rows % 2, "chat", "text"), rows // 4
+    own = pd.DataFrame({"tail": "t", "words": ALL, "row": rows, "alone": 0.4, "words_alone": 0.1})
+    own["both"] = np.where(kinds == "chat", 0.0, 0.4)
+    said = pd.DataFrame({"row": rows, "sample": 0, "doc_id": docs, "kind": kinds, "mse": 0.4})
+    found = {labels["words"]: q for labels, q in TailGain().rows(Measured(said, own, Baseline(1.0, 80, 20, "x")))}
+    gained = {words: round(q["gained over the tail"].value, 6) for words, q in found.items()}
+    assert gained == {ALL: 0.5, f"{ALL}, of chats": 1.0, f"{ALL}, of texts": 0.0}

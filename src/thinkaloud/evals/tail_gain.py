@@ -67,17 +67,22 @@ class TailGain(Evaluation):
             for words, own in part.groupby("words", sort=False):
                 alone, both = own["alone"].to_numpy(), own["both"].to_numpy()
                 lost = None if words in (ALL, OTHERS) else found.saved(alone - (both - full), alone, docs)
-                yield (
-                    {"tail": tail, "words": words},
-                    {
-                        "gained over the tail": found.saved(both, alone, docs),
-                        "lost by that": lost,
-                        "FVE, tail": found.fve(alone, docs),
-                        "FVE, words and tail": found.fve(both, docs),
-                        "FVE, words": found.fve(own["words_alone"], docs),
-                        "positions": len(own),
-                    },
-                )
+                yield {"tail": tail, "words": words}, self._line(found, own, lost)
+            # Of several kinds the words may tell which, and no more: each by itself.
+            kinds = found.greedy["kind"].to_numpy()[whole["row"].to_numpy(int)]
+            for kind in sorted(set(kinds)) if len(set(kinds)) > 1 else ():
+                yield {"tail": tail, "words": f"{ALL}, of {kind}s"}, self._line(found, whole[kinds == kind], None)
+
+    def _line(self, found: Measured, own: Any, lost: Any) -> dict[str, Any]:
+        alone, both, docs = own["alone"].to_numpy(), own["both"].to_numpy(), found.doc_of(own["row"])
+        return {
+            "gained over the tail": found.saved(both, alone, docs),
+            "lost by that": lost,
+            "FVE, tail": found.fve(alone, docs),
+            "FVE, words and tail": found.fve(both, docs),
+            "FVE, words": found.fve(own["words_alone"], docs),
+            "positions": len(own),
+        }
 
     def _rows(self, bench: Bench, k: int) -> np.ndarray:
         """Rows whose beginning is as long as the tail or longer; none where they are all of one document."""
