@@ -37,7 +37,7 @@ _FIRST = (
 )
 ORDER = {name: i for i, name in enumerate(_FIRST)}
 """Which evaluations stand first on a page; the others follow by name of their file."""
-Suite = Literal["core", "truth", "judged"]
+Suite = Literal["core", "truth"]
 Records = Sequence[Mapping[str, Any]] | pa.Table
 Row = tuple[Mapping[str, Any], Mapping[str, Any]]
 """What a row of results is of (label: value), and its quantities: estimates, counts, words."""

@@ -33,15 +33,14 @@ class Evaluate(Study):
     pocket world that no pair was trained on)."""
     split: str = "heldout"
     """Rows of the data: heldout or train."""
-    suite: Literal["core", "truth", "judged", "all"] = "core"
-    """core: reconstruction and its controls, no judge needed; truth: what is said against what is known; judged: by a
-    language model; all of these."""
+    suite: Literal["core", "truth", "all"] = "core"
+    """core: reconstruction and its controls; truth: what is said against what is known; or both. No judge is needed."""
     only: tuple[str, ...] = ()
     """Only these evaluations, by name, in place of a suite; or a Python file that registers one."""
     n: int = 1000
     """Activations, at most, evenly spread over the documents."""
     samples: int = 4
-    """Sampled explanations of each of the first quarter of the activations, beside the greedy ones of all."""
+    """Sampled explanations of every fourth of the activations, beside the greedy ones of all."""
     second: str | None = None
     """A second, independent AR to read the same explanations: a pair or an AR of another training."""
     other: str | None = None
