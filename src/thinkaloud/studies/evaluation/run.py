@@ -51,13 +51,8 @@ def run(config: Evaluate, folder: Folder, nla: NLA) -> None:
     of = Baseline.from_dict(folder.table("baseline", lambda: [_baseline(config, nla, data).to_dict()]).to_pylist()[0])
     rows = range(len(data))
     greedy = folder.pieces("greedy", rows, PIECE, lambda some, _: _explained(nla, data, some, 1, 0.0, config))
-    some = rows[::SAMPLED] if config.samples else rows[:0]
-    kinds = [greedy]
-    if some:
-        drawn = (config.samples, 1.0, config)
-        kinds.append(
-            folder.pieces("sampled", some, PIECE // SAMPLED, lambda part, _: _explained(nla, data, part, *drawn))
-        )
+    drawn, size = (config.samples, 1.0, config), PIECE // SAMPLED
+    sampled = folder.pieces("sampled", rows[::SAMPLED], size, lambda some, _: _explained(nla, data, some, *drawn))
     said = [Explanation(*map(_plain, row)) for row in zip(*(greedy[name].to_pylist() for name in KEPT), strict=True)]
     second = None if config.second is None else _ar(config.second, "--second", nla)
     tails = {k: _ar(name, "--tail-ar", nla) for k, name in config.tails().items()}
@@ -79,7 +74,7 @@ def run(config: Evaluate, folder: Folder, nla: NLA) -> None:
     facts = {
         **config.facts(nla, of),
         "Activations": f"{len(data):,} of {len(set(docs)):,} documents of {config.data or config.texts}",
-        "Explanations": f"{len(data):,} greedy, {sum(map(len, kinds[1:])):,} sampled at temperature 1",
+        "Explanations": f"{len(data):,} greedy, {len(sampled):,} sampled at temperature 1",
     }
     names = [data.column(name) for name in ("text", "token", "doc_id")]
     shown = [
